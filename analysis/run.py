@@ -1,0 +1,154 @@
+"""A run: all that was counted, as the load wrote it and every later stage reads it.
+
+A directory holds it in three files, so that any stage after the load can be run again:
+
+    run.json      what was asked, of whom, when, and why responses were lost
+    tally.csv     counts by stretch of time: from, to (seconds), errors, unidentified, variants …
+    latency.csv   counts by variant and latency: variant, status, low_us, high_us, requests
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import InputError
+from analysis.latency import bounds_of, bucket_of
+from analysis.question import Question
+from analysis.split import Split
+from analysis.tally import Tally
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What ended between two points in time, in seconds since the start of the run."""
+
+    start: float
+    end: float
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class LatencyKey:
+    """Whose latencies: a variant's, or (empty) those of requests that name none; and how answered."""
+
+    variant: str
+    status: str  # "2xx", or "error"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run against one gateway.
+
+    `started_at` is ISO 8601 in UTC, `elapsed` in seconds. `latency` has buckets of
+    `analysis.latency`. `losses` counts the reasons of errors and unidentified responses.
+    `interrupted` says what ended the run before its time, empty where nothing did;
+    `unreachable` why the gateway could not be asked at all.
+    """
+
+    question: Question
+    host: str
+    path: str
+    started_at: str
+    elapsed: float
+    users: int
+    stretches: Sequence[Stretch]
+    latency: Mapping[LatencyKey, Mapping[int, int]] = field(default_factory=dict)
+    losses: Mapping[str, int] = field(default_factory=dict)
+    interrupted: str = ""
+    unreachable: str = ""
+    command: str = ""
+
+    @property
+    def tally(self) -> Tally:
+        """The sum of all stretches; every variant of the split is in it."""
+        total = Tally({variant: 0 for variant in self.question.split})
+        for stretch in self.stretches:
+            total += stretch.tally
+        return total
+
+    @property
+    def requests_per_second(self) -> float:
+        """Requests that ended, a second; 0 for a run of no time."""
+        return self.tally.requests / self.elapsed if self.elapsed > 0 else 0.0
+
+
+def write_run(run: Run, directory: Path) -> None:
+    """Write the three files. Raises OSError."""
+    facts = {
+        f.name: getattr(run, f.name)
+        for f in dataclasses.fields(run)
+        if f.name not in {"question", "stretches", "latency"}
+    }
+    question = {f.name: getattr(run.question, f.name) for f in dataclasses.fields(run.question)}
+    question["split"] = dict(run.question.split.weights)
+    text = json.dumps({**facts, "question": question}, indent=2, ensure_ascii=False)
+    (directory / "run.json").write_text(text + "\n", "utf-8")
+    write_tally(run, directory / "tally.csv")
+    write_latency(run, directory / "latency.csv")
+
+
+def write_tally(run: Run, path: Path) -> None:
+    """Time bucket × variant, with errors. Raises OSError."""
+    variants = list(run.tally.counts)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["from_seconds", "to_seconds", "errors", "unidentified", *variants])
+        for stretch in run.stretches:
+            tally = stretch.tally
+            counts = [tally.counts.get(variant, 0) for variant in variants]
+            times = [f"{stretch.start:.3f}", f"{stretch.end:.3f}"]
+            rows.writerow([*times, tally.errors, tally.unidentified, *counts])
+
+
+def write_latency(run: Run, path: Path) -> None:
+    """Latency buckets by variant and status. Raises OSError."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["variant", "status", "low_us", "high_us", "requests"])
+        for key, buckets in run.latency.items():
+            for bucket in sorted(buckets):
+                rows.writerow([key.variant, key.status, *bounds_of(bucket), buckets[bucket]])
+
+
+def read_run(directory: Path) -> Run:
+    """The run that `write_run` wrote. Raises InputError where there is none, or it is damaged."""
+    try:
+        facts: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
+        question = dict(facts.pop("question"))
+        question["split"] = Split(question["split"])
+        return Run(
+            question=Question(**question),
+            stretches=_read_tally(directory / "tally.csv"),
+            latency=_read_latency(directory / "latency.csv"),
+            **facts,
+        )
+    except OSError as error:
+        raise InputError(f"no run in {directory}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"the run in {directory} is damaged: {error}") from None
+
+
+def _read_tally(path: Path) -> list[Stretch]:
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    stretches = []
+    for row in rows:
+        counts = dict(zip(header[4:], map(int, row[4:]), strict=True))
+        tally = Tally(counts, errors=int(row[2]), unidentified=int(row[3]))
+        stretches.append(Stretch(float(row[0]), float(row[1]), tally))
+    return stretches
+
+
+def _read_latency(path: Path) -> dict[LatencyKey, dict[int, int]]:
+    latency: dict[LatencyKey, dict[int, int]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in list(csv.reader(file))[1:]:
+            variant, status, low, _, requests = row
+            latency.setdefault(LatencyKey(variant, status), {})[bucket_of(int(low))] = int(requests)
+    return latency

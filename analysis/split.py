@@ -1,0 +1,108 @@
+"""The split: what is configured for each variant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from analysis.errors import InputError
+
+
+@dataclass(frozen=True)
+class Split:
+    """The weights of all variants, normalised to a sum of 1.
+
+    `Split({"blue": 75, "green": 25})["green"]` is 0.25: weights come in any unit. The order of
+    the variants is kept. Raises InputError for weights that are negative, not finite numbers,
+    all zero or none at all.
+    """
+
+    weights: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        """Check and normalise."""
+        if not self.weights:
+            raise InputError("no weights: give at least one, e.g. blue=75,green=25")
+        for variant, weight in self.weights.items():
+            if not isinstance(variant, str) or not variant.strip():
+                raise InputError(f"{variant!r} is no variant's name: give one, e.g. green=25")
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise InputError(f"the weight of {variant} is not a number: {weight!r}")
+            if not math.isfinite(weight):
+                raise InputError(f"the weight of {variant} is {weight}: give a finite number")
+            if weight < 0:
+                raise InputError(f"the weight of {variant} is negative: {weight:g}")
+        # The largest weight comes out first, so that neither huge nor tiny weights overflow.
+        largest = max(self.weights.values())
+        if largest == 0:
+            raise InputError("all weights are zero: at least one variant must get traffic")
+        scaled = {variant: weight / largest for variant, weight in self.weights.items()}
+        total = math.fsum(scaled.values())
+        normalised = {variant: weight / total for variant, weight in scaled.items()}
+        object.__setattr__(self, "weights", MappingProxyType(normalised))
+
+    def __getitem__(self, variant: str) -> float:
+        """The weight of a variant, as a fraction; 0 for one that nobody configured."""
+        return self.weights.get(variant, 0.0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __contains__(self, variant: object) -> bool:
+        return variant in self.weights
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.weights.items()))
+
+    def __reduce__(self) -> tuple[type[Split], tuple[dict[str, float]]]:
+        return Split, (dict(self.weights),)  # a mapping proxy cannot be pickled
+
+    @property
+    def positive(self) -> dict[str, float]:
+        """The variants that are to get traffic, with their weights."""
+        return {variant: weight for variant, weight in self.weights.items() if weight > 0}
+
+    @property
+    def default_tolerance(self) -> float:
+        """0.02, or half of the smallest non-zero weight where that is less (DESIGN.md 4)."""
+        return min(0.02, min(self.positive.values()) / 2)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{variant} {weight * 100:g} %" for variant, weight in self.weights.items())
+
+
+def split_of_weights(text: str) -> Split:
+    """A split from `blue=75,green=25`. Raises InputError."""
+    weights: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        variant, separator, weight = (piece.strip() for piece in part.rpartition("="))
+        if not separator or not variant:
+            raise InputError(f"{part!r} is not of the form variant=weight, e.g. green=25")
+        if variant in weights:
+            raise InputError(f"the weight of {variant} is given twice")
+        weights[variant] = number(weight, f"the weight of {variant}")
+    return Split(weights)
+
+
+def split_of_weight(text: str) -> Split:
+    """The split of the tutorial's two variants from green's weight in per cent. Raises InputError."""
+    green = number(text, "the weight of green")
+    if not 0 <= green <= 100:
+        raise InputError(f"the weight of green is {green:g}: give per cent, from 0 to 100")
+    return Split({"blue": 100 - green, "green": green})
+
+
+def number(text: str, what: str) -> float:
+    """A finite number from text; `what` it is stands in the InputError otherwise."""
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        raise InputError(f"{what} is not a number: {text!r}") from None
+    if not math.isfinite(value):
+        raise InputError(f"{what} is not a finite number: {text!r}")
+    return value
