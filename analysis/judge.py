@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from analysis.fixed import FixedTest, chi_square
 from analysis.question import Question
 from analysis.split import Split
@@ -26,9 +29,17 @@ def unexpected(split: Split, tally: Tally) -> dict[str, int]:
 
 
 def judge_fixed(
-    question: Question, tally: Tally, *, unreachable: str = "", interrupted: str = ""
+    question: Question,
+    tally: Tally,
+    *,
+    unreachable: str = "",
+    interrupted: str = "",
+    losses: Mapping[str, int] = MappingProxyType({}),
 ) -> Judgement:
     """The verdict of the chi-square test (DESIGN.md 4, `--test fixed`).
+
+    `unreachable` says why the gateway could not be asked at all, `interrupted` what ended the run
+    before its plan, `losses` counts the reasons of what is lost.
 
     `failing` where too many requests are lost; `mismatch` for any answer of a variant of weight 0,
     or a p-value below alpha; `inconclusive` where fewer requests were sent than planned, where
@@ -37,7 +48,7 @@ def judge_fixed(
     """
     if unreachable:
         return Judgement(Verdict.FAILING, unreachable)
-    if failing := _failing(question, tally):
+    if failing := _failing(question, tally, losses):
         return Judgement(Verdict.FAILING, failing)
     if surprise := unexpected(question.split, tally):
         variant, count = next(iter(surprise.items()))
@@ -66,7 +77,7 @@ def judge_fixed(
     return Judgement(Verdict.MATCH, _match(question, tally, test))
 
 
-def _failing(question: Question, tally: Tally) -> str:
+def _failing(question: Question, tally: Tally, losses: Mapping[str, int]) -> str:
     """Why no split can be judged from what is left; empty where it can."""
     if not tally.requests:
         return ""
@@ -78,8 +89,10 @@ def _failing(question: Question, tally: Tally) -> str:
     if tally.unidentified:
         kinds.append(f"{tally.unidentified:,} answers named no variant")
     limit = f"{question.max_failing * 100:g} %"
+    commonest = max(losses, key=lambda reason: losses[reason], default="")
+    why = f" ({'mostly ' if len(losses) > 1 else ''}{commonest})" if commonest else ""
     return (
-        f"Of {tally.requests:,} requests {' and '.join(kinds)}, more than {limit}: "
+        f"Of {tally.requests:,} requests {' and '.join(kinds)}{why}, more than {limit}: "
         "no split can be judged from what is left."
     )
 

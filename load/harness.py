@@ -1,0 +1,273 @@
+"""What happens around a run: it is prepared, watched, judged and written down.
+
+Registered with Locust's events at module level, because a listener that judges must have been
+there before Locust's own (DESIGN.md 6).
+"""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from analysis import (
+    InputError,
+    Judgement,
+    Question,
+    ResponseReader,
+    Run,
+    judge_fixed,
+    reader_of,
+    write_run,
+)
+from analysis.judge import decided_early
+from load.counting import Counter
+from load.options import add_options, checked_host, checked_path, question_of
+from load.progress import show_progress
+from load.readiness import why_not_ready
+
+WRONG_USAGE = 2
+# How long an answer may still come after somebody has asked the run to stop.
+LAST_ANSWERS = 2.0  # seconds
+
+
+@dataclass
+class Session:
+    """One run of Locust's, from start to stop."""
+
+    options: Namespace
+    host: str
+    question: Question | None
+    reader: ResponseReader
+    counter: Counter
+    started_at: datetime.datetime
+    began: float  # time.monotonic() of the first request
+    unreachable: str = ""
+    ended_by: str = ""
+    finished: bool = False
+
+    def judged(self) -> Judgement | None:
+        """The verdict on what was counted, None where no split was expected."""
+        if self.question is None:
+            return None
+        return judge_fixed(
+            self.question,
+            self.counter.tally,
+            unreachable=self.unreachable,
+            interrupted=self.ended_by,
+            losses=self.counter.losses,
+        )
+
+    def run(self, question: Question) -> Run:
+        """All that was counted, to be written down."""
+        counter = self.counter
+        return Run(
+            question=question,
+            host=self.host,
+            path=self.options.path,
+            started_at=self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            elapsed=counter.elapsed,
+            users=self.options.num_users or 1,
+            stretches=counter.stretches,
+            latency=counter.latency,
+            losses=dict(counter.losses),
+            interrupted=self.ended_by,
+            unreachable=self.unreachable,
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+
+
+_sessions: dict[int, Session] = {}
+
+
+def session_of(environment: Environment) -> Session:
+    """The run that is going on in an environment of Locust's."""
+    return _sessions[id(environment)]
+
+
+def register() -> None:
+    """Listen to Locust's events."""
+    events.init_command_line_parser.add_listener(add_options)
+    events.init.add_listener(_on_init)
+    events.test_start.add_listener(_on_test_start)
+    events.test_stop.add_listener(_on_test_stop)
+    events.quitting.add_listener(_on_quitting)
+    events.quit.add_listener(_on_quit)
+    events.report_to_master.add_listener(_on_report_to_master)
+    events.worker_report.add_listener(_on_worker_report)
+
+
+def _on_init(environment: Environment, **_: Any) -> None:
+    """Refuse wrong options before anything is sent; the web form gets its chance at the start."""
+    options: Any = environment.parsed_options
+    if isinstance(environment.runner, WorkerRunner):
+        return  # its options come from the master, with the start
+    # Without it Locust cuts off the answers that are on their way, and the slower variant loses.
+    environment.stop_timeout = environment.stop_timeout or options.timeout
+    try:
+        session = _prepared(environment)
+        if options.headless:
+            checked_host(session.host)
+    except InputError as error:
+        print(f"trafficsplit: {error}", file=sys.stderr)
+        sys.exit(WRONG_USAGE)
+
+
+def _prepared(environment: Environment) -> Session:
+    """A session for the options as they are now. Raises InputError."""
+    options: Any = environment.parsed_options
+    question = question_of(options)
+    checked_path(options.path)
+    runner = environment.runner
+    counter = Counter(
+        question.split if question else None,
+        # A worker sends until the master says stop: only the master sees all counts.
+        budget=None if question is None or isinstance(runner, WorkerRunner) else question.requests,
+        enough=partial(_enough, environment, question),
+        on_complete=partial(_on_complete, environment),
+    )
+    session = Session(
+        options=options,
+        host=(environment.host or "").rstrip("/"),
+        question=question,
+        reader=reader_of(options.variant_from, question.split if question else ()),
+        counter=counter,
+        started_at=datetime.datetime.now(datetime.UTC),
+        began=time.monotonic(),
+    )
+    _sessions[id(environment)] = session
+    return session
+
+
+def _enough(environment: Environment, question: Question | None, tally: Any) -> bool:
+    if question is None or isinstance(environment.runner, WorkerRunner):
+        return False
+    planned = isinstance(environment.runner, MasterRunner) and tally.requests >= question.requests
+    return planned or decided_early(question, tally)
+
+
+def _on_test_start(environment: Environment, **_: Any) -> None:
+    """A fresh tally, once the gateway answers."""
+    try:
+        session = _prepared(environment)
+        checked_host(session.host)
+    except InputError as error:  # from the web form: the run is not begun, the page stays
+        session = _sessions[id(environment)]
+        session.unreachable = str(error)
+        session.counter.close()
+        _end(environment)
+        return
+    if not isinstance(environment.runner, WorkerRunner):
+        options = session.options
+        session.unreachable = why_not_ready(
+            session.host, options.path, insecure=options.insecure
+        )
+    session.started_at = datetime.datetime.now(datetime.UTC)
+    session.began = time.monotonic()
+    if session.unreachable:
+        session.counter.close()
+        _end(environment)
+    elif session.options.progress:
+        gevent.spawn(show_progress, session.question, session.counter)
+
+
+def _on_complete(environment: Environment) -> None:
+    if not isinstance(environment.runner, WorkerRunner):
+        _end(environment)
+
+
+def _end(environment: Environment) -> None:
+    """Stop the run from outside of the user that noticed it should: headless, all of Locust."""
+    options: Any = environment.parsed_options
+    runner: Any = environment.runner
+    # Whatever runs out of requests early leaves Locust's own tables a moment to be right.
+    gevent.spawn(runner.quit if options.headless else runner.stop)
+
+
+def _on_test_stop(environment: Environment, **_: Any) -> None:
+    """With the web page: the run is over, Locust goes on."""
+    options: Any = environment.parsed_options
+    if not options.headless and not isinstance(environment.runner, WorkerRunner):
+        session = _finish(environment)
+        print(_spoken(session), file=sys.stderr)
+
+
+def _on_quitting(environment: Environment, **_: Any) -> None:
+    """Headless: judge, write down, and set the exit code."""
+    if isinstance(environment.runner, WorkerRunner) or not environment.parsed_options:
+        return
+    session = _finish(environment)
+    judgement = session.judged()
+    if judgement and environment.parsed_options.headless:
+        environment.process_exit_code = judgement.verdict.exit_code
+
+
+def _finish(environment: Environment) -> Session:
+    """Let the last answers come in, then write the run down, once."""
+    session = session_of(environment)
+    if session.finished:
+        return session
+    session.finished = True
+    counter = session.counter
+    if not counter.complete:
+        counter.close()
+        if isinstance(environment.runner, LocalRunner):
+            deadline = time.monotonic() + LAST_ANSWERS
+            while counter.under_way > 0 and time.monotonic() < deadline:
+                gevent.sleep(0.01)
+        run_time = session.options.run_time
+        over = run_time and time.monotonic() - session.began >= run_time
+        session.ended_by = "--run-time was over" if over else "the run was interrupted"
+    if session.options.run_dir and session.question:
+        try:
+            write_run(session.run(session.question), Path(session.options.run_dir))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            print(
+                f"trafficsplit: {session.options.run_dir} cannot be written: {reason}",
+                file=sys.stderr,
+            )
+    return session
+
+
+def _on_quit(**_: Any) -> None:
+    """The verdict is the last word, after Locust's own tables."""
+    for session in _sessions.values():
+        if session.options.headless and not session.options.run_dir and session.finished:
+            print(_spoken(session), file=sys.stderr)
+
+
+def _spoken(session: Session) -> str:
+    """The verdict, or the shares where none was asked for, in one line."""
+    judgement = session.judged()
+    if judgement:
+        return f"{judgement.verdict}: {judgement.reason}"
+    if session.unreachable:
+        return f"trafficsplit: {session.unreachable}"
+    tally = session.counter.tally
+    shares = ", ".join(f"{v} {100 * (tally.share(v) or 0):.1f} %" for v in sorted(tally.counts))
+    return f"{tally.requests:,} requests: {shares or 'no variant answered'}. " + (
+        "No split was expected, so there is no verdict: give --weight or --weights."
+    )
+
+
+def _on_report_to_master(client_id: str, data: dict[str, Any]) -> None:
+    for session in _sessions.values():
+        data["trafficsplit"] = session.counter.drain()
+
+
+def _on_worker_report(client_id: str, data: dict[str, Any]) -> None:
+    for session in _sessions.values():
+        if message := data.get("trafficsplit"):
+            session.counter.absorb(message, time.monotonic() - session.began)

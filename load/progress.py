@@ -1,0 +1,39 @@
+"""One line that tells how far a run is, for people who watch it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import gevent
+
+from analysis import Question
+from load.counting import Counter
+
+INTERVAL = 0.25  # seconds
+CLEAR = "\r\x1b[K"
+
+
+def show_progress(question: Question | None, counter: Counter) -> None:
+    """Write the line, again and again, until the run is complete. To be spawned."""
+    while not counter.complete and not counter.closed:
+        gevent.sleep(INTERVAL)
+        text = progress_line(question, counter)
+        width = shutil.get_terminal_size().columns - 1
+        print(CLEAR + text[:width], end="", file=sys.stderr, flush=True)
+    print(CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def progress_line(question: Question | None, counter: Counter) -> str:
+    """Rate, shares, and what is still needed."""
+    tally = counter.tally
+    rate = tally.requests / counter.elapsed if counter.elapsed else 0.0
+    parts = [f"{rate:,.0f}/s"]
+    parts += [f"{v} {100 * (tally.share(v) or 0):.1f} %" for v in reversed(list(tally.counts))]
+    if tally.lost:
+        parts.append(f"{tally.lost:,} lost")
+    if question:
+        left = max(question.requests - tally.requests, 0)
+        seconds = f", {left / rate:.0f} s" if rate else ""
+        parts.append(f"{tally.requests:,} of {question.requests:,} requests, {left:,} to go{seconds}")
+    return "  ·  ".join(parts)

@@ -1,0 +1,61 @@
+"""Counting begins when the gateway answers.
+
+Tests that counted before the route was in force, and retried until one try passed, are the flaky
+ones (DESIGN.md 6). So: wait until the gateway gives one good answer, discard it, then judge once.
+"""
+
+from __future__ import annotations
+
+import time
+
+import requests
+
+PATIENCE = 5.0  # seconds
+PAUSE = 0.2
+
+
+def why_not_ready(host: str, path: str, *, insecure: bool, patience: float = PATIENCE) -> str:
+    """Wait for a 2xx answer; empty when it came, otherwise what came instead, in one sentence."""
+    deadline = time.monotonic() + patience
+    with requests.Session() as session:
+        session.trust_env = False  # the gateway is asked as the load asks it: no proxy, no netrc
+        while True:
+            left = deadline - time.monotonic()
+            reason = _why_not(session, host, path, insecure, min(max(left, 0.5), 2.0))
+            if not reason or time.monotonic() + PAUSE > deadline:
+                return reason
+            time.sleep(PAUSE)
+
+
+def _why_not(
+    session: requests.Session, host: str, path: str, insecure: bool, timeout: float
+) -> str:
+    try:
+        with session.get(
+            host + path, timeout=timeout, verify=not insecure, allow_redirects=False, stream=True
+        ) as response:
+            status = response.status_code
+            target = response.headers.get("location", "")
+    except requests.exceptions.SSLError as error:
+        return f"{host} has no certificate to trust ({_cause(error)}): --insecure does not check it."
+    except requests.exceptions.Timeout:
+        return f"{host} does not answer: nothing came within {timeout:.0f} seconds."
+    except (requests.exceptions.RequestException, UnicodeError) as error:
+        return f"{host} cannot be reached ({_cause(error)}): check the address, and that it is up."
+    if 200 <= status < 300:
+        return ""
+    if 300 <= status < 400:
+        return f"{host}{path} redirects to {target or 'nowhere'}: give that as --host or --path."
+    hint = "does its route match this path and host?" if status == 404 else "is a variant behind it up?"
+    return f"{host}{path} answers {status}: {hint}"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, in its own few words."""
+    causes = [error]
+    while causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(causes[-1].__cause__ or causes[-1].__context__)  # type: ignore[arg-type]
+    innermost = causes[-1]
+    if isinstance(innermost, OSError) and innermost.strerror:
+        return innermost.strerror
+    return str(innermost).splitlines()[0] if str(innermost) else type(innermost).__name__

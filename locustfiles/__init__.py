@@ -1,0 +1,1 @@
+"""Locustfiles: what to send."""

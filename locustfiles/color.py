@@ -1,0 +1,20 @@
+"""Ask for the colour, again and again.
+
+    locust -f locustfiles/color.py --host http://gateway --weight 25
+
+Copy this file for an application of your own: say what to send, and `--variant-from` where its
+responses name the variant that sent them.
+"""
+
+from locust import task
+
+from load import SplitUser
+
+
+class ColorUser(SplitUser):
+    """Somebody who reloads the page."""
+
+    @task
+    def color(self) -> None:
+        """One request is one draw from the split."""
+        self.draw(self.environment.parsed_options.path)
