@@ -1,6 +1,6 @@
 """What can be wrong with what a person gave.
 
-    InputError            one line that names the thing and the way out
+InputError            one line that names the thing and the way out
 """
 
 from __future__ import annotations

@@ -158,7 +158,9 @@ def power(split: Split, deviation: float, alpha: float, n: int) -> float:
     w = np.array(list(split.positive.values()))
     if len(w) == 2:
         return float(_binary_power(float(w[0]), deviation, alpha, np.array([float(n)]))[0])
-    return float(1 - chndtr(chdtri(len(w) - 1, alpha), len(w) - 1, n * _noncentrality(w, deviation)))
+    return float(
+        1 - chndtr(chdtri(len(w) - 1, alpha), len(w) - 1, n * _noncentrality(w, deviation))
+    )
 
 
 def sample_size(split: Split, deviation: float, alpha: float, power: float) -> int:
@@ -190,7 +192,8 @@ def _binary_power(
     critical = np.sqrt(chdtri(1, alpha) * n * w * (1 - w))
     above, below = np.floor(n * w + critical), np.ceil(n * w - critical) - 1
     powers = [
-        bdtrc(np.minimum(above, n), n, q) + np.where(below >= 0, bdtr(np.maximum(below, 0), n, q), 0)
+        bdtrc(np.minimum(above, n), n, q)
+        + np.where(below >= 0, bdtr(np.maximum(below, 0), n, q), 0)
         for q in (w - deviation, w + deviation)
         if 0 <= q <= 1
     ]

@@ -17,7 +17,6 @@ that does not escape it stands behind the page's own and changes nothing.
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -92,7 +91,9 @@ def _rules(tree: LexborHTMLParser) -> list[_Rule]:
                 text = tinycss2.serialize(selector).strip()
                 rules.append(_Rule(text, _specificity(selector), colour))
     # Of equally specific ones the last wins; the sort is stable.
-    return sorted(reversed(rules), key=lambda rule: rule.specificity, reverse=True)
+    rules.reverse()
+    rules.sort(key=lambda rule: rule.specificity, reverse=True)
+    return rules
 
 
 def _selectors(prelude: list[object]) -> list[list[object]]:
@@ -132,87 +133,100 @@ def _by_rules(node: LexborNode, rules: list[_Rule]) -> str | None:
 
 # Between `<` and `>` of these, text is text: it opens and closes nothing, and no parser moves it
 # elsewhere (as it does out of a table).
-_TEXT_HOLDERS = frozenset(
-    "textarea title pre p div span td th li dd dt h1 h2 h3 h4 h5 h6 code samp b i em strong a "
-    "label section article main footer header body small".split()
-)
-_SENTINEL = "sentinel0text"
+_TEXT_HOLDERS = {
+    "textarea", "title", "pre", "p", "div", "span", "td", "th", "li", "dd", "dt", "h1", "h2", "h3",
+    "h4", "h5", "h6", "code", "samp", "b", "i", "em", "strong", "a", "label", "section", "article",
+    "main", "footer", "header", "body", "small",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """All pages `head` + text without `<` + `tail`, which have one background."""
+    """All pages that are `head`, then each of `tails` behind a gap without `<`: one background."""
 
     head: bytes
-    tail: bytes
+    tails: tuple[bytes, ...]
     colour: str | None
 
 
 class PageReader:
     """Reads backgrounds as `background` does, and pages of a shape seen before much faster.
 
-    The pages of one run differ in a few places only: the request that they repeat. Where two
-    pages of one colour differ in one stretch, that stretch is shown, by parsing the page with a
-    word in its place, to be the text of an element (`_TEXT_HOLDERS`). There the HTML tokeniser
-    leaves its text state by `<` alone (HTML standard, 13.2.5.1 and .2), so any stretch without a
-    `<` gives the same elements with the same attributes and so the same background. That is
-    checked for every page by two comparisons and one search for a byte.
+    The pages of one run differ in a few places only: the request that they repeat. A shape is a
+    page of which some stretches may differ. A page without gaps is one; where two pages of one
+    colour differ, the gaps are shown, by parsing the page with a word in each, to be text of
+    elements (`_TEXT_HOLDERS`). There the HTML tokeniser leaves its text state by `<` alone (HTML
+    standard, 13.2.5.1 and .2), so any stretch without a `<` gives the same elements with the same
+    attributes, and so the same background. A gap therefore ends at the next `<`, and a page is
+    known by one search and one comparison for each.
 
-    Memory is bounded: `shapes` shapes and as many pages are kept.
+    Memory is bounded: the last `shapes` shapes are kept.
     """
 
     def __init__(self, shapes: int = 32) -> None:
         self._limit = shapes
         self._shapes: list[_Shape] = []
-        self._pages: list[tuple[bytes, str | None]] = []
         self.parsed = 0  # how often the parser had to be asked
 
     def background(self, page: bytes) -> str | None:
         """The name of the page's background colour, None where it has none."""
         for shape in self._shapes:
-            head, tail = shape.head, shape.tail
-            if (
-                page.startswith(head)
-                and page.endswith(tail)
-                and len(page) >= len(head) + len(tail)
-                and page.find(b"<", len(head), len(page) - len(tail)) < 0
-            ):
-                return shape.colour
+            if not page.startswith(shape.head):
+                continue
+            at = len(shape.head)
+            for tail in shape.tails:
+                at = page.find(b"<", at)
+                if at < 0 or not page.startswith(tail, at):
+                    break
+                at += len(tail)
+            else:
+                if at == len(page):
+                    return shape.colour
         self.parsed += 1
         colour = background(page)
         self._learn(page, colour)
         return colour
 
     def _learn(self, page: bytes, colour: str | None) -> None:
-        for known, known_colour in self._pages:
-            shape = _shape(known, page, colour) if known_colour == colour else None
-            if shape:
-                self._shapes = [shape, *self._shapes][: self._limit]
-                return
-        self._pages = [(page, colour), *self._pages][: self._limit]
+        for known in self._shapes:
+            if not known.tails and known.colour == colour:
+                shape = _shape(known.head, page, colour)
+                if shape:
+                    self._shapes[self._shapes.index(known)] = shape
+                    return
+        self._shapes = [_Shape(page, (), colour), *self._shapes][: self._limit]
 
 
 def _shape(one: bytes, other: bytes, colour: str | None) -> _Shape | None:
     """The shape of two pages, None where it cannot be shown to have one colour."""
-    prefix = len(os.path.commonprefix([one, other]))
-    # The stretch is widened to the whole text between two tags: nothing is half open at its start.
-    head = one[: one.rfind(b">", 0, prefix) + 1]
-    rest_one, rest_other = one[len(head) :], other[len(head) :]
-    suffix = len(os.path.commonprefix([rest_one[::-1], rest_other[::-1]]))
-    cut = rest_one.find(b"<", len(rest_one) - suffix)
-    if not head or cut < 0:
+    parts, others = one.split(b"<"), other.split(b"<")
+    if len(parts) != len(others):
         return None
-    tail = rest_one[cut:]
-    if b"<" in rest_one[:cut] or b"<" in rest_other[: len(rest_other) - len(tail)]:
+    literals: list[bytes] = [b""]
+    for index, (part, its_twin) in enumerate(zip(parts, others, strict=True)):
+        opening = b"<" if index else b""
+        if part == its_twin:
+            literals[-1] += opening + part
+            continue
+        # The gap is the whole text behind the tag: nothing is half open at its start.
+        tag, closed, _ = part.partition(b">")
+        if not closed or not its_twin.startswith(tag + closed):
+            return None
+        tag += closed
+        literals[-1] += opening + tag
+        literals.append(b"")
+    head, *tails = literals
+    words = [f"gap{gap}text" for gap in range(len(tails))]
+    # The one element that looks back at what text came before, and a page that ends in a gap.
+    if b"<frameset" in one.lower() or not tails[-1]:
         return None
-    if b"<frameset" in tail.lower():  # the one element that looks back at what text came before
+    filled = head + b"".join(w.encode() + t for w, t in zip(words, tails, strict=True))
+    tree = LexborHTMLParser(filled)
+    held = [
+        node.text(deep=False).strip()
+        for node in (tree.root.traverse(include_text=True) if tree.root else ())
+        if node.tag == "-text" and node.parent and node.parent.tag in _TEXT_HOLDERS
+    ]
+    if any(held.count(word) != 1 for word in words) or _background(tree) != colour:
         return None
-    tree = LexborHTMLParser(head + _SENTINEL.encode() + tail)
-    holders = [
-        node.parent.tag
-        for node in tree.root.traverse(include_text=True)
-        if node.tag == "-text" and node.parent and node.text(deep=False).strip() == _SENTINEL
-    ] if tree.root else []
-    if len(holders) != 1 or holders[0] not in _TEXT_HOLDERS or _background(tree) != colour:
-        return None
-    return _Shape(head, tail, colour)
+    return _Shape(head, tuple(tails), colour)

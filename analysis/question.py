@@ -67,8 +67,8 @@ class Question:
         planned = max(needed)
         if planned > MOST_REQUESTS:
             raise InputError(
-                f"a tolerance of {self.tolerance * 100:g} points would take {planned:.0e} requests: "
-                "give a larger --tolerance"
+                f"a tolerance of {self.tolerance * 100:g} points would take {planned:.0e} "
+                "requests: give a larger --tolerance"
             )
         return planned
 
@@ -103,7 +103,9 @@ def question_of_options(
     elif weights:
         split = split_of_weights(weights)
     else:
-        raise InputError("no split to expect: give --weight 25 (green) or --weights blue=75,green=25")
+        raise InputError(
+            "no split to expect: give --weight 25 (green) or --weights blue=75,green=25"
+        )
     limits: dict[str, float] = {}
     if alpha:
         limits["alpha"] = number(alpha, "--alpha")

@@ -124,9 +124,7 @@ def _named(value: object, missing: str) -> Reading:
 
 def _from_header(name: str) -> ResponseReader:
     key, missing = name.strip().lower(), f"no header {name}"
-    return ResponseReader(
-        lambda _, headers: _named(headers.get(key), missing), needs_headers=True
-    )
+    return ResponseReader(lambda _, headers: _named(headers.get(key), missing), needs_headers=True)
 
 
 def _from_cookie(name: str) -> ResponseReader:

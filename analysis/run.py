@@ -35,10 +35,13 @@ class Stretch:
 
 @dataclass(frozen=True)
 class LatencyKey:
-    """Whose latencies: a variant's, or (empty) those of requests that name none; and how answered."""
+    """Whose latencies, and how answered: `status` is `2xx` or `error`.
+
+    `variant` is empty for requests that name none.
+    """
 
     variant: str
-    status: str  # "2xx", or "error"
+    status: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Run:
     @property
     def tally(self) -> Tally:
         """The sum of all stretches; every variant of the split is in it."""
-        total = Tally({variant: 0 for variant in self.question.split})
+        total = Tally(dict.fromkeys(self.question.split, 0))
         for stretch in self.stretches:
             total += stretch.tally
         return total

@@ -73,7 +73,9 @@ class Split:
         return min(0.02, min(self.positive.values()) / 2)
 
     def __str__(self) -> str:
-        return ", ".join(f"{variant} {weight * 100:g} %" for variant, weight in self.weights.items())
+        return ", ".join(
+            f"{variant} {weight * 100:g} %" for variant, weight in self.weights.items()
+        )
 
 
 def split_of_weights(text: str) -> Split:
@@ -90,7 +92,7 @@ def split_of_weights(text: str) -> Split:
 
 
 def split_of_weight(text: str) -> Split:
-    """The split of the tutorial's two variants from green's weight in per cent. Raises InputError."""
+    """The tutorial's split, from green's weight in per cent. Raises InputError."""
     green = number(text, "the weight of green")
     if not 0 <= green <= 100:
         raise InputError(f"the weight of green is {green:g}: give per cent, from 0 to 100")

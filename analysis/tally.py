@@ -35,9 +35,7 @@ class Tally:
         counts = dict(self.counts)
         for variant, count in other.counts.items():
             counts[variant] = counts.get(variant, 0) + count
-        return Tally(
-            counts, self.errors + other.errors, self.unidentified + other.unidentified
-        )
+        return Tally(counts, self.errors + other.errors, self.unidentified + other.unidentified)
 
     def __reduce__(self) -> tuple[type[Tally], tuple[dict[str, int], int, int]]:
         return Tally, (dict(self.counts), self.errors, self.unidentified)
@@ -58,6 +56,6 @@ class Tally:
         return self.identified + self.lost
 
     def share(self, variant: str) -> float | None:
-        """The fraction of the identified responses that a variant got; None where there are none."""
+        """The fraction of the identified responses that a variant got; None where none are."""
         identified = self.identified
         return self.counts.get(variant, 0) / identified if identified else None

@@ -51,7 +51,7 @@ class Counter:
         self.latency: dict[LatencyKey, Multiset[int]] = {}
         self._enough = enough
         self._on_complete = on_complete
-        self._totals: Multiset[Outcome] = Multiset({variant: 0 for variant in self.variants})
+        self._totals: Multiset[Outcome] = Multiset(dict.fromkeys(self.variants, 0))
         self._width = FIRST_WIDTH
         self._stretches: dict[int, Multiset[Outcome]] = {}
 
@@ -146,10 +146,10 @@ class Counter:
                 for key, count in self._totals.items()
                 if count
             ],
-            "losses": dict(self.losses),
-            "latency": [[key.variant, key.status, dict(b)] for key, b in self.latency.items()],
+            "losses": self.losses,
+            "latency": [[key.variant, key.status, n] for key, n in self.latency.items()],
         }
-        self._totals = Multiset({variant: 0 for variant in self.variants})
+        self._totals = Multiset(dict.fromkeys(self.variants, 0))
         self.losses, self.latency, self._stretches = Multiset(), {}, {}
         return message
 

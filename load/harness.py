@@ -170,9 +170,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         return
     if not isinstance(environment.runner, WorkerRunner):
         options = session.options
-        session.unreachable = why_not_ready(
-            session.host, options.path, insecure=options.insecure
-        )
+        session.unreachable = why_not_ready(session.host, options.path, insecure=options.insecure)
     session.started_at = datetime.datetime.now(datetime.UTC)
     session.began = time.monotonic()
     if session.unreachable:

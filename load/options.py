@@ -1,4 +1,4 @@
-"""The options of the locustfile: on Locust's command line, in its web form, and in the environment."""
+"""The options of the locustfile: on the command line, in the web form, in the environment."""
 
 from __future__ import annotations
 
@@ -25,39 +25,37 @@ EXPECTATIONS = (
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Add the options to Locust's own."""
-    group = parser.add_argument_group("Expected split")
+    """Add the options to Locust's own. Not in groups: its web form leaves those out."""
     for name, metavar, text in EXPECTATIONS:
         env_var = f"TRAFFICSPLIT_{name.replace('-', '_').upper()}"
-        group.add_argument(f"--{name}", metavar=metavar, default="", env_var=env_var, help=text)
+        parser.add_argument(f"--{name}", metavar=metavar, default="", env_var=env_var, help=text)
     # No choice yet, but a name for it: pipelines that say it will go on to mean the same.
-    group.add_argument(
+    parser.add_argument(
         "--test", choices=["fixed"], default="fixed", env_var="TRAFFICSPLIT_TEST",
         help="which test is the judge: fixed, chi-square at a number of requests set beforehand",
     )  # fmt: skip
-    group = parser.add_argument_group("Requests and responses")
-    group.add_argument(
+    parser.add_argument(
         "--path", default="/color", env_var="TRAFFICSPLIT_PATH", help="path to ask for [/color]"
     )
-    group.add_argument(
+    parser.add_argument(
         "--variant-from", metavar="SOURCE", default="page", env_var="TRAFFICSPLIT_VARIANT_FROM",
         help="where a response names its variant: page (its background colour, or a colour as "
         "text or JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN",
     )  # fmt: skip
-    group.add_argument(
+    parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=10.0, env_var="TRAFFICSPLIT_TIMEOUT",
         help="a request that takes longer is an error [10]",
     )  # fmt: skip
-    group.add_argument(
+    parser.add_argument(
         "--insecure", action="store_true", default=False, env_var="TRAFFICSPLIT_INSECURE",
         help="do not check the gateway's TLS certificate",
     )  # fmt: skip
     # What `trafficsplit verify` says to its Locust; of no use in a form.
-    group.add_argument(
+    parser.add_argument(
         "--run-dir", metavar="DIR", default="", include_in_web_ui=False,
         help="write the counts here at the end: run.json, tally.csv, latency.csv",
     )  # fmt: skip
-    group.add_argument(
+    parser.add_argument(
         "--progress", action="store_true", default=False, include_in_web_ui=False,
         help="show one line of progress on standard error",
     )  # fmt: skip

@@ -35,5 +35,7 @@ def progress_line(question: Question | None, counter: Counter) -> str:
     if question:
         left = max(question.requests - tally.requests, 0)
         seconds = f", {left / rate:.0f} s" if rate else ""
-        parts.append(f"{tally.requests:,} of {question.requests:,} requests, {left:,} to go{seconds}")
+        parts.append(
+            f"{tally.requests:,} of {question.requests:,} requests, {left:,} to go{seconds}"
+        )
     return "  ·  ".join(parts)

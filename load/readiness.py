@@ -37,7 +37,9 @@ def _why_not(
             status = response.status_code
             target = response.headers.get("location", "")
     except requests.exceptions.SSLError as error:
-        return f"{host} has no certificate to trust ({_cause(error)}): --insecure does not check it."
+        return (
+            f"{host} has no certificate to trust ({_cause(error)}): --insecure does not check it."
+        )
     except requests.exceptions.Timeout:
         return f"{host} does not answer: nothing came within {timeout:.0f} seconds."
     except (requests.exceptions.RequestException, UnicodeError) as error:
@@ -46,7 +48,11 @@ def _why_not(
         return ""
     if 300 <= status < 400:
         return f"{host}{path} redirects to {target or 'nowhere'}: give that as --host or --path."
-    hint = "does its route match this path and host?" if status == 404 else "is a variant behind it up?"
+    hint = (
+        "does its route match this path and host?"
+        if status == 404
+        else "is a variant behind it up?"
+    )
     return f"{host}{path} answers {status}: {hint}"
 
 

@@ -88,7 +88,7 @@ def _loss(status: int, response: ResponseContextManager, reading: Reading | None
         error = response.error if hasattr(response, "error") else None
         return f"{type(error).__name__}: {error}" if error else "no answer"
     if 300 <= status < 400:
-        return f"HTTP {status} to {response.headers.get('location', 'nowhere')}"
+        return f"HTTP {status} to {_Headers(response.headers).get('location', 'nowhere')}"
     if not 200 <= status < 300:
         return f"HTTP {status}"
     error = response.request_meta["exception"]
@@ -104,6 +104,6 @@ class _Headers(dict[str, str]):
         super().__init__()
         self._headers = headers
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, name: str, default: Any = None) -> Any:
         value = self._headers.get(name, default) if self._headers is not None else default
         return "\n".join(value) if isinstance(value, list | tuple) else value

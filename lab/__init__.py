@@ -1,0 +1,1 @@
+"""The system under test on one machine: real Envoy in front of real Color processes."""
