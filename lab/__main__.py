@@ -1,0 +1,9 @@
+"""`python -m lab DIRECTORY MANIFEST…`: own a lab until told to stop. Started by `lab.up`."""
+
+import sys
+from pathlib import Path
+
+from lab.background import own
+
+if __name__ == "__main__":
+    sys.exit(own(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]))

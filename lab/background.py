@@ -1,0 +1,145 @@
+"""One lab that goes on in the background, with its state in a file.
+
+    .lab/state.json     the gateway's address and the processes, while it runs
+    .lab/*.log          what they said
+
+`up` starts `python -m lab`, which owns the lab's processes and stops them when it is
+told to, or when one of them ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.fields import LabError
+from lab.lab import MANIFESTS, PATIENCE, ROOT, Lab, start
+from lab.processes import STOP_PATIENCE, last_line
+
+
+@dataclass(frozen=True)
+class State:
+    """The lab in the background. `pid` is its owner's; `replicas` lists deployment, pid, port."""
+
+    pid: int
+    host: str
+    admin: str
+    envoy_pid: int
+    replicas: Sequence[dict[str, Any]]
+    manifests: Sequence[str]
+
+
+def home() -> Path:
+    """Where the state is kept: `.lab` in the checkout, or $TRAFFICSPLIT_LAB_DIR."""
+    return Path(os.environ.get("TRAFFICSPLIT_LAB_DIR") or ROOT / ".lab")
+
+
+def status() -> State | None:
+    """The lab that is running, None where there is none."""
+    try:
+        # A process id alone would be somebody else's after a restart of the machine.
+        with (home() / "lock").open() as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        return State(**json.loads((home() / "state.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def up(manifests: Sequence[Path] = MANIFESTS) -> State:
+    """The lab in the background, started where none is running. Raises LabError."""
+    if state := status():
+        return state
+    directory = home()
+    log = directory / "lab.log"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with log.open("w") as output:
+            owner = subprocess.Popen(
+                [sys.executable, "-m", "lab", directory, *manifests],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise LabError(f"{directory} cannot be used: {error.strerror or error}") from None
+    deadline = time.monotonic() + PATIENCE + STOP_PATIENCE
+    while not (state := status()):
+        if (owner.poll() is not None and not status()) or time.monotonic() > deadline:
+            owner.terminate()
+            raise LabError(last_line(log))
+        time.sleep(0.02)
+    return state
+
+
+def down() -> bool:
+    """Stop the lab in the background. False: there was none."""
+    state = status()
+    if state is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 2 * STOP_PATIENCE
+    while status() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return True
+
+
+def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": lab.host,
+        "admin": lab.admin,
+        "envoy_pid": lab.envoy.pid,
+        "replicas": [vars(replica) for replica in lab.replicas],
+        "manifests": [str(file) for file in manifests],
+    }
+
+
+def own(directory: Path, manifests: Sequence[Path]) -> int:
+    """Start the lab and keep it until SIGTERM, or until one of its processes ends."""
+    told = False
+
+    def tell(*_: object) -> None:
+        nonlocal told
+        told = True
+
+    signal.signal(signal.SIGTERM, tell)
+    signal.signal(signal.SIGINT, tell)
+    file = directory / "state.json"
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("a lab is starting or running here already", flush=True)
+            return 1
+        return _keep(directory, manifests, file, lambda: told)
+
+
+def _keep(directory: Path, manifests: Sequence[Path], file: Path, told: Callable[[], bool]) -> int:
+    try:
+        with start(directory, manifests) as lab:
+            aside = directory / "state.json.new"
+            aside.write_text(json.dumps(_state_of(lab, manifests), indent=2) + "\n", "utf-8")
+            aside.replace(file)
+            while not told() and not (dead := lab.dead()):
+                time.sleep(0.1)
+        if not told():
+            print(f"{dead} has ended, so the lab was stopped", flush=True)
+        return 0
+    except (LabError, OSError) as error:
+        print(error, flush=True)
+        return 1
+    finally:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The processes of a lab: they end with us, whatever ends us."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lab.fields import LabError
+
+STOP_PATIENCE = 3.0  # seconds until SIGTERM becomes SIGKILL
+
+
+def spawn(
+    command: Sequence[str | Path],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a process that writes to `log`. Raises LabError.
+
+    It has a session of its own, so that a Ctrl-C reaches only us and we decide the order of things.
+    """
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                pass_fds=descriptors,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+    except OSError as error:
+        raise LabError(f"{command[0]} cannot be started: {error.strerror or error}") from None
+
+
+def _die_with_parent() -> None:
+    """Even SIGKILL of the parent leaves nothing behind: prctl(PR_SET_PDEATHSIG), Linux only."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End all of them, the first ones first; return when they are gone."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_PATIENCE
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.01))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_socket() -> socket.socket:
+    """A listening socket on a free port; to be handed over, so that nobody else can take it."""
+    return socket.create_server(("127.0.0.1", 0), backlog=4096)
+
+
+def last_line(log: Path) -> str:
+    """What a process said last, for a message."""
+    try:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1][:300] if lines else "it said nothing"
