@@ -10,7 +10,8 @@ out of a response, a Run is all that a run left, and `analysis.plots` draws it.
 from analysis.errors import InputError
 from analysis.fixed import FixedTest, chi_square, clopper_pearson, power, sample_size
 from analysis.judge import judge_fixed
-from analysis.question import Question, question_of_options
+from analysis.options import question_of_options
+from analysis.question import Question
 from analysis.reading import Reading, ResponseReader, reader_of, variant_of
 from analysis.run import Run, read_run, write_run
 from analysis.split import Split

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from analysis.errors import InputError
 from analysis.fixed import sample_size
-from analysis.split import Split, number, split_of_weight, split_of_weights
+from analysis.split import Split
 
 # Past this a fixed number of requests is no plan any more: at 10,000 a second, 28 hours.
 MOST_REQUESTS = 10**9
@@ -79,50 +79,3 @@ class Question:
         (1 − τ₀)^n ≤ α (DESIGN.md 4, weight 0).
         """
         return math.ceil(math.log(self.alpha) / math.log1p(-self.zero_tolerance))
-
-
-def question_of_options(
-    *,
-    weight: str | None = None,
-    weights: str | None = None,
-    tolerance: str | None = None,
-    zero_tolerance: str | None = None,
-    alpha: str | None = None,
-    power: str | None = None,
-    max_failing: str | None = None,
-    requests: str | None = None,
-) -> Question:
-    """The question that command-line options ask; percentages and points, as people type them.
-
-    Raises InputError, in one line that names the option.
-    """
-    if weight and weights:
-        raise InputError("--weight and --weights both say what is expected: give one of them")
-    if weight:
-        split = split_of_weight(weight)
-    elif weights:
-        split = split_of_weights(weights)
-    else:
-        raise InputError(
-            "no split to expect: give --weight 25 (green) or --weights blue=75,green=25"
-        )
-    limits: dict[str, float] = {}
-    if alpha:
-        limits["alpha"] = number(alpha, "--alpha")
-    if power:
-        limits["power"] = number(power, "--power")
-    if zero_tolerance:
-        limits["zero_tolerance"] = number(zero_tolerance, "--zero-tolerance") / 100
-    if max_failing:
-        limits["max_failing"] = number(max_failing, "--max-failing") / 100
-    points = number(tolerance, "--tolerance") / 100 if tolerance else split.default_tolerance
-    return Question(split, points, requests=whole(requests, "--requests"), **limits)
-
-
-def whole(text: str | None, what: str) -> int:
-    """A whole number above 0 from text, 0 where there is none. Raises InputError."""
-    if not text:
-        return 0
-    if not text.strip().isdecimal() or int(text) == 0:
-        raise InputError(f"{what} is not a whole number above 0: {text!r}")
-    return int(text)

@@ -32,8 +32,9 @@ from analysis import (
     write_run,
 )
 from analysis.judge import decided_early
+from analysis.options import checked_host, checked_path
 from load.counting import Counter
-from load.options import add_options, checked_host, checked_path, question_of
+from load.options import add_options, question_of
 from load.progress import show_progress
 from load.readiness import why_not_ready
 
@@ -176,8 +177,8 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     if session.unreachable:
         session.counter.close()
         _end(environment)
-    elif session.options.progress:
-        gevent.spawn(show_progress, session.question, session.counter)
+    elif session.options.progress >= 0:
+        gevent.spawn(show_progress, session.question, session.counter, session.options.progress)
 
 
 def _on_complete(environment: Environment) -> None:

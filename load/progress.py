@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+import os
 
 import gevent
 
@@ -14,14 +13,15 @@ INTERVAL = 0.25  # seconds
 CLEAR = "\r\x1b[K"
 
 
-def show_progress(question: Question | None, counter: Counter) -> None:
+def show_progress(question: Question | None, counter: Counter, descriptor: int) -> None:
     """Write the line, again and again, until the run is complete. To be spawned."""
+    terminal = os.fdopen(descriptor, "w", closefd=False)
     while not counter.complete and not counter.closed:
         gevent.sleep(INTERVAL)
         text = progress_line(question, counter)
-        width = shutil.get_terminal_size().columns - 1
-        print(CLEAR + text[:width], end="", file=sys.stderr, flush=True)
-    print(CLEAR, end="", file=sys.stderr, flush=True)
+        width = os.get_terminal_size(descriptor).columns - 1
+        print(CLEAR + text[:width], end="", file=terminal, flush=True)
+    print(CLEAR, end="", file=terminal, flush=True)
 
 
 def progress_line(question: Question | None, counter: Counter) -> str:

@@ -1,0 +1,335 @@
+"""The pictures of a run, for tired eyes: one message each, the variants by name and by mark.
+
+Each function takes a Run and returns a matplotlib Figure. Colours are the variants' own where they
+are colours; marks, line styles and hatches differ too, so that no one needs to see colours.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, ScalarFormatter
+
+from analysis.fixed import clopper_pearson
+from analysis.latency import bounds_of, quantile
+from analysis.run import LatencyKey, Run
+from analysis.tally import Tally
+
+INK, FAINT, WARNING = "#222222", "#8a8a8a", "#b00020"
+# For variants whose names are no colours: Okabe & Ito 2008, told apart by colour-blind readers.
+PALETTE = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00")
+MARKS = ("o", "s", "D", "^", "v", "P")
+LINES = ("-", "--", "-.", ":")
+HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+}
+WIDTH, HEIGHT, DPI = 8.0, 4.0, 120
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one variant is drawn."""
+
+    colour: str
+    edge: str
+    mark: str
+    line: str
+    hatch: str
+
+
+def looks(variants: Sequence[str]) -> dict[str, Look]:
+    """A look for each variant: its own colour where its name is one."""
+    found: dict[str, Look] = {}
+    for index, variant in enumerate(variants):
+        own = is_color_like(variant) and len(variant) > 1  # matplotlib's "b" is nobody's blue
+        colour = variant if own else PALETTE[index % len(PALETTE)]
+        pale = sum(to_rgb(colour)) > 2.2 or to_rgb(colour)[1] > 0.85  # white, yellow, lime on paper
+        found[variant] = Look(
+            colour,
+            INK if pale else colour,
+            MARKS[index % len(MARKS)],
+            LINES[index % len(LINES)],
+            HATCHES[index % len(HATCHES)],
+        )
+    return found
+
+
+def observed_against_expected(run: Run) -> Figure:
+    """Share of each variant with its interval, beside its weight and tolerance."""
+    question, tally = run.question, run.tally
+    variants = list(tally.counts)
+    with rc_context(STYLE):
+        figure, axes = _figure(height=1.4 + 0.75 * len(variants))
+        for row, (variant, look) in enumerate(looks(variants).items()):
+            weight = question.split[variant]
+            reach = tolerance_of(run, variant)
+            band = axes.barh(
+                row,
+                100 * (min(weight + reach, 1) - max(weight - reach, 0)),
+                left=100 * max(weight - reach, 0),
+                height=0.62,
+                color="#dddddd",
+                label="weight ± tolerance" if row == 0 else None,
+            )
+            band.patches[0].set_zorder(1)
+            axes.plot([100 * weight] * 2, [row - 0.31, row + 0.31], color=INK, lw=1.2, zorder=2)
+            share = tally.share(variant)
+            if share is None:
+                continue
+            low, high = interval(run, variant)
+            axes.errorbar(
+                100 * share,
+                row,
+                xerr=[[100 * (share - low)], [100 * (high - share)]],
+                fmt=look.mark,
+                ms=8,
+                color=look.colour,
+                mec=INK,
+                ecolor=INK,
+                elinewidth=1.4,
+                capsize=5,
+                zorder=3,
+            )
+            text = f"{100 * share:.2f} %  of weight {100 * weight:g} %"
+            axes.annotate(
+                text, (100 * share, row), (0, 13), textcoords="offset points", ha="center"
+            )
+        axes.set_yticks(range(len(variants)), variants)
+        axes.set_ylim(len(variants) - 0.4, -0.7)
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.15)
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.set_xlabel("share of the identified responses")
+        confidence = f"{100 * (1 - question.alpha):g} %"
+        axes.set_title(f"Observed and expected: {tally.identified:,} responses")
+        axes.plot([], [], "|", color=INK, ms=10, label="weight")
+        axes.errorbar([], [], xerr=[], fmt="o", color=INK, capsize=4, label=f"share, {confidence}")
+        _legend_below(axes)
+    return figure
+
+
+def share_over_requests(run: Run) -> Figure:
+    """The share of each variant as responses arrive, inside its tolerance band."""
+    variants = list(run.tally.counts)
+    sums = accumulate(stretch.tally for stretch in run.stretches)
+    totals = [total for total in sums if total.identified]
+    with rc_context(STYLE):
+        figure, axes = _figure()
+        for variant, look in looks(variants).items():
+            n = [total.identified for total in totals]
+            share = [100 * (total.share(variant) or 0) for total in totals]
+            weight, reach = run.question.split[variant], tolerance_of(run, variant)
+            axes.axhspan(100 * (weight - reach), 100 * (weight + reach), color=look.edge, alpha=0.1)
+            axes.axhline(100 * weight, color=look.edge, lw=0.8, alpha=0.6)
+            axes.plot(
+                n,
+                share,
+                look.line,
+                color=look.edge,
+                lw=1.8,
+                marker=look.mark,
+                markevery=max(len(n) // 12, 1),
+                ms=5,
+            )
+            if n:
+                axes.annotate(
+                    f" {variant} {share[-1]:.1f} %",
+                    (n[-1], share[-1]),
+                    (6, 0),
+                    textcoords="offset points",
+                    va="center",
+                    color=look.edge,
+                    annotation_clip=False,
+                )
+        if totals and totals[-1].identified > 1:
+            axes.set_xscale("log")
+            axes.set_xlim(right=totals[-1].identified)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.xaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+        axes.set_ylim(-3, 103)
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.set_xlabel("responses so far (logarithmic)")
+        axes.set_title("Share as responses arrive; bands: weight ± tolerance")
+    return figure
+
+
+def latency_by_variant(run: Run) -> Figure:
+    """How many of a variant's requests were answered within a time."""
+    groups = [(key, buckets) for key, buckets in run.latency.items() if sum(buckets.values())]
+    shown = looks(list(run.tally.counts))
+    with rc_context(STYLE):
+        figure, axes = _figure()
+        for key, buckets in groups:
+            look = shown.get(key.variant) or Look(WARNING, WARNING, "x", ":", "")
+            if key.status == "error":
+                look = Look(WARNING, WARNING, "x", ":", "")
+            ordered = sorted(buckets)
+            middle = [(bounds_of(b)[0] + bounds_of(b)[1] - 1) / 2000 for b in ordered]
+            total = sum(buckets.values())
+            part = [100 * seen / total for seen in accumulate(buckets[b] for b in ordered)]
+            median, tail = quantile(buckets, 0.5), quantile(buckets, 0.99)
+            axes.step(
+                middle,
+                part,
+                look.line,
+                where="post",
+                color=look.edge,
+                lw=1.8,
+                marker=look.mark,
+                markevery=max(len(middle) // 10, 1),
+                ms=5,
+                label=f"{_who(key)}: median {median:.3g} ms, p99 {tail:.3g} ms",
+            )
+        if groups:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.legend(loc="lower right")
+        axes.set_ylim(-2, 102)
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.set_xlabel("latency, ms (logarithmic)")
+        axes.set_title("Requests answered within a time")
+    return figure
+
+
+def rate_over_time(run: Run) -> Figure:
+    """Requests a second by variant, stacked, with what is lost on top."""
+    edges, tallies = _seconds(run)
+    variants = list(run.tally.counts)
+    with rc_context(STYLE):
+        figure, axes = _figure()
+        if tallies:
+            widths = np.diff(edges)
+            bottom = np.zeros(len(tallies))
+            for variant, look in looks(variants).items():
+                rate = np.array([t.counts.get(variant, 0) for t in tallies]) / widths
+                _bars(axes, edges, rate, bottom, look, variant)
+                bottom += rate
+            lost = np.array([t.lost for t in tallies]) / widths
+            if lost.any():
+                _bars(axes, edges, lost, bottom, Look(WARNING, WARNING, "x", ":", "xxx"), "lost")
+                bottom += lost
+            axes.set_xlim(edges[0], edges[-1])
+            axes.set_ylim(0, max(bottom.max() * 1.15, 1))
+        lost_in_all = run.tally.lost
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xlabel("seconds since the start")
+        what = "nothing lost" if not lost_in_all else f"{lost_in_all:,} lost"
+        axes.set_title(f"Requests a second, by variant; {what}")
+        _legend_below(axes)
+    return figure
+
+
+PLOTS: Mapping[str, Callable[[Run], Figure]] = {
+    "shares": observed_against_expected,
+    "share-over-requests": share_over_requests,
+    "latency": latency_by_variant,
+    "rate": rate_over_time,
+}
+
+
+def write_plots(run: Run, directory: Path) -> list[Path]:
+    """Write every plot as a PNG. Raises OSError."""
+    paths = []
+    for name, plot in PLOTS.items():
+        image = io.BytesIO()
+        plot(run).savefig(image, format="png", dpi=DPI)
+        path = directory / f"{name}.png"
+        path.write_bytes(image.getvalue())
+        paths.append(path)
+    return paths
+
+
+def tolerance_of(run: Run, variant: str) -> float:
+    """The tolerance that holds for a variant: that of weight 0 (or 100 %) is its own."""
+    question = run.question
+    alone = question.split[variant] in (0.0, 1.0)
+    return question.zero_tolerance if alone else question.tolerance
+
+
+def interval(run: Run, variant: str) -> tuple[float, float]:
+    """The 1 − alpha interval of a variant's share."""
+    tally: Tally = run.tally
+    return clopper_pearson(tally.counts.get(variant, 0), tally.identified, run.question.alpha)
+
+
+def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    return figure, figure.add_subplot()
+
+
+def _percent(value: float, _: object) -> str:
+    return f"{value:g} %"
+
+
+def _who(key: LatencyKey) -> str:
+    variant = key.variant or "no variant"
+    return variant if key.status == "2xx" else f"{key.variant or 'errors'} (errors)"
+
+
+def _legend_below(axes: Axes) -> None:
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
+
+
+def _bars(
+    axes: Axes,
+    edges: Sequence[float],
+    rate: np.ndarray[tuple[int], np.dtype[np.float64]],
+    bottom: np.ndarray[tuple[int], np.dtype[np.float64]],
+    look: Look,
+    label: str,
+) -> None:
+    axes.bar(
+        edges[:-1],
+        rate,
+        np.diff(edges),
+        bottom,
+        align="edge",
+        color=look.colour,
+        alpha=0.75,
+        hatch=look.hatch,
+        edgecolor="white",
+        linewidth=0.3,
+        label=label,
+    )
+
+
+def _seconds(run: Run, most: int = 60) -> tuple[list[float], list[Tally]]:
+    """The stretches merged to at most `most`: their edges, and what ended between them."""
+    stretches = list(run.stretches)
+    size = max(-(-len(stretches) // most), 1)
+    groups = [stretches[i : i + size] for i in range(0, len(stretches), size)]
+    # A last one that is hardly begun would show a rate of its own making.
+    if len(groups) > 1 and groups[-1][-1].end - groups[-1][0].start < 0.5 * (
+        groups[0][-1].end - groups[0][0].start
+    ):
+        groups[-2:] = [groups[-2] + groups[-1]]
+    groups = [group for group in groups if group[-1].end > group[0].start]
+    edges = [group[0].start for group in groups] + [group[-1].end for group in groups[-1:]]
+    return edges, [sum((s.tally for s in group), Tally()) for group in groups]

@@ -1,0 +1,95 @@
+"""Locust, run on the locustfile: the same one that people run by hand."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import locustfiles
+from analysis import InputError
+
+LOCUSTFILE = Path(locustfiles.__file__).with_name("color.py")
+
+
+class DriveError(InputError):
+    """The load ended without its counts. The text is one line."""
+
+
+def drive(host: str, run_dir: Path, options: Mapping[str, str], *, users: int) -> None:
+    """Send requests until the run is complete; the counts are in `run_dir` then.
+
+    SIGINT and SIGTERM end the load early, and its counts are still written. Raises DriveError
+    where there are none.
+    """
+    log = run_dir / "locust.log"
+    arguments = [
+        *("-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", host),
+        *("--users", str(users), "--spawn-rate", str(users), "--loglevel", "WARNING"),
+        *("--run-dir", str(run_dir)),
+    ]
+    arguments += [part for name, value in options.items() for part in (f"--{name}", value)]
+    descriptors: list[int] = []
+    if sys.stderr.isatty():
+        descriptors = [os.dup(sys.stderr.fileno())]
+        arguments += ["--progress", str(descriptors[0])]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "locust", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            pass_fds=descriptors,
+            start_new_session=True,  # a Ctrl-C comes to us first
+        )
+    try:
+        code = _wait(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for descriptor in descriptors:
+            os.close(descriptor)
+    if not (run_dir / "run.json").exists():
+        raise DriveError(_why(code, log))
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but for the options in it: these have been read, and were perhaps overruled."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TRAFFICSPLIT_", "LOCUST_"))
+    }
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end; what asks us to stop is passed on, and waited for all the same."""
+
+    def pass_on(*_: object) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, pass_on) for number in signals]
+    try:
+        return process.wait()
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _why(code: int, log: Path) -> str:
+    lines: Sequence[str] = log.read_text("utf-8", "replace").strip().splitlines()
+    ours = [
+        line.removeprefix("trafficsplit: ") for line in lines if line.startswith("trafficsplit")
+    ]
+    if ours:
+        return ours[-1]
+    ended = f"signal {-code}" if code < 0 else f"code {code}"
+    said = lines[-1][:300] if lines else "it said nothing"
+    return f"Locust ended with {ended} and left no counts: {said} (all of it: {log})"

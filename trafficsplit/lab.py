@@ -1,0 +1,59 @@
+"""`trafficsplit lab`: the system under test on this machine, in the background."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def lab() -> None:
+    """The system under test on this machine: real Envoy, real Color processes."""
+
+
+@lab.command()
+@click.option(
+    "--manifests",
+    "-f",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Kubernetes and Istio manifests, instead of the repository's; may be given several times.",
+)
+def up(manifests: tuple[Path, ...]) -> None:
+    """Start it, and leave it running."""
+    import lab as the_lab
+
+    state = the_lab.up([file.resolve() for file in manifests] or the_lab.MANIFESTS)
+    click.echo(f"The lab is up: {state.host}/color")
+
+
+@lab.command()
+def down() -> None:
+    """Stop it."""
+    import lab as the_lab
+
+    click.echo("The lab is down." if the_lab.down() else "No lab was up.")
+
+
+@lab.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the whole state.")
+def status(as_json: bool) -> int:
+    """Show whether it is up, and where. Exit code 1: it is not."""
+    import lab as the_lab
+
+    state = the_lab.status()
+    if as_json:
+        click.echo(json.dumps(vars(state) if state else None, indent=2))
+    elif state:
+        click.echo(f"The lab is up: {state.host}/color")
+        click.echo(f"Envoy's administration: {state.admin} (process {state.envoy_pid})")
+        for replica in state.replicas:
+            click.echo(
+                f"{replica['deployment']}: port {replica['port']} (process {replica['pid']})"
+            )
+    else:
+        click.echo("No lab is up: trafficsplit lab up")
+    return 0 if state else 1

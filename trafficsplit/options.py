@@ -1,0 +1,41 @@
+"""Options as every command has them: settable by TRAFFICSPLIT_… as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from analysis.options import EXPECTATIONS
+
+Command = Callable[..., Any]
+
+
+def option(name: str, help_text: str, **settings: Any) -> Callable[[Command], Command]:
+    """A click option with its environment variable: `--max-failing` is TRAFFICSPLIT_MAX_FAILING."""
+    variable = f"TRAFFICSPLIT_{name.lstrip('-').replace('-', '_').upper()}"
+    return click.option(name, help=help_text, envvar=variable, **settings)
+
+
+def expectation(command: Command) -> Command:
+    """The options that say what is expected, and how surely it is to be known."""
+    options = [
+        option(f"--{name.replace('_', '-')}", f"{text[0].upper()}{text[1:]}.", metavar=metavar)
+        for name, (metavar, text) in EXPECTATIONS.items()
+    ]
+    for decorate in reversed(options):
+        command = decorate(command)
+    return command
+
+
+def one_of(context: click.Context, *names: str) -> None:
+    """What was typed beats what the environment says about the same thing."""
+    typed = [n for n in names if context.get_parameter_source(n) is _TYPED]
+    if typed:
+        for name in names:
+            if name not in typed:
+                context.params[name] = None
+
+
+_TYPED = click.core.ParameterSource.COMMANDLINE

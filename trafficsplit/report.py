@@ -1,0 +1,130 @@
+"""The report directory: what a run found, for people and for machines."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from analysis import Judgement, Run, chi_square, power
+from analysis.latency import quantile
+from analysis.plots import interval, tolerance_of
+from trafficsplit import __version__
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+CAPTIONS = {
+    "shares": "Each mark is an observed share with its interval; the grey band is what would be "
+    "fine. A mark outside the band is a split that is not as configured.",
+    "share-over-requests": "The share of each variant as responses came in. It wanders at first "
+    "and settles: a line that leaves its band late, or changes course, is a split that changed.",
+    "latency": "The further left a line, the faster the variant.",
+    "rate": "What was answered each second, by whom; what was lost is red.",
+}
+
+
+def verdict_object(
+    run: Run, judgement: Judgement, phases: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """The contents of verdict.json (trafficsplit/verdict.schema.json; DESIGN.md 5)."""
+    question, tally = run.question, run.tally
+    test = chi_square(tally.counts, question.split)
+    variants = list(tally.counts)
+    return {
+        "verdict": str(judgement.verdict),
+        "reason": judgement.reason,
+        "expected": {variant: question.split[variant] for variant in variants},
+        "observed": dict(tally.counts),
+        "shares": {variant: tally.share(variant) for variant in variants},
+        "confidence": {variant: list(interval(run, variant)) for variant in variants},
+        "requests": tally.requests,
+        "errors": tally.errors,
+        "unidentified": tally.unidentified,
+        "losses": dict(run.losses),
+        "tolerance": question.tolerance,
+        "tolerances": {variant: tolerance_of(run, variant) for variant in variants},
+        "alpha": question.alpha,
+        "chi_square": {
+            "statistic": _finite(test.statistic),
+            "dof": test.dof,
+            "p_value": test.p_value,
+            "g_statistic": _finite(test.g_statistic),
+            "g_p_value": test.g_p_value,
+            "effect_size": _finite(test.effect_size),
+            "residuals": {v: _finite(r) for v, r in test.residuals.items()},
+            "method": test.method,
+            "power": _power(run),
+        },
+        "latency_ms": _latency(run),
+        "elapsed_seconds": round(run.elapsed, 3),
+        "requests_per_second": round(run.requests_per_second, 1),
+        "users": run.users,
+        "host": run.host,
+        "path": run.path,
+        "started_at": run.started_at,
+        "interrupted": run.interrupted,
+        "phases": {name: round(seconds, 3) for name, seconds in (phases or {}).items()},
+        "command": run.command,
+        "version": __version__,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _power(run: Run) -> float | None:
+    """The chance that the chi-square test had to see a deviation of one tolerance."""
+    question, n = run.question, run.tally.identified
+    if len(question.split.positive) < 2 or not n:
+        return None
+    return round(power(question.split, question.tolerance, question.alpha, n), 6)
+
+
+def _latency(run: Run) -> dict[str, dict[str, float | None]]:
+    return {
+        key.variant: {name: quantile(buckets, q) for name, q in QUANTILES.items()}
+        for key, buckets in run.latency.items()
+        if key.status == "2xx" and key.variant
+    }
+
+
+def write_verdict(verdict: Mapping[str, Any], directory: Path) -> None:
+    """Write verdict.json. Raises OSError."""
+    (directory / "verdict.json").write_text(as_json(verdict) + "\n", "utf-8")
+
+
+def as_json(verdict: Mapping[str, Any]) -> str:
+    """The verdict as `--json` prints it."""
+    return json.dumps(verdict, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def write_page(verdict: Mapping[str, Any], plots: Sequence[Path], directory: Path) -> None:
+    """Write report.html: one file that opens anywhere. Raises OSError."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    pictures = [
+        {
+            "name": path.stem,
+            "data": base64.b64encode(path.read_bytes()).decode("ascii"),
+            "caption": CAPTIONS[path.stem],
+        }
+        for path in plots
+    ]
+    page = environment.get_template("report.html").render(v=verdict, pictures=pictures)
+    (directory / "report.html").write_text(page, "utf-8")
+
+
+def _percent(fraction: float | None, digits: int = 2) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"

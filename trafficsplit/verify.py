@@ -1,0 +1,190 @@
+"""`trafficsplit verify`: drive a gateway until the verdict is known, and write the report."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trafficsplit.options import expectation, one_of, option
+
+if TYPE_CHECKING:
+    from analysis import Judgement, Run
+
+UNREACHABLE = 4
+PASSED_ON = ("path", "variant_from", "timeout", "test")
+
+
+@click.command()
+@option("--host", "The gateway's base URL.  [the lab, started if none is up]", metavar="URL")
+@option("--path", "What to ask for.", default="/color", show_default=True)
+@expectation
+@click.option("--test", type=click.Choice(["fixed"]), default="fixed", envvar="TRAFFICSPLIT_TEST",
+              help="Which test is the judge: fixed is chi-square, at a number of requests set "
+              "beforehand.", show_default=True)  # fmt: skip
+@option("--variant-from", "Where a response names its variant: page (background colour, or a "
+        "colour as text or JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN.",
+        default="page", show_default=True, metavar="SOURCE")  # fmt: skip
+@option("--users", "How many users ask at once.", type=click.IntRange(1, 10_000), default=16,
+        show_default=True)  # fmt: skip
+@option("--timeout", "A request that takes longer is an error.", default="10", show_default=True,
+        metavar="SECONDS")  # fmt: skip
+@option("--insecure", "Do not check the gateway's TLS certificate.", is_flag=True)
+@option("--report", "Where the report goes.  [reports/TIME-VERDICT]", metavar="DIR",
+        type=click.Path(path_type=Path, file_okay=False))  # fmt: skip
+@option("--json", "Print verdict.json on standard output, and nothing else there.", is_flag=True)
+@click.pass_context
+def verify(context: click.Context, /, **options: Any) -> int:
+    """Does the gateway split as configured?
+
+    Exit codes: 0 match, 1 mismatch, 2 wrong usage, 3 inconclusive, 4 failing.
+    """
+    clock = _Clock(context.obj)
+    # Imported here, so that --help and a mistyped option answer at once.
+    from analysis import question_of_options, read_run, reader_of
+    from analysis.options import EXPECTATIONS, checked_host, checked_path, seconds
+    from trafficsplit.drive import DriveError, drive
+
+    one_of(context, "weight", "weights")
+    options = {**options, **context.params}
+    question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
+    checked_path(options["path"])
+    seconds(options["timeout"], "--timeout")
+    reader_of(options["variant_from"], question.split)
+    host = checked_host(options["host"]) if options["host"] else ""
+    clock.lap("imports")
+    with _report_directory(options["report"]) as report:
+        with _gateway(host, report.directory) as address:
+            clock.lap("lab")
+            passed_on = {
+                name.replace("_", "-"): str(options[name])
+                for name in (*EXPECTATIONS, *PASSED_ON)
+                if options[name]
+            }
+            try:
+                drive(address, report.directory, passed_on, users=options["users"])
+            except DriveError as error:
+                print(f"trafficsplit: {error}", file=sys.stderr)
+                return UNREACHABLE
+            clock.lap("load")
+        run = replace(read_run(report.directory), command=_command())
+        judgement = _report(run, report, clock)
+    if options["json"]:
+        print((report.directory / "verdict.json").read_text("utf-8"), end="")
+    print(
+        f"{judgement.verdict}: {judgement.reason}\nreport: {report.directory / 'report.html'}",
+        file=sys.stderr if options["json"] else sys.stdout,
+    )
+    return judgement.verdict.exit_code
+
+
+def _report(run: Run, report: _Report, clock: _Clock) -> Judgement:
+    """Judge, draw and write; the directory has its last name then. Raises OSError."""
+    from analysis import judge_fixed
+    from analysis.plots import write_plots
+    from trafficsplit.report import verdict_object, write_page, write_verdict
+
+    judgement = judge_fixed(
+        run.question,
+        run.tally,
+        unreachable=run.unreachable,
+        interrupted=run.interrupted,
+        losses=run.losses,
+    )
+    verdict = verdict_object(run, judgement)
+    clock.lap("analysis")
+    plots = write_plots(run, report.directory)
+    clock.lap("plots")
+    write_page(verdict, plots, report.directory)
+    clock.lap("report")
+    write_verdict({**verdict, "phases": clock.phases}, report.directory)
+    report.name_for(str(judgement.verdict), run.started_at)
+    return judgement
+
+
+class _Clock:
+    """How long each phase took, from the start of the command."""
+
+    def __init__(self, began: float) -> None:
+        self._last = began
+        self.phases: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        now = time.monotonic()
+        self.phases[phase] = round(now - self._last, 3)
+        self._last = now
+
+
+class _Report:
+    """Where the report is written."""
+
+    def __init__(self, directory: Path, *, named: bool) -> None:
+        self.directory = directory
+        self._named = named
+
+    def name_for(self, verdict: str, started_at: str) -> None:
+        """Give a directory of our own choice the name that tells what is in it."""
+        if self._named:
+            return
+        moment = datetime.datetime.fromisoformat(started_at).strftime("%Y%m%dT%H%M%SZ")
+        for attempt in range(100):
+            suffix = f"-{attempt + 1}" if attempt else ""
+            target = self.directory.with_name(f"{moment}-{verdict}{suffix}")
+            if not target.exists():
+                self.directory = self.directory.rename(target)
+                return
+
+
+@contextlib.contextmanager
+def _report_directory(directory: Path | None) -> Iterator[_Report]:
+    """A directory to write into. Raises InputError where there is none to be had."""
+    from analysis import InputError
+
+    named = directory is not None
+    if directory is None:
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        directory = Path("reports") / f".{now}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "run.json").unlink(missing_ok=True)  # an older run is not this one
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+        report = _Report(directory, named=named)
+        yield report
+    except OSError as error:
+        where = error.filename or directory
+        raise InputError(
+            f"{where} cannot be written ({error.strerror or error}): give another --report DIR"
+        ) from None
+    finally:
+        if not named:
+            with contextlib.suppress(OSError):  # an empty directory would only be litter
+                directory.rmdir()
+
+
+@contextlib.contextmanager
+def _gateway(host: str, directory: Path) -> Iterator[str]:
+    """The gateway to ask: the one given, the lab that is up, or one for this run."""
+    if host:
+        yield host
+        return
+    import lab
+
+    if state := lab.status():
+        yield state.host
+        return
+    with lab.start(directory / "lab") as started:
+        yield started.host
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
