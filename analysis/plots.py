@@ -20,7 +20,6 @@ from matplotlib.colors import is_color_like, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
-from analysis.fixed import clopper_pearson
 from analysis.latency import bounds_of, quantile
 from analysis.run import LatencyKey, Run
 from analysis.tally import Tally
@@ -82,34 +81,27 @@ def looks(variants: Sequence[str]) -> dict[str, Look]:
 
 
 def observed_against_expected(run: Run) -> Figure:
-    """Share of each variant with its interval, beside its weight and tolerance."""
+    """How far each variant's share, with its interval, is from its weight: beside the tolerance."""
     question, tally = run.question, run.tally
-    variants = list(tally.counts)
+    variants, widest = list(tally.counts), 0.0
     with rc_context(STYLE):
-        figure, axes = _figure(height=1.4 + 0.75 * len(variants))
+        figure, axes = _figure(height=1.8 + 0.6 * len(variants))
         for row, (variant, look) in enumerate(looks(variants).items()):
-            weight = question.split[variant]
-            reach = tolerance_of(run, variant)
-            band = axes.barh(
-                row,
-                100 * (min(weight + reach, 1) - max(weight - reach, 0)),
-                left=100 * max(weight - reach, 0),
-                height=0.62,
-                color="#dddddd",
-                label="weight ± tolerance" if row == 0 else None,
-            )
-            band.patches[0].set_zorder(1)
-            axes.plot([100 * weight] * 2, [row - 0.31, row + 0.31], color=INK, lw=1.2, zorder=2)
+            weight, reach = question.split[variant], question.tolerance_of(variant)
+            low, high = max(-weight, -reach), min(1 - weight, reach)
+            widest = max(widest, 100 * reach)
+            label = "tolerance" if row == 0 else None
+            axes.barh(row, 100 * (high - low), 0.7, 100 * low, color="#dddddd", label=label)
             share = tally.share(variant)
             if share is None:
                 continue
-            low, high = interval(run, variant)
+            ends = run.interval(variant)
             axes.errorbar(
-                100 * share,
+                100 * (share - weight),
                 row,
-                xerr=[[100 * (share - low)], [100 * (high - share)]],
+                xerr=[[100 * (share - ends[0])], [100 * (ends[1] - share)]],
                 fmt=look.mark,
-                ms=8,
+                ms=9,
                 color=look.colour,
                 mec=INK,
                 ecolor=INK,
@@ -117,21 +109,22 @@ def observed_against_expected(run: Run) -> Figure:
                 capsize=5,
                 zorder=3,
             )
-            text = f"{100 * share:.2f} %  of weight {100 * weight:g} %"
-            axes.annotate(
-                text, (100 * share, row), (0, 13), textcoords="offset points", ha="center"
-            )
+            text = f"share {100 * share:.2f} %\nweight {100 * weight:g} %"
+            axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
+            widest = max(widest, *(100 * abs(end - weight) for end in ends))
+        axes.axvline(0, color=INK, lw=1.2, zorder=2)
         axes.set_yticks(range(len(variants)), variants)
-        axes.set_ylim(len(variants) - 0.4, -0.7)
+        axes.set_ylim(len(variants) - 0.45, -0.55)
         axes.grid(axis="y", visible=False)
-        axes.margins(x=0.15)
-        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-        axes.set_xlabel("share of the identified responses")
-        confidence = f"{100 * (1 - question.alpha):g} %"
-        axes.set_title(f"Observed and expected: {tally.identified:,} responses")
-        axes.plot([], [], "|", color=INK, ms=10, label="weight")
-        axes.errorbar([], [], xerr=[], fmt="o", color=INK, capsize=4, label=f"share, {confidence}")
-        _legend_below(axes)
+        axes.set_xlim(-1.15 * widest, 1.15 * widest)
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:+g}" if value else "0")
+        )
+        axes.set_xlabel("share − weight, percentage points")
+        axes.set_title(f"Observed share against weight: {tally.identified:,} responses")
+        confidence = f"share, {100 * (1 - question.alpha):g} % interval"
+        axes.errorbar([], [], xerr=[], fmt="o", color=INK, capsize=4, label=confidence)
+        figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
@@ -145,7 +138,7 @@ def share_over_requests(run: Run) -> Figure:
         for variant, look in looks(variants).items():
             n = [total.identified for total in totals]
             share = [100 * (total.share(variant) or 0) for total in totals]
-            weight, reach = run.question.split[variant], tolerance_of(run, variant)
+            weight, reach = run.question.split[variant], run.question.tolerance_of(variant)
             axes.axhspan(100 * (weight - reach), 100 * (weight + reach), color=look.edge, alpha=0.1)
             axes.axhline(100 * weight, color=look.edge, lw=0.8, alpha=0.6)
             axes.plot(
@@ -242,7 +235,8 @@ def rate_over_time(run: Run) -> Figure:
         axes.set_xlabel("seconds since the start")
         what = "nothing lost" if not lost_in_all else f"{lost_in_all:,} lost"
         axes.set_title(f"Requests a second, by variant; {what}")
-        _legend_below(axes)
+        if tallies:
+            figure.legend(loc="outside lower center", ncols=6)
     return figure
 
 
@@ -266,19 +260,6 @@ def write_plots(run: Run, directory: Path) -> list[Path]:
     return paths
 
 
-def tolerance_of(run: Run, variant: str) -> float:
-    """The tolerance that holds for a variant: that of weight 0 (or 100 %) is its own."""
-    question = run.question
-    alone = question.split[variant] in (0.0, 1.0)
-    return question.zero_tolerance if alone else question.tolerance
-
-
-def interval(run: Run, variant: str) -> tuple[float, float]:
-    """The 1 − alpha interval of a variant's share."""
-    tally: Tally = run.tally
-    return clopper_pearson(tally.counts.get(variant, 0), tally.identified, run.question.alpha)
-
-
 def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
     return figure, figure.add_subplot()
@@ -291,10 +272,6 @@ def _percent(value: float, _: object) -> str:
 def _who(key: LatencyKey) -> str:
     variant = key.variant or "no variant"
     return variant if key.status == "2xx" else f"{key.variant or 'errors'} (errors)"
-
-
-def _legend_below(axes: Axes) -> None:
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
 
 
 def _bars(

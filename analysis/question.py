@@ -72,6 +72,10 @@ class Question:
             )
         return planned
 
+    def tolerance_of(self, variant: str) -> float:
+        """The tolerance that holds for a variant; that of weight 0, or 100 %, is its own."""
+        return self.zero_tolerance if self.split[variant] in (0.0, 1.0) else self.tolerance
+
     @property
     def requests_for_zero(self) -> int:
         """Responses without one of a variant until its share is below `zero_tolerance`.

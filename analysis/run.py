@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import InputError
+from analysis.fixed import clopper_pearson
 from analysis.latency import bounds_of, bucket_of
 from analysis.question import Question
 from analysis.split import Split
@@ -74,6 +75,11 @@ class Run:
         for stretch in self.stretches:
             total += stretch.tally
         return total
+
+    def interval(self, variant: str) -> tuple[float, float]:
+        """The 1 − alpha interval of a variant's share, exact for a fixed number of requests."""
+        tally = self.tally
+        return clopper_pearson(tally.counts.get(variant, 0), tally.identified, self.question.alpha)
 
     @property
     def requests_per_second(self) -> float:

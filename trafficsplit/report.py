@@ -13,7 +13,6 @@ import jinja2
 
 from analysis import Judgement, Run, chi_square, power
 from analysis.latency import quantile
-from analysis.plots import interval, tolerance_of
 from trafficsplit import __version__
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -40,13 +39,13 @@ def verdict_object(
         "expected": {variant: question.split[variant] for variant in variants},
         "observed": dict(tally.counts),
         "shares": {variant: tally.share(variant) for variant in variants},
-        "confidence": {variant: list(interval(run, variant)) for variant in variants},
+        "confidence": {variant: list(run.interval(variant)) for variant in variants},
         "requests": tally.requests,
         "errors": tally.errors,
         "unidentified": tally.unidentified,
         "losses": dict(run.losses),
         "tolerance": question.tolerance,
-        "tolerances": {variant: tolerance_of(run, variant) for variant in variants},
+        "tolerances": {variant: question.tolerance_of(variant) for variant in variants},
         "alpha": question.alpha,
         "chi_square": {
             "statistic": _finite(test.statistic),
