@@ -66,14 +66,11 @@ def chi_square(counts: Mapping[str, int], split: Split) -> FixedTest:
     Raises InputError for counts that are negative or not whole.
     """
     observed = dict(Tally(counts).counts)
-    variants = [*split, *(variant for variant in observed if variant not in split)]
     n = sum(observed.values())
-    residuals = {
-        variant: _residual(observed.get(variant, 0), n, split[variant]) for variant in variants
-    }
+    residuals = standardised_residuals(observed, split)
     positive = split.positive
     dof = len(positive) - 1
-    if any(observed.get(variant, 0) for variant in variants if variant not in positive):
+    if any(count for variant, count in observed.items() if variant not in positive):
         return FixedTest(math.inf, dof, 0.0, math.inf, 0.0, math.inf, residuals, "exact")
     if n == 0 or dof == 0:
         return FixedTest(0.0, dof, 1.0, 0.0, 1.0, 0.0, residuals, "exact")
@@ -88,6 +85,13 @@ def chi_square(counts: Mapping[str, int], split: Split) -> FixedTest:
         method, p_value, g_p_value = _small(x, w, statistic, g)
     effect = math.sqrt(statistic / n)
     return FixedTest(statistic, dof, p_value, g, g_p_value, effect, residuals, method)
+
+
+def standardised_residuals(counts: Mapping[str, int], split: Split) -> dict[str, float]:
+    """(x − nw) / √(nw(1 − w)) of each variant, configured or seen (Agresti, section 1.5)."""
+    n = sum(counts.values())
+    variants = [*split, *(variant for variant in counts if variant not in split)]
+    return {variant: _residual(counts.get(variant, 0), n, split[variant]) for variant in variants}
 
 
 def _residual(count: int, n: int, weight: float) -> float:

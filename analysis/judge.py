@@ -1,26 +1,163 @@
-"""From a question and a tally to a verdict, by the fixed-sample test."""
+"""From a run to a verdict, with one sentence that a person can act on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from typing import Protocol
 
-from analysis.fixed import FixedTest, chi_square
+from analysis.fixed import FixedTest, chi_square, standardised_residuals
+from analysis.planning import fixed_size
 from analysis.question import Question
+from analysis.run import Run
+from analysis.sequential import SequentialTest
 from analysis.split import Split
 from analysis.tally import Tally
 from analysis.verdict import Judgement, Verdict
 
 
-def decided_early(question: Question, tally: Tally) -> bool:
-    """Whether more requests up to the plan can no longer change the verdict.
+class Watch(Protocol):
+    """What looks at a run while it goes on, and says when the answer is known."""
 
-    So it is when more requests have failed than the whole run may fail, and when a variant of
-    weight 0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
+    def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
+        """Add counts, in order of sending; any verdict but `inconclusive` ends the run."""
+        ...
+
+
+class FixedWatch:
+    """Ends a fixed-sample run early only where more requests can no longer change the verdict.
+
+    So it is when more requests are lost than the whole run may lose, and when a variant of weight
+    0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
     """
-    return tally.lost > question.max_failing * question.requests or bool(
-        unexpected(question.split, tally)
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._lost = 0
+
+    def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
+        """Add counts; the verdict so far."""
+        self._lost += errors + unidentified
+        if any(count and self._question.split[v] == 0 for v, count in counts.items()):
+            return Verdict.MISMATCH
+        if self._lost > self._question.max_failing * self._question.requests:
+            return Verdict.FAILING
+        return Verdict.INCONCLUSIVE
+
+
+def watch_of(question: Question) -> Watch:
+    """What looks at a run that is to answer the question."""
+    return FixedWatch(question) if question.test == "fixed" else SequentialTest.of(question)
+
+
+def judge(run: Run) -> Judgement:
+    """The verdict on a run, by the test that its question names (DESIGN.md 4)."""
+    if run.unreachable:
+        return Judgement(Verdict.FAILING, run.unreachable)
+    if run.question.test == "fixed":
+        return _judge_fixed(run)
+    return _judge_sequential(run)
+
+
+def replay(run: Run) -> SequentialTest:
+    """The sequential test on a run's counts, in order of sending."""
+    test = SequentialTest.of(run.question)
+    for stretch in run.stretches:
+        tally = stretch.tally
+        test.update(tally.counts, tally.errors, tally.unidentified)
+    return test
+
+
+def _judge_sequential(run: Run) -> Judgement:
+    question, tally = run.question, run.tally
+    test = replay(run)
+    # What was reached while the run went on stands, whatever the last answers brought.
+    verdict = Verdict(run.decided) if run.decided else test.verdict
+    if surprise := unexpected(question.split, tally):
+        return Judgement(Verdict.MISMATCH, _surprise(question.split, surprise, tally))
+    if verdict in (Verdict.MATCH, Verdict.MISMATCH):
+        variant = _worst(question.split, tally)
+        reason = _match(run) if verdict is Verdict.MATCH else _mismatch(run, variant)
+        return Judgement(verdict, reason)
+    if failing := _failing(run, certain=verdict is Verdict.FAILING):
+        return Judgement(Verdict.FAILING, failing)
+    return Judgement(Verdict.INCONCLUSIVE, _undecided(run))
+
+
+def _undecided(run: Run) -> str:
+    """Why a sequential run ended without an answer."""
+    question, tally = run.question, run.tally
+    if tally.requests < question.requests:
+        done = f"{tally.requests:,} of at most {question.requests:,} requests"
+        return f"Only {done} were answered: {run.interrupted or 'the run ended early'}."
+    if not tally.identified:
+        return "No response named a variant."
+    variant = _worst(question.split, tally)
+    share = f"{variant} got {100 * (tally.share(variant) or 0):.2f} %"
+    if variant_lost := _hangs_on_losses(run):
+        return (
+            f"{tally.lost:,} requests were lost, and if they were all {variant_lost}'s the split "
+            "might not match: mend the errors, then verify again."
+        )
+    return (
+        f"{tally.requests:,} requests were not enough: {share}, and its weight is "
+        f"{question.split[variant] * 100:g} ± {question.tolerance_of(variant) * 100:g} %. Such a "
+        "share is near the edge of the tolerance: give more --requests, or another --tolerance."
     )
+
+
+def _hangs_on_losses(run: Run) -> str:
+    """The variant that the lost requests may have belonged to, where without them it would match.
+
+    Empty where nothing was lost, or it would be undecided anyway.
+    """
+    if not run.tally.lost:
+        return ""
+    test = SequentialTest.of(run.question)
+    for stretch in run.stretches:
+        test.update(stretch.tally.counts)
+    if test.verdict is not Verdict.MATCH:
+        return ""
+    zero = [variant for variant in run.question.split if run.question.split[variant] == 0]
+    return zero[0] if zero else _worst(run.question.split, run.tally)
+
+
+def _judge_fixed(run: Run) -> Judgement:
+    """By chi-square, at the sample size that was set beforehand.
+
+    `failing` where too many requests are lost; `mismatch` for any answer of a variant of weight 0,
+    or a p-value below alpha; `inconclusive` where fewer requests were sent than planned, where
+    they lack the power to see a deviation of one tolerance, or where the verdict hangs on what the
+    lost ones would have been; otherwise `match`.
+    """
+    question, tally = run.question, run.tally
+    if failing := _failing(run):
+        return Judgement(Verdict.FAILING, failing)
+    if surprise := unexpected(question.split, tally):
+        return Judgement(Verdict.MISMATCH, _surprise(question.split, surprise, tally))
+    if tally.requests < question.requests:
+        done = f"{tally.requests:,} of {question.requests:,} requests"
+        why = run.interrupted or "the run ended early"
+        return Judgement(Verdict.INCONCLUSIVE, f"Only {done} were answered: {why}.")
+
+    test = chi_square(tally.counts, question.split)
+    if test.p_value < question.alpha:
+        variant = _worst(question.split, tally)
+        reason = _mismatch(run, variant, f" (chi-square p = {show_p(test.p_value)})")
+        return Judgement(Verdict.MISMATCH, reason)
+    needed = fixed_size(question)
+    if tally.requests < needed:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"No deviation was found (p = {show_p(test.p_value)}), but {tally.requests:,} requests "
+            f"could have missed one of {points(question.tolerance)}: send {needed:,}.",
+        )
+    if variant := _fixed_hangs_on_losses(question, tally):
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{tally.lost:,} requests were lost, and if they were all {variant}'s the split would "
+            f"not match: mend the errors, then verify again.",
+        )
+    return Judgement(Verdict.MATCH, _match(run, test))
 
 
 def unexpected(split: Split, tally: Tally) -> dict[str, int]:
@@ -28,67 +165,17 @@ def unexpected(split: Split, tally: Tally) -> dict[str, int]:
     return {v: count for v, count in tally.counts.items() if count and split[v] == 0}
 
 
-def judge_fixed(
-    question: Question,
-    tally: Tally,
-    *,
-    unreachable: str = "",
-    interrupted: str = "",
-    losses: Mapping[str, int] = MappingProxyType({}),
-) -> Judgement:
-    """The verdict of the chi-square test (DESIGN.md 4, `--test fixed`).
-
-    `unreachable` says why the gateway could not be asked at all, `interrupted` what ended the run
-    before its plan, `losses` counts the reasons of what is lost.
-
-    `failing` where too many requests are lost; `mismatch` for any answer of a variant of weight 0,
-    or a p-value below alpha; `inconclusive` where fewer requests were sent than planned, where
-    they lack the power to see a deviation of one tolerance, or where the verdict hangs on what the
-    lost ones would have been; otherwise `match`.
-    """
-    if unreachable:
-        return Judgement(Verdict.FAILING, unreachable)
-    if failing := _failing(question, tally, losses):
-        return Judgement(Verdict.FAILING, failing)
-    if surprise := unexpected(question.split, tally):
-        variant, count = next(iter(surprise.items()))
-        return Judgement(Verdict.MISMATCH, _surprise(question.split, variant, count, tally))
-    if tally.requests < question.requests:
-        done = f"{tally.requests:,} of {question.requests:,} requests"
-        why = interrupted or "the run ended early"
-        return Judgement(Verdict.INCONCLUSIVE, f"Only {done} were answered: {why}.")
-
-    test = chi_square(tally.counts, question.split)
-    if test.p_value < question.alpha:
-        return Judgement(Verdict.MISMATCH, _mismatch(question, tally, test))
-    needed = question.needed
-    if tally.requests < needed:
-        return Judgement(
-            Verdict.INCONCLUSIVE,
-            f"No deviation was found (p = {show_p(test.p_value)}), but {tally.requests:,} requests "
-            f"could have missed one of {points(question.tolerance)}: send {needed:,}.",
-        )
-    if variant := _hangs_on_losses(question, tally):
-        return Judgement(
-            Verdict.INCONCLUSIVE,
-            f"{tally.lost:,} requests were lost, and if they were all {variant}'s the split would "
-            f"not match: mend the errors, then verify again.",
-        )
-    return Judgement(Verdict.MATCH, _match(question, tally, test))
-
-
-def _failing(question: Question, tally: Tally, losses: Mapping[str, int]) -> str:
+def _failing(run: Run, *, certain: bool = False) -> str:
     """Why no split can be judged from what is left; empty where it can."""
-    if not tally.requests:
-        return ""
-    if tally.lost <= question.max_failing * tally.requests:
+    tally, losses = run.tally, run.losses
+    if not tally.lost or (not certain and tally.lost <= run.question.max_failing * tally.requests):
         return ""
     kinds = []
     if tally.errors:
         kinds.append(f"{tally.errors:,} got no 2xx answer")
     if tally.unidentified:
         kinds.append(f"{tally.unidentified:,} answers named no variant")
-    limit = f"{question.max_failing * 100:g} %"
+    limit = f"{run.question.max_failing * 100:g} %"
     commonest = max(losses, key=lambda reason: losses[reason], default="")
     why = f" ({'mostly ' if len(losses) > 1 else ''}{commonest})" if commonest else ""
     return (
@@ -97,24 +184,24 @@ def _failing(question: Question, tally: Tally, losses: Mapping[str, int]) -> str
     )
 
 
-def _surprise(split: Split, variant: str, count: int, tally: Tally) -> str:
+def _surprise(split: Split, surprise: Mapping[str, int], tally: Tally) -> str:
+    variant, count = next(iter(surprise.items()))
     configured = "has weight 0" if variant in split else "is not configured"
     times = "once" if count == 1 else f"{count:,} times"
     return f"{variant} {configured}, but answered {times} in {tally.requests:,} requests."
 
 
-def _mismatch(question: Question, tally: Tally, test: FixedTest) -> str:
-    variant = _worst(question, test)
-    weight, share = question.split[variant], tally.share(variant) or 0.0
+def _mismatch(run: Run, variant: str, evidence: str = "") -> str:
+    weight, share = run.question.split[variant], run.tally.share(variant) or 0.0
     more = "more" if share > weight else "less"
     return (
-        f"{variant} gets {share * 100:.1f} % of {tally.identified:,} responses, "
-        f"{points(abs(share - weight))} {more} than its {weight * 100:g} % "
-        f"(chi-square p = {show_p(test.p_value)})."
+        f"{variant} gets {share * 100:.1f} % of {run.tally.identified:,} responses, "
+        f"{points(abs(share - weight))} {more} than its {weight * 100:g} %{evidence}."
     )
 
 
-def _match(question: Question, tally: Tally, test: FixedTest) -> str:
+def _match(run: Run, test: FixedTest | None = None) -> str:
+    question, tally = run.question, run.tally
     split = question.split
     if len(split.positive) == 1:
         variant = next(iter(split.positive))
@@ -126,19 +213,23 @@ def _match(question: Question, tally: Tally, test: FixedTest) -> str:
         f"{variant} {(tally.share(variant) or 0) * 100:.1f} % (weight {weight * 100:g} %)"
         for variant, weight in split.positive.items()
     )
+    found = f"The split is as configured in {tally.identified:,} responses: {shares}"
+    if test is None:
+        return f"{found}, each within {points(question.tolerance)}."
     return (
-        f"The split is as configured in {tally.identified:,} responses: {shares}; a deviation of "
-        f"{points(question.tolerance)} would have been seen (chi-square p = "
-        f"{show_p(test.p_value)})."
+        f"{found}; a deviation of {points(question.tolerance)} would have been seen (chi-square "
+        f"p = {show_p(test.p_value)})."
     )
 
 
-def _worst(question: Question, test: FixedTest) -> str:
+def _worst(split: Split, tally: Tally) -> str:
+    """The variant whose share is oddest for its weight."""
+    residuals = standardised_residuals(tally.counts, split)
     # The last of equals: of two variants, which mirror each other, the canary.
-    return max(reversed(list(question.split)), key=lambda variant: abs(test.residuals[variant]))
+    return max(reversed(list(split)), key=lambda variant: abs(residuals[variant]))
 
 
-def _hangs_on_losses(question: Question, tally: Tally) -> str:
+def _fixed_hangs_on_losses(question: Question, tally: Tally) -> str:
     """A variant that would not match if all lost requests had been its own; empty if none."""
     if not tally.lost:
         return ""

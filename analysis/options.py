@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from analysis.errors import InputError
-from analysis.question import Question
+from analysis.planning import planned
+from analysis.question import TESTS, Question
 from analysis.split import number, split_of_weight, split_of_weights
 
 # Name, placeholder and help of every option that says what is expected, and how surely.
@@ -22,7 +23,12 @@ EXPECTATIONS: Mapping[str, tuple[str, str]] = {
     "alpha": ("FRACTION", "bound on each kind of wrong verdict [0.01]"),
     "power": ("FRACTION", "chance to see a deviation of one tolerance [0.99]"),
     "max_failing": ("PERCENT", "more errors and unidentified responses than this are failing [1]"),
-    "requests": ("N", "how many requests to judge by [planned from the above]"),
+    "requests": ("N", "most requests to send; with --test fixed, how many [planned]"),
+    "test": (
+        "|".join(TESTS),
+        "the judge: sequential stops as soon as the answer is known, fixed is chi-square at a "
+        "number of requests set beforehand [sequential]",
+    ),
 }
 
 
@@ -36,6 +42,7 @@ def question_of_options(
     power: str | None = None,
     max_failing: str | None = None,
     requests: str | None = None,
+    test: str | None = None,
 ) -> Question:
     """The question that command-line options ask; percentages and points, as people type them.
 
@@ -61,7 +68,8 @@ def question_of_options(
     if max_failing:
         limits["max_failing"] = number(max_failing, "--max-failing") / 100
     points = number(tolerance, "--tolerance") / 100 if tolerance else split.default_tolerance
-    return Question(split, points, requests=whole(requests, "--requests"), **limits)
+    asked = whole(requests, "--requests")
+    return planned(Question(split, points, requests=asked, test=test or "sequential", **limits))
 
 
 def whole(text: str | None, what: str) -> int:

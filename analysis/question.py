@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 from analysis.errors import InputError
-from analysis.fixed import sample_size
 from analysis.split import Split
 
 # Past this a fixed number of requests is no plan any more: at 10,000 a second, 28 hours.
 MOST_REQUESTS = 10**9
+TESTS = ("sequential", "fixed")
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,10 @@ class Question:
     """Does the gateway split as configured?
 
     `tolerance`, `zero_tolerance` (for variants of weight 0), `alpha`, `power` and `max_failing`
-    are fractions. `requests` is the sample size of the fixed test, planned where None is given.
-    Raises InputError for values out of their range.
+    are fractions. `test` is the judge: `sequential`, which may be looked at at any time, or
+    `fixed`, chi-square at a sample size set beforehand. `requests` is the budget of the one and
+    the sample size of the other; 0: not planned yet (`analysis.planning.planned`). Raises
+    InputError for values out of their range.
     """
 
     split: Split
@@ -30,9 +31,12 @@ class Question:
     power: float = 0.99
     max_failing: float = 0.01
     requests: int = 0
+    test: str = "sequential"
 
     def __post_init__(self) -> None:
-        """Check the ranges, and plan the requests where none are given."""
+        """Check the ranges."""
+        if self.test not in TESTS:
+            raise InputError(f"there is no test {self.test!r}: say {' or '.join(TESTS)}")
         for name, text in (("zero_tolerance", "the tolerance of weight 0"), ("alpha", "alpha")):
             if not 0 < getattr(self, name) < 0.5:
                 raise InputError(f"{text} is {getattr(self, name):g}: give a fraction below 0.5")
@@ -50,27 +54,6 @@ class Question:
             raise InputError(
                 f"{self.requests} requests cannot be sent: give from 1 to {MOST_REQUESTS:,}"
             )
-        if self.requests == 0:
-            object.__setattr__(self, "requests", self.needed)
-
-    @cached_property
-    def needed(self) -> int:
-        """The requests that a match takes: enough to see a deviation of one tolerance.
-
-        Raises InputError where they are more than can be sent.
-        """
-        needed = []
-        if len(self.split.positive) > 1:
-            needed.append(sample_size(self.split, self.tolerance, self.alpha, self.power))
-        if len(self.split.positive) < len(self.split) or len(self.split) == 1:
-            needed.append(self.requests_for_zero)
-        planned = max(needed)
-        if planned > MOST_REQUESTS:
-            raise InputError(
-                f"a tolerance of {self.tolerance * 100:g} points would take {planned:.0e} "
-                "requests: give a larger --tolerance"
-            )
-        return planned
 
     def tolerance_of(self, variant: str) -> float:
         """The tolerance that holds for a variant; that of weight 0, or 100 %, is its own."""

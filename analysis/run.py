@@ -27,7 +27,7 @@ from analysis.tally import Tally
 
 @dataclass(frozen=True)
 class Stretch:
-    """What ended between two points in time, in seconds since the start of the run."""
+    """What was sent between two points in time, in seconds since the start, and how it ended."""
 
     start: float
     end: float
@@ -51,7 +51,8 @@ class Run:
 
     `started_at` is ISO 8601 in UTC, `elapsed` in seconds. `latency` has buckets of
     `analysis.latency`. `losses` counts the reasons of errors and unidentified responses.
-    `interrupted` says what ended the run before its time, empty where nothing did;
+    `decided` is the verdict that the sequential test reached while the run went on, empty where it
+    reached none. `interrupted` says what ended the run before its time, empty where nothing did;
     `unreachable` why the gateway could not be asked at all.
     """
 
@@ -64,6 +65,7 @@ class Run:
     stretches: Sequence[Stretch]
     latency: Mapping[LatencyKey, Mapping[int, int]] = field(default_factory=dict)
     losses: Mapping[str, int] = field(default_factory=dict)
+    decided: str = ""
     interrupted: str = ""
     unreachable: str = ""
     command: str = ""

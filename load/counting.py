@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Multiset
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from analysis.latency import bucket_of
@@ -23,24 +24,31 @@ MOST_STRANGERS = 20
 MOST_REASONS = 50
 
 
-class Counter:
-    """Counts requests in constant memory.
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request on its way: its place in the order of sending, and when it was sent."""
 
-    At most `budget` requests are sent (None: no bound). `on_complete` is called once, when the
-    last of them has ended, or when `enough` says of the tally so far that no more are needed and
-    the requests under way have ended. `enough` is asked only after a request that was lost or that
-    a variant of weight 0 answered: nothing else may settle a fixed-sample test before its end.
+    number: int
+    sent_at: float  # seconds since the start
+
+
+class Counter:
+    """Counts requests in constant memory, and shows them to the judge in order of sending.
+
+    An answer is held back until all requests that were sent before it have ended: counted in order
+    of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
+
+    At most `budget` requests are sent (None: no bound). `on_complete` is called once, when no more are to
+    be sent and the last has ended.
     """
 
     def __init__(
         self,
         split: Split | None = None,
         budget: int | None = None,
-        enough: Callable[[Tally], bool] = lambda _: False,
         on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self.variants = tuple(split or ())
-        self._expected = frozenset(split.positive if split else ())
         self.budget = budget
         self.sent = 0
         self.under_way = 0
@@ -49,29 +57,40 @@ class Counter:
         self.elapsed = 0.0
         self.losses: Multiset[str] = Multiset()
         self.latency: dict[LatencyKey, Multiset[int]] = {}
-        self._enough = enough
+        self._judge: Callable[[Tally], bool] = lambda _: False
         self._on_complete = on_complete
         self._totals: Multiset[Outcome] = Multiset(dict.fromkeys(self.variants, 0))
+        self._tickets = 0
+        self._next = 0  # the first ticket that has not ended
+        self._held: dict[int, Outcome | None] = {}
+        self._unjudged: Multiset[Outcome] = Multiset()
+        self._judged = 0
         self._width = FIRST_WIDTH
         self._stretches: dict[int, Multiset[Outcome]] = {}
 
-    def take(self) -> bool:
-        """Ask to send one request. False: no more are to be sent."""
+    def judge_by(self, judge: Callable[[Tally], bool]) -> None:
+        """Give `judge` the counts since its last look, again and again; True ends the run."""
+        self._judge = judge
+
+    def take(self, now: float) -> Ticket | None:
+        """Ask to send one request, `now` seconds after the start. None: no more are to be sent."""
         if self.closed or (self.budget is not None and self.sent >= self.budget):
-            return False
+            return None
+        ticket = Ticket(self._tickets, now)
+        self._tickets += 1
         self.sent += 1
         self.under_way += 1
-        return True
+        return ticket
 
     def close(self) -> None:
         """Send no more; what is under way is still counted."""
         self.closed = True
 
-    def give_back(self) -> None:
-        """A request that was taken was never sent, or its answer will never be known."""
+    def give_back(self, ticket: Ticket) -> None:
+        """A request was never sent, or its answer will never be known."""
         self.sent -= 1
         self.under_way -= 1
-        self._finish()
+        self._ended(ticket, None)
 
     def variant_or_stranger(self, variant: str) -> Outcome:
         """The outcome that a variant's name counts as: its own, unless there are too many names."""
@@ -81,24 +100,47 @@ class Counter:
         return UNIDENTIFIED
 
     def count(
-        self, outcome: Outcome, now: float, latency: float, *, variant: str = "", reason: str = ""
+        self,
+        ticket: Ticket,
+        outcome: Outcome,
+        latency: float,
+        *,
+        variant: str = "",
+        reason: str = "",
     ) -> None:
-        """One request has ended, `now` seconds after the start, after `latency` seconds.
+        """One request has ended, `latency` seconds after it was sent.
 
         `variant` is who answered, where that is known of an error too; `reason` why it is lost.
         """
         self.under_way -= 1
-        self.elapsed = max(self.elapsed, now)
+        self.elapsed = max(self.elapsed, ticket.sent_at + latency)
         self._totals[outcome] += 1
-        self._stretch(now)[outcome] += 1
+        self._stretch(ticket.sent_at)[outcome] += 1
         key = LatencyKey(variant, "error" if outcome == ERRORS else "2xx")
         self.latency.setdefault(key, Multiset())[bucket_of(int(latency * 1e6))] += 1
         if reason:
             known = reason in self.losses or len(self.losses) < MOST_REASONS
             self.losses[reason if known else "other reasons"] += 1
-        if outcome not in self._expected and not self.closed:
-            self.closed = self._enough(self.tally)
+        self._ended(ticket, outcome)
+
+    def _ended(self, ticket: Ticket, outcome: Outcome | None) -> None:
+        """Judge what is now complete up to the first request still under way."""
+        self._held[ticket.number] = outcome
+        while self._next in self._held:
+            ordered = self._held.pop(self._next)
+            self._next += 1
+            if ordered is not None:
+                self._unjudged[ordered] += 1
+        self._look()
         self._finish()
+
+    def _look(self) -> None:
+        """Show the judge what is new, but for large counts not after every single request."""
+        new = self._unjudged.total()
+        if new > self._judged >> 8 and not self.closed:
+            self._judged += new
+            batch, self._unjudged = _tally(self._unjudged), Multiset()
+            self.closed = self._judge(batch)
 
     def _finish(self) -> None:
         exhausted = self.closed or (self.budget is not None and self.sent >= self.budget)
@@ -141,35 +183,39 @@ class Counter:
     def drain(self) -> dict[str, Any]:
         """All counts since the last call, as plain data, and forget them."""
         message = {
-            "totals": [
-                [key if isinstance(key, str) else list(key), count]
-                for key, count in self._totals.items()
-                if count
-            ],
+            "totals": _plain(self._totals),
+            "judged": _plain(self._unjudged),
             "losses": self.losses,
             "latency": [[key.variant, key.status, n] for key, n in self.latency.items()],
         }
         self._totals = Multiset(dict.fromkeys(self.variants, 0))
         self.losses, self.latency, self._stretches = Multiset(), {}, {}
+        self._unjudged = Multiset()
         return message
 
     def absorb(self, message: dict[str, Any], now: float) -> None:
         """Add what a worker has drained; it all goes into the present stretch of time."""
         self.elapsed = max(self.elapsed, now)
         stretch = self._stretch(now)
-        for key, count in message["totals"]:
-            outcome = key if isinstance(key, str) else (key[0],)
-            if isinstance(outcome, str):
-                outcome = self.variant_or_stranger(outcome)
-            self._totals[outcome] += count
-            stretch[outcome] += count
-            self.sent += count
+        for name, target in (("totals", self._totals), ("judged", self._unjudged)):
+            for key, count in message[name]:
+                outcome = key if isinstance(key, str) else (key[0],)
+                if isinstance(outcome, str):
+                    outcome = self.variant_or_stranger(outcome)
+                target[outcome] += count
+                if name == "totals":
+                    stretch[outcome] += count
+                    self.sent += count
         self.losses.update(message["losses"])
         for variant, status, buckets in message["latency"]:
             known = self.latency.setdefault(LatencyKey(variant, status), Multiset())
             known.update({int(bucket): count for bucket, count in buckets.items()})
-        self.closed = self.closed or self._enough(self.tally)
+        self._look()
         self._finish()
+
+
+def _plain(counts: Multiset[Outcome]) -> list[list[Any]]:
+    return [[k if isinstance(k, str) else list(k), count] for k, count in counts.items() if count]
 
 
 def _tally(counts: Multiset[Outcome]) -> Tally:

@@ -19,7 +19,7 @@ from typing import Any
 import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import LocalRunner, WorkerRunner
 
 from analysis import (
     InputError,
@@ -27,11 +27,13 @@ from analysis import (
     Question,
     ResponseReader,
     Run,
-    judge_fixed,
+    Tally,
+    Verdict,
+    judge,
     reader_of,
     write_run,
 )
-from analysis.judge import decided_early
+from analysis.judge import Watch, watch_of
 from analysis.options import checked_host, checked_path
 from load.counting import Counter
 from load.options import add_options, question_of
@@ -54,6 +56,7 @@ class Session:
     counter: Counter
     started_at: datetime.datetime
     began: float  # time.monotonic() of the first request
+    verdict: Verdict = Verdict.INCONCLUSIVE
     unreachable: str = ""
     ended_by: str = ""
     finished: bool = False
@@ -62,13 +65,7 @@ class Session:
         """The verdict on what was counted, None where no split was expected."""
         if self.question is None:
             return None
-        return judge_fixed(
-            self.question,
-            self.counter.tally,
-            unreachable=self.unreachable,
-            interrupted=self.ended_by,
-            losses=self.counter.losses,
-        )
+        return judge(self.run(self.question))
 
     def run(self, question: Question) -> Run:
         """All that was counted, to be written down."""
@@ -83,6 +80,7 @@ class Session:
             stretches=counter.stretches,
             latency=counter.latency,
             losses=dict(counter.losses),
+            decided="" if self.verdict is Verdict.INCONCLUSIVE else str(self.verdict),
             interrupted=self.ended_by,
             unreachable=self.unreachable,
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -131,11 +129,11 @@ def _prepared(environment: Environment) -> Session:
     question = question_of(options)
     checked_path(options.path)
     runner = environment.runner
+    # A worker sends until the master says stop: only the master sees all counts.
+    alone = question is not None and isinstance(runner, LocalRunner)
     counter = Counter(
         question.split if question else None,
-        # A worker sends until the master says stop: only the master sees all counts.
-        budget=None if question is None or isinstance(runner, WorkerRunner) else question.requests,
-        enough=partial(_enough, environment, question),
+        budget=question.requests if question and alone else None,
         on_complete=partial(_on_complete, environment),
     )
     session = Session(
@@ -147,15 +145,17 @@ def _prepared(environment: Environment) -> Session:
         started_at=datetime.datetime.now(datetime.UTC),
         began=time.monotonic(),
     )
+    if question and not isinstance(runner, WorkerRunner):
+        counter.judge_by(partial(_known, session, watch_of(question), question.requests))
     _sessions[id(environment)] = session
     return session
 
 
-def _enough(environment: Environment, question: Question | None, tally: Any) -> bool:
-    if question is None or isinstance(environment.runner, WorkerRunner):
-        return False
-    planned = isinstance(environment.runner, MasterRunner) and tally.requests >= question.requests
-    return planned or decided_early(question, tally)
+def _known(session: Session, watch: Watch, most: int, batch: Tally) -> bool:
+    """Show the judge a batch; True when no more requests are needed, or may be sent."""
+    session.verdict = watch.update(batch.counts, batch.errors, batch.unidentified)
+    enough = session.counter.sent >= most and session.counter.budget is None
+    return enough or session.verdict is not Verdict.INCONCLUSIVE
 
 
 def _on_test_start(environment: Environment, **_: Any) -> None:

@@ -17,11 +17,6 @@ def add_options(parser: LocustArgumentParser) -> None:
     for name, (metavar, text) in EXPECTATIONS.items():
         flag, env_var = f"--{name.replace('_', '-')}", f"TRAFFICSPLIT_{name.upper()}"
         parser.add_argument(flag, metavar=metavar, default="", env_var=env_var, help=text)
-    # No choice yet, but a name for it: pipelines that say it will go on to mean the same.
-    parser.add_argument(
-        "--test", choices=["fixed"], default="fixed", env_var="TRAFFICSPLIT_TEST",
-        help="which test is the judge: fixed, chi-square at a number of requests set beforehand",
-    )  # fmt: skip
     parser.add_argument(
         "--path", default="/color", env_var="TRAFFICSPLIT_PATH", help="path to ask for [/color]"
     )

@@ -10,7 +10,7 @@ from locust import FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.exception import StopUser
 
-from load.counting import ERRORS, UNIDENTIFIED
+from load.counting import ERRORS, UNIDENTIFIED, Ticket
 from load.harness import Session, session_of
 
 if TYPE_CHECKING:
@@ -41,21 +41,22 @@ class SplitUser(FastHttpUser):
         """
         session = session_of(self.environment)
         counter = session.counter
-        if not counter.take():
+        ticket = counter.take(time.monotonic() - session.began)
+        if ticket is None:
             raise StopUser
         known = False
         try:
             with self.client.get(
                 path, name=path, catch_response=True, allow_redirects=False, **kwargs
             ) as response:
-                _count(session, path, response)
+                _count(session, ticket, path, response)
                 known = True
         finally:
             if not known:  # killed in the middle: an answer that never came is nobody's
-                counter.give_back()
+                counter.give_back(ticket)
 
 
-def _count(session: Session, path: str, response: ResponseContextManager) -> None:
+def _count(session: Session, ticket: Ticket, path: str, response: ResponseContextManager) -> None:
     """Put one answer into the tally, and under its variant's name into Locust's statistics."""
     meta = cast("dict[str, Any]", response.request_meta)
     status, body = response.status_code, response.content or b""
@@ -77,9 +78,8 @@ def _count(session: Session, path: str, response: ResponseContextManager) -> Non
             reason, variant = "too many different names of variants", None
             meta["name"] = f"{path} [unidentified]"
             response.failure(reason)
-    now = time.monotonic() - session.began
     latency = meta["response_time"] / 1000
-    session.counter.count(outcome, now, latency, variant=variant or "", reason=reason)
+    session.counter.count(ticket, outcome, latency, variant=variant or "", reason=reason)
 
 
 def _loss(status: int, response: ResponseContextManager, reading: Reading | None) -> str:

@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from analysis import Judgement, Run
 
 UNREACHABLE = 4
-PASSED_ON = ("path", "variant_from", "timeout", "test")
+PASSED_ON = ("path", "variant_from", "timeout")
 
 
 @click.command()
 @option("--host", "The gateway's base URL.  [the lab, started if none is up]", metavar="URL")
 @option("--path", "What to ask for.", default="/color", show_default=True)
 @expectation
-@click.option("--test", type=click.Choice(["fixed"]), default="fixed", envvar="TRAFFICSPLIT_TEST",
-              help="Which test is the judge: fixed is chi-square, at a number of requests set "
-              "beforehand.", show_default=True)  # fmt: skip
 @option("--variant-from", "Where a response names its variant: page (background colour, or a "
         "colour as text or JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN.",
         default="page", show_default=True, metavar="SOURCE")  # fmt: skip
@@ -88,17 +85,11 @@ def verify(context: click.Context, /, **options: Any) -> int:
 
 def _report(run: Run, report: _Report, clock: _Clock) -> Judgement:
     """Judge, draw and write; the directory has its last name then. Raises OSError."""
-    from analysis import judge_fixed
+    from analysis.judge import judge
     from analysis.plots import write_plots
     from trafficsplit.report import verdict_object, write_page, write_verdict
 
-    judgement = judge_fixed(
-        run.question,
-        run.tally,
-        unreachable=run.unreachable,
-        interrupted=run.interrupted,
-        losses=run.losses,
-    )
+    judgement = judge(run)
     verdict = verdict_object(run, judgement)
     clock.lap("analysis")
     plots = write_plots(run, report.directory)

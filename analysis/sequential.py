@@ -1,0 +1,216 @@
+"""The sequential test: looked at as often as you like, it stops as soon as the answer is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analysis.errors import InputError
+from analysis.evidence import (
+    CONCENTRATIONS,
+    Edge,
+    Mixture,
+    confidence_interval,
+    edges,
+    log_evidence_against_exact,
+    log_ratio,
+)
+from analysis.question import Question
+from analysis.split import Split
+from analysis.tally import Tally
+from analysis.verdict import Verdict
+
+
+class SequentialTest:
+    """Does the gateway split as configured, with stated error rates? (DESIGN.md 4)
+
+    P(`match`) ≤ alpha if any variant's true share is off by `tolerance` or more; P(`mismatch`) ≤
+    alpha if every share is within it; however often it is looked at. A verdict once reached
+    stands. `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha` and
+    `max_failing` are fractions. The state is the tally: `update` with another test's tally merges
+    the two. Raises InputError for values out of their range.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        tolerance: float | None = None,
+        alpha: float = 0.01,
+        zero_tolerance: float = 0.001,
+        max_failing: float = 0.01,
+    ) -> None:
+        tolerance = split.default_tolerance if tolerance is None else tolerance
+        self._begin(Question(split, tolerance, zero_tolerance, alpha, max_failing=max_failing))
+
+    @classmethod
+    def of(cls, question: Question) -> SequentialTest:
+        """The test that answers a question."""
+        test = cls.__new__(cls)
+        test._begin(question)
+        return test
+
+    def _begin(self, question: Question) -> None:
+        self.question = question
+        self._index = {variant: index for index, variant in enumerate(question.split)}
+        self._weights = np.array(list(question.split.weights.values()))
+        self._counts = np.zeros(len(self._index))
+        self._strangers: dict[str, int] = {}
+        self._errors = self._unidentified = 0
+        self._verdict = Verdict.INCONCLUSIVE
+        self._edges = edges(self._weights.tolist(), question.tolerance)
+        self._passed = [False] * len(self._edges)
+        self._mixture = Mixture(len(self._index), self._edges)
+        self._zero = [index for index, weight in enumerate(self._weights) if weight == 0]
+        self._lost_edge = Edge(0, question.max_failing, above=True)
+        self._lost_mixture = Mixture(2, [self._lost_edge] if question.max_failing > 0 else [])
+        self._needs_zero = bool(self._zero) or len(self._index) == 1
+        self._threshold = math.log(1 / question.alpha)
+
+    def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
+        """Add the counts since the last update, and return the verdict so far.
+
+        Raises InputError, and adds nothing, for counts that are negative or not whole.
+        """
+        for name, count in counts.items():
+            # numpy's integers are welcome, truth values and fractions are not
+            if type(count) is not int and not isinstance(count, np.integer):
+                raise InputError(f"the count of {name} is not a whole number: {count!r}")
+            if count < 0:
+                raise InputError(f"the count of {name} is negative: {count}")
+        if errors or unidentified:
+            Tally({}, errors=errors, unidentified=unidentified)  # checks them
+        for name, count in counts.items():
+            index = self._index.get(name)
+            if index is not None:
+                self._counts[index] += count
+            elif count:
+                self._strangers[name] = self._strangers.get(name, 0) + int(count)
+        self._errors += errors
+        self._unidentified += unidentified
+        if self._verdict is Verdict.INCONCLUSIVE:
+            self._verdict = self._judge()
+        return self._verdict
+
+    def _judge(self) -> Verdict:
+        if self._strangers or any(self._counts[index] for index in self._zero):
+            return Verdict.MISMATCH
+        lost = self._errors + self._unidentified
+        identified = float(self._counts.sum())
+        if lost and self._is_failing(lost, identified):
+            return Verdict.FAILING
+        if lost > self.question.max_failing * (identified + lost):
+            return Verdict.INCONCLUSIVE  # too much is missing just now to say anything of the rest
+        if self.log_mismatch >= self._threshold:
+            return Verdict.MISMATCH
+        everything_passed = True
+        for number, edge in enumerate(self._edges):
+            if not self._passed[number]:
+                self._passed[number] = self._log_match(edge, identified, lost) >= self._threshold
+                everything_passed &= self._passed[number]
+        if everything_passed and self._zero_is_shown(identified, lost):
+            return Verdict.MATCH
+        return Verdict.INCONCLUSIVE
+
+    def _is_failing(self, lost: int, identified: float) -> bool:
+        """Whether more than `max_failing` of the requests are lost, by the mixture against it."""
+        if self.question.max_failing == 0:
+            return True
+        evidence = self._lost_mixture.log_evidence(np.array([lost, identified]))
+        return evidence >= self._threshold
+
+    def _log_match(self, edge: Edge, identified: float, lost: int) -> float:
+        """Evidence that a share is on this side of an edge, wherever the lost requests belong.
+
+        The likelihood ratio of the weight to the edge (DESIGN.md 4, "match"; Wald 1945); lost
+        requests are counted where they do the most harm, with this variant or with the others.
+        """
+        x = float(self._counts[edge.variant]) + (lost if edge.above else 0)
+        return log_ratio(x, identified + lost, float(self._weights[edge.variant]), edge.share)
+
+    def _zero_is_shown(self, identified: float, lost: int) -> bool:
+        """(1 − τ₀)^−n ≥ 1/α with none seen (DESIGN.md 4, "weight 0"); a lost one may be its own."""
+        if not self._needs_zero:
+            return True
+        bound = -identified * math.log1p(-self.question.zero_tolerance)
+        return lost == 0 and bound >= self._threshold
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict; once it is not `inconclusive`, it stands."""
+        return self._verdict
+
+    @property
+    def tally(self) -> Tally:
+        """All counts so far."""
+        counts = {variant: int(self._counts[i]) for variant, i in self._index.items()}
+        return Tally({**counts, **self._strangers}, self._errors, self._unidentified)
+
+    @property
+    def threshold(self) -> float:
+        """log(1/α): where evidence becomes a verdict."""
+        return self._threshold
+
+    @property
+    def log_mismatch(self) -> float:
+        """The logarithm of the evidence that some share is outside its tolerance."""
+        if self._strangers or any(self._counts[index] for index in self._zero):
+            return math.inf
+        return self._mixture.log_evidence(self._counts)
+
+    @property
+    def log_match(self) -> float:
+        """The logarithm of the evidence that all shares are within tolerance: the weakest edge's.
+
+        An edge that has passed before counts as passed.
+        """
+        if self._strangers or any(self._counts[index] for index in self._zero):
+            return -math.inf
+        identified, lost = float(self._counts.sum()), self._errors + self._unidentified
+        each = [
+            max(self._log_match(edge, identified, lost), self._threshold if passed else -math.inf)
+            for edge, passed in zip(self._edges, self._passed, strict=True)
+        ]
+        if self._needs_zero:
+            zero = -identified * math.log1p(-self.question.zero_tolerance)
+            each.append(zero if not lost else -math.inf)
+        return min(each)
+
+    def log_evidence(self, variant: str) -> dict[str, float]:
+        """Evidence against a variant's share being at or beyond each edge: keys `low`, `high`."""
+        weights = self._weights.tolist()
+        index = self._variant(variant)
+        identified, lost = float(self._counts.sum()), self._errors + self._unidentified
+        found = {}
+        for above, name in ((False, "low"), (True, "high")):
+            share = weights[index] + (1 if above else -1) * self.question.tolerance
+            if 0 < share < 1:
+                found[name] = self._log_match(Edge(index, share, above), identified, lost)
+        return found
+
+    def log_exact(self, concentrations: Sequence[float] = CONCENTRATIONS) -> float:
+        """The logarithm of the evidence against "exactly as configured"."""
+        if self._strangers:
+            return math.inf
+        return log_evidence_against_exact(self._counts, self._weights, concentrations)
+
+    def confidence(
+        self, variant: str, concentrations: Sequence[float] = CONCENTRATIONS
+    ) -> tuple[float, float]:
+        """The 1 − alpha confidence sequence of a variant's share, valid at any time.
+
+        Raises InputError for a variant that is neither configured nor was seen.
+        """
+        counts, weights = self._counts, self._weights
+        if self._strangers:
+            counts = np.append(counts, list(self._strangers.values()))
+            weights = np.append(weights, np.zeros(len(self._strangers)))
+        index = self._variant(variant)
+        return confidence_interval(counts, weights, index, self.question.alpha, concentrations)
+
+    def _variant(self, variant: str) -> int:
+        known = [*self._index, *self._strangers]
+        if variant not in known:
+            raise InputError(f"there is no variant {variant}: known are {', '.join(known)}")
+        return known.index(variant)
