@@ -84,17 +84,33 @@ class Mixture:
         if rows:
             self._ratios = np.vstack(rows)
             self._log_weights = np.log(np.concatenate(weights) / len(rows))
+            # The most that one response can add to each term.
+            self._steps = self._ratios.max(axis=1)
+
+    def _terms(self, counts: Floats) -> Floats:
+        terms: Floats = self._ratios @ counts
+        terms += self._log_weights
+        return terms
 
     def log_evidence(self, counts: Floats) -> float:
         """The logarithm of the evidence in `counts`, one for each variant."""
         if self._empty:
             return 0.0
-        terms = self._ratios @ counts
-        terms += self._log_weights
+        terms = self._terms(counts)
         largest = terms.max()
         terms -= largest
         np.exp(terms, out=terms)
         return float(largest) + math.log(float(terms.sum()))
+
+    def least_more(self, counts: Floats, threshold: float) -> float:
+        """No fewer further responses than this can bring the evidence to its threshold.
+
+        For that, at least one of the N terms must reach the threshold less log N.
+        """
+        if self._empty:
+            return math.inf
+        missing = threshold - math.log(len(self._steps)) - self._terms(counts)
+        return float((missing / self._steps).min())
 
 
 def _log(point: Floats, edge: float) -> Floats:
@@ -113,15 +129,14 @@ def _points(edge: Edge) -> Floats:
         middle = (near + far) / 2
         beyond = _divergence(middle, edge.share) >= wanted
         near, far = np.where(beyond, near, middle), np.where(beyond, middle, far)
-    points = (near + far) / 2
+    points: Floats = (near + far) / 2
     points[-1] = end
     return points
 
 
 def _divergence(p: Floats, e: float) -> Floats:
     """KL(p‖e) between Bernoulli distributions."""
-    result: Floats = np.asarray(kl_div(p, e) + kl_div(1 - p, 1 - e), dtype=np.float64)
-    return result
+    return np.asarray(kl_div(p, e) + kl_div(1 - p, 1 - e), dtype=np.float64)
 
 
 def divergence(p: float, e: float) -> float:

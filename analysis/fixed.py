@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import (
-    bdtr,
-    bdtrc,
+    betainc,
+    betaincc,
     betaincinv,
     chdtrc,
     chdtri,
@@ -195,9 +195,10 @@ def _binary_power(
 ) -> NDArray[np.float64]:
     critical = np.sqrt(chdtri(1, alpha) * n * w * (1 - w))
     above, below = np.floor(n * w + critical), np.ceil(n * w - critical) - 1
+    # P(X > k) of a binomial is betainc(k + 1, n − k, q); scipy's bdtrc wants whole numbers for n.
     powers = [
-        bdtrc(np.minimum(above, n), n, q)
-        + np.where(below >= 0, bdtr(np.maximum(below, 0), n, q), 0)
+        np.where(above < n, betainc(above + 1, np.maximum(n - above, 1), q), 0)
+        + np.where(below >= 0, betaincc(below + 1, n - below, q), 0)
         for q in (w - deviation, w + deviation)
         if 0 <= q <= 1
     ]

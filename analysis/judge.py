@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from analysis.fixed import FixedTest, chi_square, standardised_residuals
-from analysis.planning import fixed_size
+from analysis.planning import BUDGET_QUANTILE, fixed_size, requests_to_match
 from analysis.question import Question
 from analysis.run import Run
-from analysis.sequential import SequentialTest
+from analysis.sequential import MANY, SequentialTest
 from analysis.split import Split
 from analysis.tally import Tally
 from analysis.verdict import Judgement, Verdict
@@ -20,6 +20,11 @@ class Watch(Protocol):
 
     def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
         """Add counts, in order of sending; any verdict but `inconclusive` ends the run."""
+        ...
+
+    @property
+    def least_more(self) -> int:
+        """No fewer further responses than this can change the verdict."""
         ...
 
 
@@ -42,6 +47,11 @@ class FixedWatch:
         if self._lost > self._question.max_failing * self._question.requests:
             return Verdict.FAILING
         return Verdict.INCONCLUSIVE
+
+    @property
+    def least_more(self) -> int:
+        """Responses of expected variants never end a fixed-sample run early."""
+        return MANY
 
 
 def watch_of(question: Question) -> Watch:
@@ -91,6 +101,14 @@ def _undecided(run: Run) -> str:
         return f"Only {done} were answered: {run.interrupted or 'the run ended early'}."
     if not tally.identified:
         return "No response named a variant."
+    likely = requests_to_match(question, BUDGET_QUANTILE)
+    if tally.requests < likely:
+        usual = requests_to_match(question, 0.5)
+        return (
+            f"{tally.requests:,} requests were not enough: a match within "
+            f"{points(question.tolerance)} takes {usual:,} as a rule, and hardly ever more than "
+            f"{likely:,}."
+        )
     variant = _worst(question.split, tally)
     share = f"{variant} got {100 * (tally.share(variant) or 0):.2f} %"
     if variant_lost := _hangs_on_losses(run):
@@ -226,7 +244,7 @@ def _worst(split: Split, tally: Tally) -> str:
     """The variant whose share is oddest for its weight."""
     residuals = standardised_residuals(tally.counts, split)
     # The last of equals: of two variants, which mirror each other, the canary.
-    return max(reversed(list(split)), key=lambda variant: abs(residuals[variant]))
+    return max(reversed(list(split)), key=lambda variant: round(abs(residuals[variant]), 6))
 
 
 def _fixed_hangs_on_losses(question: Question, tally: Tally) -> str:

@@ -21,6 +21,7 @@ from analysis.errors import InputError
 from analysis.fixed import clopper_pearson
 from analysis.latency import bounds_of, bucket_of
 from analysis.question import Question
+from analysis.sequential import SequentialTest
 from analysis.split import Split
 from analysis.tally import Tally
 
@@ -79,9 +80,16 @@ class Run:
         return total
 
     def interval(self, variant: str) -> tuple[float, float]:
-        """The 1 − alpha interval of a variant's share, exact for a fixed number of requests."""
-        tally = self.tally
-        return clopper_pearson(tally.counts.get(variant, 0), tally.identified, self.question.alpha)
+        """The 1 − alpha interval of a variant's share, of the kind that goes with the test.
+
+        A confidence sequence for the sequential test, Clopper and Pearson's for the fixed one.
+        """
+        question, tally = self.question, self.tally
+        if question.test == "fixed":
+            return clopper_pearson(tally.counts.get(variant, 0), tally.identified, question.alpha)
+        test = SequentialTest.of(question)
+        test.update(tally.counts)
+        return test.confidence(variant)
 
     @property
     def requests_per_second(self) -> float:

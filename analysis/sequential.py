@@ -22,6 +22,8 @@ from analysis.split import Split
 from analysis.tally import Tally
 from analysis.verdict import Verdict
 
+MANY = 2**62
+
 
 class SequentialTest:
     """Does the gateway split as configured, with stated error rates? (DESIGN.md 4)
@@ -135,6 +137,28 @@ class SequentialTest:
             return True
         bound = -identified * math.log1p(-self.question.zero_tolerance)
         return lost == 0 and bound >= self._threshold
+
+    @property
+    def least_more(self) -> int:
+        """No fewer further responses than this can change the verdict.
+
+        To look again before that is to look in vain; lost requests and variants of weight 0 must
+        be shown at once. 0: the verdict is known.
+        """
+        if self._verdict is not Verdict.INCONCLUSIVE:
+            return 0
+        least = self._mixture.least_more(self._counts, self._threshold)
+        identified, lost = float(self._counts.sum()), self._errors + self._unidentified
+        for passed, edge in zip(self._passed, self._edges, strict=True):
+            if not passed:
+                w, e = float(self._weights[edge.variant]), edge.share
+                step = max(math.log(w / e), math.log((1 - w) / (1 - e)))
+                missing = self._threshold - self._log_match(edge, identified, lost)
+                least = min(least, missing / step)
+        if self._needs_zero and all(self._passed):
+            missing = self._threshold / -math.log1p(-self.question.zero_tolerance) - identified
+            least = min(least, missing)
+        return max(math.ceil(least - 1e-6), 1) if math.isfinite(least) else MANY
 
     @property
     def verdict(self) -> Verdict:

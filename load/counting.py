@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.latency import bucket_of
 from analysis.run import LatencyKey, Stretch
+from analysis.sequential import MANY
 from analysis.split import Split
 from analysis.tally import Tally
 
@@ -38,8 +39,8 @@ class Counter:
     An answer is held back until all requests that were sent before it have ended: counted in order
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
 
-    At most `budget` requests are sent (None: no bound). `on_complete` is called once, when no more are to
-    be sent and the last has ended.
+    At most `budget` requests are sent (None: no bound). `on_complete` is called once, when no more
+    are to be sent and the last has ended.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Counter:
         on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self.variants = tuple(split or ())
+        self._expected = frozenset(split.positive if split else ())
         self.budget = budget
         self.sent = 0
         self.under_way = 0
@@ -57,20 +59,24 @@ class Counter:
         self.elapsed = 0.0
         self.losses: Multiset[str] = Multiset()
         self.latency: dict[LatencyKey, Multiset[int]] = {}
-        self._judge: Callable[[Tally], bool] = lambda _: False
+        self._judge: Callable[[Tally], int] = lambda _: MANY
+        self._look_after = MANY  # so many ordinary responses
         self._on_complete = on_complete
         self._totals: Multiset[Outcome] = Multiset(dict.fromkeys(self.variants, 0))
         self._tickets = 0
         self._next = 0  # the first ticket that has not ended
         self._held: dict[int, Outcome | None] = {}
         self._unjudged: Multiset[Outcome] = Multiset()
-        self._judged = 0
         self._width = FIRST_WIDTH
         self._stretches: dict[int, Multiset[Outcome]] = {}
 
-    def judge_by(self, judge: Callable[[Tally], bool]) -> None:
-        """Give `judge` the counts since its last look, again and again; True ends the run."""
-        self._judge = judge
+    def judge_by(self, judge: Callable[[Tally], int]) -> None:
+        """Show `judge` the counts since its last look, in order of sending, again and again.
+
+        It says how many more responses it can do without another look; 0 ends the run. Lost
+        requests, and variants that were to get nothing, it is shown at once.
+        """
+        self._judge, self._look_after = judge, 1
 
     def take(self, now: float) -> Ticket | None:
         """Ask to send one request, `now` seconds after the start. None: no more are to be sent."""
@@ -135,12 +141,14 @@ class Counter:
         self._finish()
 
     def _look(self) -> None:
-        """Show the judge what is new, but for large counts not after every single request."""
-        new = self._unjudged.total()
-        if new > self._judged >> 8 and not self.closed:
-            self._judged += new
+        """Show the judge what is new, if there is something to see."""
+        due = self._unjudged.total() >= self._look_after or any(
+            outcome not in self._expected for outcome in self._unjudged
+        )
+        if due and not self.closed:
             batch, self._unjudged = _tally(self._unjudged), Multiset()
-            self.closed = self._judge(batch)
+            self._look_after = self._judge(batch)
+            self.closed = not self._look_after
 
     def _finish(self) -> None:
         exhausted = self.closed or (self.budget is not None and self.sent >= self.budget)

@@ -35,6 +35,7 @@ from analysis import (
 )
 from analysis.judge import Watch, watch_of
 from analysis.options import checked_host, checked_path
+from analysis.sequential import MANY
 from load.counting import Counter
 from load.options import add_options, question_of
 from load.progress import show_progress
@@ -146,16 +147,17 @@ def _prepared(environment: Environment) -> Session:
         began=time.monotonic(),
     )
     if question and not isinstance(runner, WorkerRunner):
-        counter.judge_by(partial(_known, session, watch_of(question), question.requests))
+        counter.judge_by(partial(_look, session, watch_of(question), question.requests))
     _sessions[id(environment)] = session
     return session
 
 
-def _known(session: Session, watch: Watch, most: int, batch: Tally) -> bool:
-    """Show the judge a batch; True when no more requests are needed, or may be sent."""
+def _look(session: Session, watch: Watch, most: int, batch: Tally) -> int:
+    """Show the judge a batch; 0 when no more requests are needed, or may be sent."""
     session.verdict = watch.update(batch.counts, batch.errors, batch.unidentified)
-    enough = session.counter.sent >= most and session.counter.budget is None
-    return enough or session.verdict is not Verdict.INCONCLUSIVE
+    left = most - session.counter.sent if session.counter.budget is None else MANY
+    known = session.verdict is not Verdict.INCONCLUSIVE
+    return 0 if known or left <= 0 else min(watch.least_more, left)
 
 
 def _on_test_start(environment: Environment, **_: Any) -> None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from locust import FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager
-from locust.exception import StopUser
 
 from load.counting import ERRORS, UNIDENTIFIED, Ticket
 from load.harness import Session, session_of
 
 if TYPE_CHECKING:
     from analysis.reading import Reading
+
+
+FOREVER = 1e6  # seconds
 
 
 class SplitUser(FastHttpUser):
@@ -31,19 +33,24 @@ class SplitUser(FastHttpUser):
         self.network_timeout = self.connection_timeout = options.timeout
         self.insecure = options.insecure
         super().__init__(environment)
+        configured = self.wait_time
+        self._spent = False
+        # A user that ended by itself would be missed, and complained of, when Locust stops it.
+        self.wait_time = lambda: FOREVER if self._spent else configured()  # type: ignore[method-assign]
         nobody = http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
         self.client.cookiejar.set_policy(nobody)
 
     def draw(self, path: str, **kwargs: Any) -> None:
         """Send one GET request and count who answers. `kwargs` go to Locust's client.
 
-        Ends this user when the run's budget is spent.
+        Sends nothing when no more are needed: this user then waits until it is stopped.
         """
         session = session_of(self.environment)
         counter = session.counter
         ticket = counter.take(time.monotonic() - session.began)
         if ticket is None:
-            raise StopUser
+            self._spent = True
+            return
         known = False
         try:
             with self.client.get(

@@ -1,0 +1,65 @@
+"""What tests share: the real lab, and strictness about what the machine must have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ours", deadline=None)  # two cores, shared: no timing is a property
+settings.load_profile("ours")
+
+ROOT = Path(__file__).resolve().parent.parent
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def needs(program: str) -> str:
+    """The path of a system program. Without it a test skips, and in CI it fails."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    if found is None:
+        message = f"{program} is not installed: apt-get install {program}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("TRAFFICSPLIT_", "LOCUST_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def the_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """A lab from the repository's own manifests, one for each worker of the tests."""
+    import lab
+
+    with lab.start(tmp_path_factory.mktemp("lab")) as started:
+        yield started
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run `trafficsplit` as a user does, in a directory of its own, with no lab up."""
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "TRAFFICSPLIT_LAB_DIR": str(tmp_path / "no-lab"), **settings}
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("trafficsplit")), *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
