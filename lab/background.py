@@ -39,6 +39,10 @@ class State:
     manifests: Sequence[str]
 
 
+# Owners that we started outlive us on purpose; while we live, theirs is an end to be noticed.
+_owners: list[subprocess.Popen[bytes]] = []
+
+
 def home() -> Path:
     """Where the state is kept: `.lab` in the checkout, or $TRAFFICSPLIT_LAB_DIR."""
     return Path(os.environ.get("TRAFFICSPLIT_LAB_DIR") or ROOT / ".lab")
@@ -74,6 +78,7 @@ def up(manifests: Sequence[Path] = MANIFESTS) -> State:
             )
     except OSError as error:
         raise LabError(f"{directory} cannot be used: {error.strerror or error}") from None
+    _owners.append(owner)
     deadline = time.monotonic() + PATIENCE + STOP_PATIENCE
     while not (state := status()):
         if (owner.poll() is not None and not status()) or time.monotonic() > deadline:

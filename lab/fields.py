@@ -27,8 +27,9 @@ class Fields:
     calls `done`, which refuses the rest.
     """
 
-    def __init__(self, data: CommentedMap, file: Path, where: str = "") -> None:
+    def __init__(self, data: CommentedMap, file: Path, where: str = "", line: int = 0) -> None:
         self._data = data
+        self._line = line if data.lc.line is None else data.lc.line
         self._left = dict.fromkeys(data)
         self._file = file
         self._where = where
@@ -54,7 +55,7 @@ class Fields:
     def fields(self, name: str) -> Fields:
         """A mapping within this one; an empty one where it is missing. Raises LabError."""
         data = self.take(name, CommentedMap, CommentedMap())
-        return Fields(data, self._file, self._path(name))
+        return Fields(data, self._file, self._path(name), self._line_of(name))
 
     def each(self, name: str) -> Iterator[Fields]:
         """The mappings of a list; nothing where it is missing. Raises LabError."""
@@ -110,11 +111,14 @@ class Fields:
         return f"{self._where}.{name}" if self._where else name
 
     def _at(self, name: str) -> str:
+        return f"{self._file}:{self._line_of(name) + 1}"
+
+    def _line_of(self, name: str) -> int:
+        """The line of a field, from 0; that of the whole mapping where it is missing."""
         try:
-            line = self._data.lc.key(name)[0] if name else self._data.lc.line
+            return int(self._data.lc.key(name)[0])
         except (KeyError, TypeError, AttributeError):
-            line = self._data.lc.line or 0
-        return f"{self._file}:{line + 1}"
+            return self._line
 
 
 def documents(file: Path) -> list[Fields]:

@@ -168,7 +168,7 @@ def _match(match: Match) -> Config:
     if match.ignore_case:
         config["case_sensitive"] = False
     headers = [_header(name, matcher) for name, matcher in match.headers]
-    headers += [{**_header(name, matcher), "invert_match": True} for name, matcher in match.without]
+    headers += [_without(name, matcher) for name, matcher in match.without]
     if headers:
         config["headers"] = headers
     return config
@@ -178,6 +178,14 @@ def _path(matcher: Matcher) -> Config:
     if matcher.kind == "regex":
         return {"safe_regex": {"regex": matcher.value}}
     return {{"exact": "path", "prefix": "prefix"}[matcher.kind]: matcher.value}
+
+
+def _without(name: str, matcher: Matcher) -> Config:
+    config = {**_header(name, matcher), "invert_match": True}
+    if matcher.kind != "present":
+        # To Envoy a missing header matches nothing, inverted or not; to Istio it is "without".
+        config["treat_missing_header_as_empty"] = True
+    return config
 
 
 def _header(name: str, matcher: Matcher) -> Config:

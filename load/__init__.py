@@ -1,14 +1,9 @@
 """How requests are sent and counted inside Locust.
 
-A locustfile makes its user a `SplitUser`, names what to send, and gets the rest: options, counts by
-variant in Locust's own statistics, the verdict at the end of the run and, headless, the exit code.
+A locustfile makes its user a `load.user.SplitUser`, names what to send, and gets the rest: options,
+counts by variant in Locust's own statistics, the verdict at the end of the run and, headless, the
+exit code.
 
-Importing this package registers with Locust's events, so it belongs into a locustfile only.
+Importing `load.user` registers with Locust's events and brings gevent's patches with it, so that
+belongs into a locustfile only; `load.counting` is free of Locust.
 """
-
-from load.harness import register
-from load.user import SplitUser
-
-__all__ = ["SplitUser"]
-
-register()

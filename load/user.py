@@ -10,13 +10,15 @@ from locust import FastHttpUser
 from locust.contrib.fasthttp import ResponseContextManager
 
 from load.counting import ERRORS, UNIDENTIFIED, Ticket
-from load.harness import Session, session_of
+from load.harness import Session, register, session_of
 
 if TYPE_CHECKING:
     from analysis.reading import Reading
 
 
 FOREVER = 1e6  # seconds
+
+register()
 
 
 class SplitUser(FastHttpUser):

@@ -8,7 +8,7 @@ responses name the variant that sent them.
 
 from locust import task
 
-from load import SplitUser
+from load.user import SplitUser
 
 
 class ColorUser(SplitUser):

@@ -1,0 +1,186 @@
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import lab
+from analysis import variant_of
+from lab import MANIFESTS, Lab, LabError, read_system
+
+
+def ask(host: str, path: str, **headers: str) -> tuple[int, str | None]:
+    connection = http.client.HTTPConnection(host.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, variant_of(response.read(), "text/html")
+    finally:
+        connection.close()
+
+
+def processes_of(directory: Path) -> list[psutil.Process]:
+    """Every process that was started for a lab in this directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            files = [f.path for f in process.open_files()] if command else []
+        except psutil.Error:
+            continue
+        if any(str(directory) in text for text in [*command, *files]):
+            found.append(process)
+    return [p for p in found if p.pid != os.getpid()]
+
+
+def until(condition: object, seconds: float = 15) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.lab
+def test_it_answers_with_both_colours_and_only_on_its_path(the_lab: Lab) -> None:
+    seen = {ask(the_lab.host, "/color") for _ in range(60)}
+    assert seen == {(200, "blue"), (200, "green")}
+    assert ask(the_lab.host, "/colorful")[0] == 200  # a prefix of the string, as Istio has it
+    assert ask(the_lab.host, "/other")[0] == 404
+
+
+ROUTED = """
+    - match:
+        - uri: {exact: /exact}
+        - uri: {regex: "/re(gex)?"}
+          headers: {want-color: {exact: green}, x-any: {}}
+        - uri: {prefix: /UP}
+          ignoreUriCase: true
+          withoutHeaders: {x-no: {prefix: v}}
+      route:
+        - destination: {host: color-service.default.svc.cluster.local, subset: green-sub}
+"""
+
+
+@pytest.mark.lab
+def test_paths_and_headers_route_as_the_manifest_says(tmp_path: Path) -> None:
+    manifest = tmp_path / "routed.yaml"
+    text = MANIFESTS[2].read_text()
+    manifest.write_text(text[: text.index("    - match:")].rstrip() + ROUTED)
+    with lab.start(tmp_path / "lab", [*MANIFESTS[:2], manifest]) as started:
+        host = started.host
+        assert ask(host, "/exact") == (200, "green")
+        assert ask(host, "/exact/more")[0] == 404
+        assert ask(host, "/regex", **{"want-color": "green", "x-any": ""}) == (200, "green")
+        assert ask(host, "/re", **{"want-color": "green"})[0] == 404
+        assert ask(host, "/re", **{"want-color": "blue", "x-any": "1"})[0] == 404
+        assert ask(host, "/up/there") == (200, "green")
+        assert ask(host, "/up/there", **{"x-no": "v1"})[0] == 404
+
+
+@pytest.mark.lab
+def test_routes_change_without_a_lost_request(tmp_path: Path) -> None:
+    with lab.start(tmp_path / "lab") as started:
+        rollback = tmp_path / "rollback.yaml"
+        text = MANIFESTS[2].read_text()
+        rollback.write_text(
+            text.replace("weight: 75", "weight: 100").replace("weight: 25", "weight: 0")
+        )
+        started.set_routes(read_system([*MANIFESTS[:2], rollback]))
+        assert {ask(started.host, "/color") for _ in range(60)} == {(200, "blue")}
+
+
+@pytest.mark.lab
+def test_nothing_is_left_behind_by_a_stop(tmp_path: Path) -> None:
+    with lab.start(tmp_path / "lab") as started:
+        pids = [started.envoy.pid, *(replica.pid for replica in started.replicas)]
+        assert all(psutil.pid_exists(pid) for pid in pids)
+        assert (tmp_path / "lab" / "envoy.log").exists()
+    assert not processes_of(tmp_path)
+
+
+@pytest.mark.lab
+def test_nothing_is_left_behind_by_a_failed_start(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    text = MANIFESTS[2].read_text()
+    # Python's regular expressions know look-ahead, Envoy's RE2 does not.
+    broken.write_text(text.replace("prefix: /color", 'regex: "/(?=color)"'))
+    with pytest.raises(LabError, match="Envoy refuses the routes"):
+        lab.start(tmp_path / "lab", [*MANIFESTS[:2], broken])
+    assert not processes_of(tmp_path / "lab")
+
+
+@pytest.mark.lab
+def test_a_color_process_that_refuses_to_start_is_named(tmp_path: Path) -> None:
+    blue = tmp_path / "blue.yaml"
+    blue.write_text(MANIFESTS[0].read_text().replace('value: "blue"', 'value: "nocolour"'))
+    with pytest.raises(LabError, match="COLOR='nocolour' is not a CSS colour"):
+        lab.start(tmp_path / "lab", [blue, *MANIFESTS[1:]])
+    assert not processes_of(tmp_path / "lab")
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind_whatever_ends_the_owner(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    directory = tmp_path / "lab"
+    directory.mkdir()
+    owner = subprocess.Popen([sys.executable, "-m", "lab", str(directory), *map(str, MANIFESTS)])
+    try:
+        assert until((directory / "state.json").exists)
+        state = json.loads((directory / "state.json").read_text())
+        owner.send_signal(how)
+        owner.wait(15)
+    finally:
+        owner.kill()
+    pids = [state["envoy_pid"], *(replica["pid"] for replica in state["replicas"])]
+    assert until(lambda: not any(map(running, pids)))
+
+
+def running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.lab
+def test_the_lab_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAFFICSPLIT_LAB_DIR", str(tmp_path / "lab"))
+    assert lab.status() is None
+    assert lab.down() is False
+    try:
+        state = lab.up()
+        assert lab.up() == state == lab.status()  # one is enough
+        assert ask(state.host, "/color")[0] == 200
+    finally:
+        assert lab.down() is True
+    assert lab.status() is None
+    assert not running(state.envoy_pid)
+
+
+@pytest.mark.lab
+def test_a_lab_whose_envoy_dies_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAFFICSPLIT_LAB_DIR", str(tmp_path / "lab"))
+    state = lab.up()
+    os.kill(state.envoy_pid, signal.SIGKILL)
+    assert until(lambda: lab.status() is None)
+    assert until(lambda: not any(running(r["pid"]) for r in state.replicas))
+    assert "Envoy has ended" in (tmp_path / "lab" / "lab.log").read_text()
+
+
+def test_where_there_is_no_envoy_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.lab import envoy_path
+
+    monkeypatch.setitem(sys.modules, "envoy", None)
+    with pytest.raises(LabError, match=r"no Envoy for .*--host"):
+        envoy_path()
