@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from analysis import Judgement, Run, chi_square, power
+from analysis import Judgement, Run, chi_square, power, replay
 from analysis.latency import quantile
 from trafficsplit import __version__
 
@@ -36,11 +36,14 @@ def verdict_object(
     return {
         "verdict": str(judgement.verdict),
         "reason": judgement.reason,
+        "test": question.test,
         "expected": {variant: question.split[variant] for variant in variants},
         "observed": dict(tally.counts),
         "shares": {variant: tally.share(variant) for variant in variants},
         "confidence": {variant: list(run.interval(variant)) for variant in variants},
+        "evidence": _evidence(run),
         "requests": tally.requests,
+        "budget": question.requests,
         "errors": tally.errors,
         "unidentified": tally.unidentified,
         "losses": dict(run.losses),
@@ -69,6 +72,16 @@ def verdict_object(
         "phases": {name: round(seconds, 3) for name, seconds in (phases or {}).items()},
         "command": run.command,
         "version": __version__,
+    }
+
+
+def _evidence(run: Run) -> dict[str, float | None]:
+    test = replay(run)
+    return {
+        "match": _finite(test.log_match),
+        "mismatch": _finite(test.log_mismatch),
+        "exactly_as_configured": _finite(test.log_exact()),
+        "threshold": test.threshold,
     }
 
 

@@ -1,0 +1,122 @@
+"""`locust -f locustfiles/color.py`, as Locust's own users run it."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from lab import Lab
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.lab
+LOCUSTFILE = ROOT / "locustfiles" / "color.py"
+
+
+def locust(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("locust")), "-f", str(LOCUSTFILE), *options],
+        cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+
+
+def test_headless_it_ends_by_itself_with_the_verdict(tmp_path: Path, the_lab: Lab) -> None:
+    result = locust(
+        tmp_path, "--headless", "-u", "8", "-r", "8", "--host", the_lab.host, "--weight", "25",
+        "--csv", "stats", "--html", "locust.html",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1].startswith("match: ")
+    assert "Traceback" not in result.stderr
+    with (tmp_path / "stats_stats.csv").open() as file:
+        rows = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    assert rows["/color [blue]"] + rows["/color [green]"] == rows["Aggregated"]
+    (said,) = re.findall(r"in ([\d,]+) responses", result.stderr)
+    assert int(said.replace(",", "")) == rows["Aggregated"]
+    assert "/color [green]" in (tmp_path / "locust.html").read_text()
+
+
+def test_headless_a_mismatch_is_the_exit_code(tmp_path: Path, the_lab: Lab) -> None:
+    result = locust(tmp_path, "--headless", "-u", "8", "--host", the_lab.host, "--weight", "90")
+    assert result.returncode == 1
+    assert "mismatch: " in result.stderr
+
+
+def test_without_a_split_it_counts_and_does_not_judge(tmp_path: Path, the_lab: Lab) -> None:
+    result = locust(
+        tmp_path, "--headless", "-u", "4", "-r", "4", "--run-time", "2s", "--host", the_lab.host
+    )
+    assert result.returncode == 0, result.stderr
+    assert "there is no verdict" in result.stderr
+
+
+def test_wrong_options_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    result = locust(tmp_path, "--headless", "--host", "http://127.0.0.1:9", "--weight", "x")
+    assert result.returncode == 2
+    assert "the weight of green is not a number: 'x'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert locust(tmp_path, "--headless", "--weight", "25").returncode == 2  # no --host
+
+
+def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> None:
+    result = locust(
+        tmp_path, "--headless", "-u", "8", "-r", "8", "--processes", "2", "--host", the_lab.host,
+        "--weight", "25",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "match: " in result.stderr
+
+
+def test_the_web_page_takes_the_options_and_shows_the_variants(
+    tmp_path: Path, the_lab: Lab
+) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    log = tmp_path / "locust.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("locust")), "-f", str(LOCUSTFILE), "--host",
+             the_lab.host, "--web-host", "127.0.0.1", "--web-port", str(port)],
+            cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ),
+        )  # fmt: skip
+    try:
+        page = fetched(url)
+        for option in ("weight", "weights", "tolerance", "variant_from", "test"):
+            assert f'"{option}"' in page.replace("&#34;", '"')
+        assert '"run_dir"' not in page.replace("&#34;", '"')
+        form = {"user_count": 8, "spawn_rate": 8, "host": the_lab.host, "weight": "25"}
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"{url}/swarm", data, timeout=20) as response:
+            assert json.load(response)["success"]
+        deadline = time.monotonic() + 60
+        while json.loads(fetched(f"{url}/stats/requests"))["state"] != "stopped":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        stats = json.loads(fetched(f"{url}/stats/requests"))["stats"]
+        assert {"/color [blue]", "/color [green]"} <= {row["name"] for row in stats}
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert "match: " in log.read_text()
+
+
+def fetched(url: str) -> str:
+    """The body, once somebody answers."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as response:
+                return str(response.read().decode())
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -1,0 +1,199 @@
+"""The real thing: real Envoy, real Color processes, real Locust, driven as a user drives them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from lab import Lab
+from tests.conftest import ROOT, Cli
+from tests.lab.test_lab import processes_of, until
+
+pytestmark = pytest.mark.lab
+FILES = {
+    "verdict.json", "tally.csv", "latency.csv", "report.html", "run.json", "shares.png",
+    "share-over-requests.png", "latency.png", "rate.png", "locust.log",
+}  # fmt: skip
+
+
+def envoys_counts(started: Lab) -> dict[str, int]:
+    """Requests that Envoy sent to each subset: the oracle."""
+    import http.client
+
+    connection = http.client.HTTPConnection(started.admin.removeprefix("http://"), timeout=10)
+    connection.request("GET", "/stats?filter=upstream_rq_completed")
+    lines = connection.getresponse().read().decode().splitlines()
+    connection.close()
+    found = {}
+    for line in lines:
+        if "-sub|" in line:
+            found[line.split("|")[2].removesuffix("-sub")] = int(line.rsplit(": ", 1)[1])
+    return found
+
+
+def test_a_gateway_as_configured_matches_and_leaves_a_report(cli: Cli, tmp_path: Path) -> None:
+    result = cli("verify", "--weight", "25", "--report", "out")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("match: The split is as configured")
+    assert result.stderr == ""  # quiet without a terminal
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= FILES
+    assert (tmp_path / "out" / "lab" / "envoy.log").exists()
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    schema = json.loads((ROOT / "trafficsplit" / "verdict.schema.json").read_text())
+    jsonschema.validate(verdict, schema)
+    assert until(lambda: not processes_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--weight", "40"), 1, "mismatch: green gets 2"),
+        (("--weight", "0"), 1, "mismatch: green has weight 0, but answered"),
+        (("--weights", "blue=50,red=50"), 1, "mismatch: green is not configured"),
+        (("--weight", "25", "--requests", "50"), 3, "inconclusive: 50 requests were not enough"),
+        (("--weight", "25", "--path", "/nothing"), 4, "answers 404: does its route match"),
+        (("--weight", "25", "--variant-from", "header:x-none"), 4, "no header x-none"),
+        (("--weight", "25", "--variant-from", "cookie:color"), 0, "match: "),
+        (("--weight", "25", "--test", "fixed", "--requests", "12000"), 0, "chi-square p = "),
+        (("--weight", "40", "--test", "fixed"), 1, "chi-square p = "),
+    ],
+)
+def test_every_verdict_has_its_code_and_its_sentence(
+    cli: Cli, the_lab: Lab, options: tuple[str, ...], code: int, said: str
+) -> None:
+    result = cli("verify", "--host", the_lab.host, *options)
+    assert result.returncode == code, result.stdout + result.stderr
+    assert said in result.stdout
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_json_alone_is_on_standard_output(cli: Cli, the_lab: Lab) -> None:
+    before = envoys_counts(the_lab)
+    result = cli("verify", "--host", the_lab.host, "--json", TRAFFICSPLIT_WEIGHTS="blue=3,green=1")
+    verdict = json.loads(result.stdout)
+    assert result.returncode == 0
+    assert verdict["host"] == the_lab.host
+    assert result.stderr.startswith("match: ")
+    # The counts are Envoy's own, but for the one request that asked whether it is ready.
+    after = envoys_counts(the_lab)
+    seen = {v: after[v] - before[v] for v in after}
+    assert sum(seen.values()) == verdict["requests"] + 1
+    for variant, count in verdict["observed"].items():
+        assert 0 <= seen[variant] - count <= 1
+
+
+def test_the_command_line_beats_the_environment(cli: Cli, the_lab: Lab) -> None:
+    result = cli(
+        "verify", "--host", the_lab.host, "--weight", "100", TRAFFICSPLIT_WEIGHTS="blue=3,green=1"
+    )
+    assert result.returncode == 1
+    assert "blue has weight 0" in result.stdout
+
+
+def test_a_closed_port_is_failing_with_one_line(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    result = cli("verify", "--weight", "25", "--host", f"http://127.0.0.1:{port}")
+    assert result.returncode == 4
+    assert "cannot be reached (Connection refused)" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--weight", "abc"), "weight of green is not a number: 'abc'"),
+        (("--weight", "130"), "weight of green is 130"),
+        (("--weights", "blue=1,green=-1"), "green is negative"),
+        (("--weights", "blue=0,green=0"), "all weights are zero"),
+        ((), "no split to expect"),
+        (("--weight", "25", "--weights", "a=1"), "give one of them"),
+        (("--weight", "25", "--host", "gateway"), "no address"),
+        (("--weight", "25", "--path", "color"), "begin with /"),
+        (("--weight", "25", "--variant-from", "x"), "cannot be read from 'x'"),
+        (("--weight", "25", "--timeout", "-1"), "--timeout is -1"),
+        (("--weight", "25", "--users", "0"), "--users"),
+        (("--weight", "25", "--test", "t"), "no test 't'"),
+        (("--weight", "25", "--report", "/dev/null/x"), "cannot be written"),
+        (("--wieght", "25"), "--weight"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_nothing_is_sent(
+    cli: Cli, options: tuple[str, ...], said: str
+) -> None:
+    result = cli("verify", *options)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+
+
+def started_verify(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("trafficsplit")), "verify", "--weight", "25",
+         "--report", "out", *options],
+        cwd=tmp_path, env={**os.environ, "TRAFFICSPLIT_LAB_DIR": str(tmp_path / "no-lab")},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+LONG = ("--test", "fixed", "--requests", "400000")
+
+
+def under_load(tmp_path: Path) -> bool:
+    """Whether Locust, started for this report, has been sending for a while."""
+    if not until((tmp_path / "out" / "locust.log").exists):
+        return False
+    time.sleep(3)  # not a measurement: any moment in the middle of the load will do
+    return True
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_reports_what_there_was(tmp_path: Path, how: signal.Signals) -> None:
+    process = started_verify(tmp_path, *LONG)
+    assert under_load(tmp_path)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, out + err
+    assert "inconclusive: Only" in out
+    assert "the run was interrupted" in out
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert verdict["requests"] > 100
+    assert until(lambda: not processes_of(tmp_path))
+
+
+def test_a_gateway_that_dies_is_failing_with_the_counts_so_far(tmp_path: Path) -> None:
+    process = started_verify(tmp_path, *LONG, "--max-failing", "0.1")
+    assert under_load(tmp_path)
+    envoy = [p for p in processes_of(tmp_path) if Path(p.exe()).name.startswith("envoy")]
+    assert len(envoy) == 1
+    envoy[0].kill()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4, out + err
+    assert "got no 2xx answer" in out
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert verdict["observed"]["green"] > 50
+    assert verdict["errors"] > 0
+    assert until(lambda: not processes_of(tmp_path))
+
+
+def test_the_lab_of_the_background_is_used(cli: Cli, tmp_path: Path) -> None:
+    settings = {"TRAFFICSPLIT_LAB_DIR": str(tmp_path / "lab")}
+    assert cli("lab", "status", **settings).returncode == 1
+    try:
+        up = cli("lab", "up", **settings)
+        assert up.returncode == 0
+        status = json.loads(cli("lab", "status", "--json", **settings).stdout)
+        assert status["host"] in up.stdout
+        result = cli("verify", "--weight", "25", "--json", **settings)
+        assert json.loads(result.stdout)["host"] == status["host"]
+    finally:
+        assert "down" in cli("lab", "down", **settings).stdout
+    assert cli("lab", "status", **settings).returncode == 1
