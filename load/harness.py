@@ -20,6 +20,7 @@ import gevent
 from locust import events
 from locust.env import Environment
 from locust.runners import LocalRunner, WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from analysis import (
     InputError,
@@ -192,8 +193,16 @@ def _end(environment: Environment) -> None:
     """Stop the run from outside of the user that noticed it should: headless, all of Locust."""
     options: Any = environment.parsed_options
     runner: Any = environment.runner
-    # Whatever runs out of requests early leaves Locust's own tables a moment to be right.
-    gevent.spawn(runner.quit if options.headless else runner.stop)
+
+    def leave() -> None:
+        if not options.headless:
+            runner.stop()
+            return
+        if options.csv_prefix:  # Locust's CSV files are as old as its last look: one more
+            gevent.sleep(1.2 * CSV_STATS_INTERVAL_SEC)
+        runner.quit()
+
+    gevent.spawn(leave)
 
 
 def _on_test_stop(environment: Environment, **_: Any) -> None:

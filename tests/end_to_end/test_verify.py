@@ -54,7 +54,7 @@ def test_a_gateway_as_configured_matches_and_leaves_a_report(cli: Cli, tmp_path:
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--weight", "40"), 1, "mismatch: green gets 2"),
+        (("--weight", "40"), 1, "less than its 40 %"),
         (("--weight", "0"), 1, "mismatch: green has weight 0, but answered"),
         (("--weights", "blue=50,red=50"), 1, "mismatch: green is not configured"),
         (("--weight", "25", "--requests", "50"), 3, "inconclusive: 50 requests were not enough"),

@@ -1,0 +1,132 @@
+"""A gateway that the project did not start: nginx with split_clients and the tutorial's page."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, needs
+from tests.lab.test_lab import until
+
+PAGE = """<!DOCTYPE html>
+<html><head><title>ITWL Color App</title><style>
+body {{font-family: Arial;}} .modal {{background-color:#fefefe;}}
+</style></head>
+<body style="background-color:{color};">
+<div class="modal"><h1>Color</h1><input type="text" name="color" value="{color}">
+<textarea name="requests">GET $request_uri
+$http_user_agent $http_cookie $request_id</textarea></div>
+{padding}
+</body></html>"""
+
+CONFIG = """
+worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;
+events {{ worker_connections 512; }}
+http {{
+  access_log off; keepalive_requests 1000000;
+  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  {http}
+  server {{ listen 127.0.0.1:{port}; {server} }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(directory: Path, http: str, server: str) -> Iterator[str]:
+    """A running nginx; the base URL. The port is free when chosen, and tried again if not."""
+    import socket
+
+    program = needs("nginx")
+    for _ in range(5):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        config = directory / "nginx.conf"
+        config.write_text(CONFIG.format(directory=directory, port=port, http=http, server=server))
+        process = subprocess.Popen([program, "-c", str(config), "-e", str(directory / "error.log")])
+        try:
+            if until(lambda port=port: listening(port) or process.poll() is not None):  # noqa: B023
+                if process.poll() is not None:
+                    continue
+                yield f"http://127.0.0.1:{port}"
+                return
+        finally:
+            process.terminate()
+            process.wait(10)
+    raise AssertionError((directory / "error.log").read_text())
+
+
+def listening(port: int) -> bool:
+    import socket
+
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def page(color: str, *, long: bool) -> str:
+    text = PAGE.format(color=color, padding="<p>more</p>" * 200 if long else "")
+    return text.replace("'", "\\'").replace("\n", " ")
+
+
+@pytest.fixture(params=["short", "long"])
+def foreign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """75 % blue, 25 % green, each request for itself."""
+    http = f"""
+      split_clients $request_id $body_of {{
+        25% '{page("green", long=request.param == "long")}';
+        *   '{page("blue", long=request.param == "long")}';
+      }}"""
+    server = "location /color { default_type text/html; return 200 $body_of; }"
+    with nginx(tmp_path, http, server) as url:
+        yield url
+
+
+@pytest.mark.nginx
+def test_a_gateway_of_somebody_else_is_judged_right(cli: Cli, foreign: str) -> None:
+    right = cli("verify", "--host", foreign, "--weight", "25")
+    assert (right.returncode, right.stdout[:6]) == (0, "match:"), right.stdout + right.stderr
+    wrong = cli("verify", "--host", foreign, "--weight", "50")
+    assert (wrong.returncode, wrong.stdout[:9]) == (1, "mismatch:"), wrong.stdout + wrong.stderr
+
+
+ANSWERS: dict[str, tuple[str, str]] = {
+    "plain text as JSON": ("default_type text/plain; return 200 '\"$color\"';", "page"),
+    "a header": ("add_header X-Version $color; return 200 'x';", "header:x-version"),
+    "a cookie": ("add_header Set-Cookie 'color=$color; Path=/'; return 200 'x';", "cookie:color"),
+    "JSON": ('return 200 \'{"v": {"color": "$color"}}\';', "json:$.v.color"),
+    "text": ("return 200 'served by $color-v1';", "regex:by (\\w+)-v"),
+}
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_other_applications_name_their_variant_elsewhere(
+    cli: Cli, tmp_path: Path, kind: str
+) -> None:
+    answer, source = ANSWERS[kind]
+    http = "split_clients $request_id $color { 25% green; * blue; }"
+    with nginx(tmp_path, http, f"location /color {{ {answer} }}") as url:
+        result = cli("verify", "--host", url, "--weight", "25", "--variant-from", source)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.nginx
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("location /color { return 302 http://127.0.0.1:1/login; }", "redirects to http://127"),
+        ("location /color { return 503; }", "answers 503"),
+        ("location /color { default_type text/html; return 200 '<p>hi'; }", "named no variant"),
+    ],
+)
+def test_answers_that_tell_nothing_are_failing(
+    cli: Cli, tmp_path: Path, server: str, said: str
+) -> None:
+    with nginx(tmp_path, "", server) as url:
+        result = cli("verify", "--host", url, "--weight", "25")
+        assert result.returncode == 4, result.stdout + result.stderr
+        assert said in result.stdout
