@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from analysis.fixed import FixedTest, chi_square, standardised_residuals
+from analysis.independence import Draws, independence
 from analysis.planning import BUDGET_QUANTILE, fixed_size, requests_to_match
 from analysis.question import Question
 from analysis.run import Run
@@ -60,12 +61,29 @@ def watch_of(question: Question) -> Watch:
 
 
 def judge(run: Run) -> Judgement:
-    """The verdict on a run, by the test that its question names (DESIGN.md 4)."""
+    """The verdict on a run, by the test that its question names (DESIGN.md 4).
+
+    Clustered counts are never a match, nor a mismatch but where a variant of weight 0 answered,
+    which no clustering excuses. A split that is kept better than chance is, with a remark.
+    """
     if run.unreachable:
         return Judgement(Verdict.FAILING, run.unreachable)
-    if run.question.test == "fixed":
-        return _judge_fixed(run)
-    return _judge_sequential(run)
+    judged = _judge_fixed(run) if run.question.test == "fixed" else _judge_sequential(run)
+    if judged.verdict not in (Verdict.MATCH, Verdict.MISMATCH):
+        return judged
+    found = independence(run.order)
+    if found.draws is Draws.CLUSTERED and not unexpected(run.question.split, run.tally):
+        advice = (
+            "verify with --unit session, where each request is a new connection without cookies"
+            if run.unit == "request"
+            else "so the shares say little, however many requests are sent"
+        )
+        return Judgement(
+            Verdict.INCONCLUSIVE, f"The draws are not independent: {found.reason}; {advice}."
+        )
+    if found.draws is Draws.EVEN and judged.verdict is Verdict.MATCH:
+        return Judgement(judged.verdict, f"{judged.reason} Note: {found.reason}.")
+    return judged
 
 
 def replay(run: Run) -> SequentialTest:

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 from analysis.errors import InputError
 from analysis.planning import planned
 from analysis.question import TESTS, Question
+from analysis.reading import reader_of
 from analysis.split import number, split_of_weight, split_of_weights
+
+UNITS = ("request", "session")
 
 # Name, placeholder and help of every option that says what is expected, and how surely.
 EXPECTATIONS: Mapping[str, tuple[str, str]] = {
@@ -79,6 +82,43 @@ def whole(text: str | None, what: str) -> int:
     if not text.strip().isdecimal() or int(text) == 0:
         raise InputError(f"{what} is not a whole number above 0: {text!r}")
     return int(text)
+
+
+# What the load needs to know beside: name, placeholder, default and help.
+LOAD: Mapping[str, tuple[str, str, str]] = {
+    "unit": (
+        "|".join(UNITS),
+        "request",
+        "what a draw is: a request, or a session, a new connection without cookies [request]",
+    ),
+    "settle": ("SECONDS", "0", "leave out what is sent in the first SECONDS [0]"),
+    "previous_weight": (
+        "PERCENT",
+        "",
+        "green's weight before the change, to tell old weights still in force",
+    ),
+    "path": ("PATH", "/color", "what to ask for [/color]"),
+    "variant_from": (
+        "SOURCE",
+        "page",
+        "where a response names its variant: page (its background colour, or a colour as text or "
+        "JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN [page]",
+    ),
+    "timeout": ("SECONDS", "10", "a request that takes longer is an error [10]"),
+}
+
+
+def check_load(options: Mapping[str, str], question: Question | None) -> None:
+    """Refuse what `LOAD` cannot be. Raises InputError, in one line that names the option."""
+    if options["unit"] not in UNITS:
+        raise InputError(f"there is no --unit {options['unit']!r}: say {' or '.join(UNITS)}")
+    if number(options["settle"], "--settle") < 0:
+        raise InputError(f"--settle is {options['settle']}: give seconds, from 0")
+    if options["previous_weight"]:
+        split_of_weight(options["previous_weight"])
+    checked_path(options["path"])
+    seconds(options["timeout"], "--timeout")
+    reader_of(options["variant_from"], question.split if question else ())
 
 
 def seconds(text: str, what: str) -> float:

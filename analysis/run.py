@@ -19,6 +19,7 @@ from typing import Any
 
 from analysis.errors import InputError
 from analysis.fixed import clopper_pearson
+from analysis.independence import Order
 from analysis.latency import bounds_of, bucket_of
 from analysis.question import Question
 from analysis.sequential import SequentialTest
@@ -52,6 +53,10 @@ class Run:
 
     `started_at` is ISO 8601 in UTC, `elapsed` in seconds. `latency` has buckets of
     `analysis.latency`. `losses` counts the reasons of errors and unidentified responses.
+    `unit` is what a draw is: a `request`, or a `session` (a new connection without cookies).
+    What was sent in the first `settle` seconds is left out. `previous` are the weights before the
+    change that is verified, where they are known; `order` is what is kept of the order of
+    sending; `cached` counts the responses that came out of a cache.
     `decided` is the verdict that the sequential test reached while the run went on, empty where it
     reached none. `interrupted` says what ended the run before its time, empty where nothing did;
     `unreachable` why the gateway could not be asked at all.
@@ -66,6 +71,11 @@ class Run:
     stretches: Sequence[Stretch]
     latency: Mapping[LatencyKey, Mapping[int, int]] = field(default_factory=dict)
     losses: Mapping[str, int] = field(default_factory=dict)
+    unit: str = "request"
+    settle: float = 0.0
+    previous: Split | None = None
+    order: Order = field(default_factory=Order)
+    cached: int = 0
     decided: str = ""
     interrupted: str = ""
     unreachable: str = ""
@@ -102,8 +112,10 @@ def write_run(run: Run, directory: Path) -> None:
     facts = {
         f.name: getattr(run, f.name)
         for f in dataclasses.fields(run)
-        if f.name not in {"question", "stretches", "latency"}
+        if f.name not in {"question", "stretches", "latency", "order", "previous"}
     }
+    facts["previous"] = dict(run.previous.weights) if run.previous else None
+    facts["order"] = run.order.as_plain()
     question = {f.name: getattr(run.question, f.name) for f in dataclasses.fields(run.question)}
     question["split"] = dict(run.question.split.weights)
     text = json.dumps({**facts, "question": question}, indent=2, ensure_ascii=False)
@@ -141,7 +153,10 @@ def read_run(directory: Path) -> Run:
         facts: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
         question = dict(facts.pop("question"))
         question["split"] = Split(question["split"])
+        previous = facts.pop("previous")
         return Run(
+            previous=Split(previous) if previous else None,
+            order=Order.from_plain(facts.pop("order")),
             question=Question(**question),
             stretches=_read_tally(directory / "tally.csv"),
             latency=_read_latency(directory / "latency.csv"),

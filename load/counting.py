@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.independence import Order, OrderRecorder
 from analysis.latency import bucket_of
 from analysis.run import LatencyKey, Stretch
 from analysis.sequential import MANY
@@ -39,7 +40,8 @@ class Counter:
     An answer is held back until all requests that were sent before it have ended: counted in order
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
 
-    At most `budget` requests are sent (None: no bound). `on_complete` is called once, when no more
+    At most `budget` requests are sent (None: no bound); what is sent in the first `settle` seconds
+    is not counted. `on_complete` is called once, when no more
     are to be sent and the last has ended.
     """
 
@@ -47,11 +49,16 @@ class Counter:
         self,
         split: Split | None = None,
         budget: int | None = None,
+        settle: float = 0.0,
         on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self.variants = tuple(split or ())
         self._expected = frozenset(split.positive if split else ())
         self.budget = budget
+        self.settle = settle
+        self.cached = 0
+        self._recorder = OrderRecorder()
+        self._orders = Order()  # of workers
         self.sent = 0
         self.under_way = 0
         self.closed = False
@@ -65,7 +72,7 @@ class Counter:
         self._totals: Multiset[Outcome] = Multiset(dict.fromkeys(self.variants, 0))
         self._tickets = 0
         self._next = 0  # the first ticket that has not ended
-        self._held: dict[int, Outcome | None] = {}
+        self._held: dict[int, tuple[Outcome, int | None] | None] = {}
         self._unjudged: Multiset[Outcome] = Multiset()
         self._width = FIRST_WIDTH
         self._stretches: dict[int, Multiset[Outcome]] = {}
@@ -113,11 +120,16 @@ class Counter:
         *,
         variant: str = "",
         reason: str = "",
+        connection: int | None = None,
     ) -> None:
         """One request has ended, `latency` seconds after it was sent.
 
-        `variant` is who answered, where that is known of an error too; `reason` why it is lost.
+        `variant` is who answered, where that is known of an error too; `reason` why it is lost;
+        `connection` which one it went over, where it is not one of its own.
         """
+        if ticket.sent_at < self.settle:
+            self.give_back(ticket)
+            return
         self.under_way -= 1
         self.elapsed = max(self.elapsed, ticket.sent_at + latency)
         self._totals[outcome] += 1
@@ -127,16 +139,19 @@ class Counter:
         if reason:
             known = reason in self.losses or len(self.losses) < MOST_REASONS
             self.losses[reason if known else "other reasons"] += 1
-        self._ended(ticket, outcome)
+        self._ended(ticket, (outcome, connection))
 
-    def _ended(self, ticket: Ticket, outcome: Outcome | None) -> None:
+    def _ended(self, ticket: Ticket, ended: tuple[Outcome, int | None] | None) -> None:
         """Judge what is now complete up to the first request still under way."""
-        self._held[ticket.number] = outcome
+        self._held[ticket.number] = ended
         while self._next in self._held:
             ordered = self._held.pop(self._next)
             self._next += 1
             if ordered is not None:
-                self._unjudged[ordered] += 1
+                outcome, connection = ordered
+                self._unjudged[outcome] += 1
+                if isinstance(outcome, str):
+                    self._recorder.add(outcome, connection)
         self._look()
         self._finish()
 
@@ -169,6 +184,11 @@ class Counter:
         return self._stretches[index]
 
     @property
+    def order(self) -> Order:
+        """What is kept of the order of sending."""
+        return self._orders + self._recorder.order
+
+    @property
     def tally(self) -> Tally:
         """The counts so far."""
         return _tally(self._totals)
@@ -193,12 +213,14 @@ class Counter:
         message = {
             "totals": _plain(self._totals),
             "judged": _plain(self._unjudged),
+            "cached": self.cached,
+            "order": self.order.as_plain(),
             "losses": self.losses,
             "latency": [[key.variant, key.status, n] for key, n in self.latency.items()],
         }
         self._totals = Multiset(dict.fromkeys(self.variants, 0))
         self.losses, self.latency, self._stretches = Multiset(), {}, {}
-        self._unjudged = Multiset()
+        self._unjudged, self.cached, self._recorder = Multiset(), 0, OrderRecorder()
         return message
 
     def absorb(self, message: dict[str, Any], now: float) -> None:
@@ -214,6 +236,8 @@ class Counter:
                 if name == "totals":
                     stretch[outcome] += count
                     self.sent += count
+        self.cached += message["cached"]
+        self._orders += Order.from_plain(message["order"])
         self.losses.update(message["losses"])
         for variant, status, buckets in message["latency"]:
             known = self.latency.setdefault(LatencyKey(variant, status), Multiset())

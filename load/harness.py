@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,10 +36,11 @@ from analysis import (
     write_run,
 )
 from analysis.judge import Watch, watch_of
-from analysis.options import checked_host, checked_path
+from analysis.options import check_load, checked_host
 from analysis.sequential import MANY
+from analysis.split import split_of_weight
 from load.counting import Counter
-from load.options import add_options, question_of
+from load.options import add_options, load_options, question_of
 from load.progress import show_progress
 from load.readiness import why_not_ready
 
@@ -52,6 +54,7 @@ class Session:
     """One run of Locust's, from start to stop."""
 
     options: Namespace
+    load: Mapping[str, str]
     host: str
     question: Question | None
     reader: ResponseReader
@@ -75,13 +78,20 @@ class Session:
         return Run(
             question=question,
             host=self.host,
-            path=self.options.path,
+            path=self.load["path"],
             started_at=self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             elapsed=counter.elapsed,
             users=self.options.num_users or 1,
             stretches=counter.stretches,
             latency=counter.latency,
             losses=dict(counter.losses),
+            unit=self.load["unit"],
+            settle=counter.settle,
+            previous=split_of_weight(self.load["previous_weight"])
+            if self.load["previous_weight"]
+            else None,
+            order=counter.order,
+            cached=counter.cached,
             decided="" if self.verdict is Verdict.INCONCLUSIVE else str(self.verdict),
             interrupted=self.ended_by,
             unreachable=self.unreachable,
@@ -115,7 +125,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return  # its options come from the master, with the start
     # Without it Locust cuts off the answers that are on their way, and the slower variant loses.
-    environment.stop_timeout = environment.stop_timeout or options.timeout
+    environment.stop_timeout = environment.stop_timeout or float(options.timeout or 10)
     try:
         session = _prepared(environment)
         if options.headless:
@@ -129,20 +139,23 @@ def _prepared(environment: Environment) -> Session:
     """A session for the options as they are now. Raises InputError."""
     options: Any = environment.parsed_options
     question = question_of(options)
-    checked_path(options.path)
+    load = load_options(options)
+    check_load(load, question)
     runner = environment.runner
     # A worker sends until the master says stop: only the master sees all counts.
     alone = question is not None and isinstance(runner, LocalRunner)
     counter = Counter(
         question.split if question else None,
         budget=question.requests if question and alone else None,
+        settle=float(load["settle"]),
         on_complete=partial(_on_complete, environment),
     )
     session = Session(
         options=options,
         host=(environment.host or "").rstrip("/"),
         question=question,
-        reader=reader_of(options.variant_from, question.split if question else ()),
+        load=load,
+        reader=reader_of(load["variant_from"], question.split if question else ()),
         counter=counter,
         started_at=datetime.datetime.now(datetime.UTC),
         began=time.monotonic(),
@@ -174,7 +187,9 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         return
     if not isinstance(environment.runner, WorkerRunner):
         options = session.options
-        session.unreachable = why_not_ready(session.host, options.path, insecure=options.insecure)
+        session.unreachable = why_not_ready(
+            session.host, session.load["path"], insecure=options.insecure
+        )
     session.started_at = datetime.datetime.now(datetime.UTC)
     session.began = time.monotonic()
     if session.unreachable:

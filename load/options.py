@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from analysis import Question, question_of_options
-from analysis.options import EXPECTATIONS
+from analysis.options import EXPECTATIONS, LOAD
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -17,18 +17,9 @@ def add_options(parser: LocustArgumentParser) -> None:
     for name, (metavar, text) in EXPECTATIONS.items():
         flag, env_var = f"--{name.replace('_', '-')}", f"TRAFFICSPLIT_{name.upper()}"
         parser.add_argument(flag, metavar=metavar, default="", env_var=env_var, help=text)
-    parser.add_argument(
-        "--path", default="/color", env_var="TRAFFICSPLIT_PATH", help="path to ask for [/color]"
-    )
-    parser.add_argument(
-        "--variant-from", metavar="SOURCE", default="page", env_var="TRAFFICSPLIT_VARIANT_FROM",
-        help="where a response names its variant: page (its background colour, or a colour as "
-        "text or JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN",
-    )  # fmt: skip
-    parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=10.0, env_var="TRAFFICSPLIT_TIMEOUT",
-        help="a request that takes longer is an error [10]",
-    )  # fmt: skip
+    for name, (metavar, default, text) in LOAD.items():
+        flag, env_var = f"--{name.replace('_', '-')}", f"TRAFFICSPLIT_{name.upper()}"
+        parser.add_argument(flag, metavar=metavar, default=default, env_var=env_var, help=text)
     parser.add_argument(
         "--insecure", action="store_true", default=False, env_var="TRAFFICSPLIT_INSECURE",
         help="do not check the gateway's TLS certificate",
@@ -42,6 +33,11 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--progress", metavar="FD", type=int, default=-1, include_in_web_ui=False,
         help="show one line of progress on this file descriptor, a terminal's",
     )  # fmt: skip
+
+
+def load_options(options: Namespace) -> dict[str, str]:
+    """What `LOAD` names, as text; an empty field of the web form is the default."""
+    return {name: str(getattr(options, name) or default) for name, (_, default, _) in LOAD.items()}
 
 
 def question_of(options: Namespace) -> Question | None:

@@ -11,6 +11,7 @@ from locust.contrib.fasthttp import ResponseContextManager
 
 from load.counting import ERRORS, UNIDENTIFIED, Ticket
 from load.harness import Session, register, session_of
+from load.options import load_options
 
 if TYPE_CHECKING:
     from analysis.reading import Reading
@@ -32,7 +33,12 @@ class SplitUser(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         options = environment.parsed_options
-        self.network_timeout = self.connection_timeout = options.timeout
+        load = load_options(options)
+        self.network_timeout = self.connection_timeout = float(load["timeout"])
+        # A session is a new connection: the gateway is asked to close each behind its answer.
+        self.path = load["path"]
+        self._headers = {"Connection": "close"} if load["unit"] == "session" else {}
+        self._connection = None if load["unit"] == "session" else id(self)
         self.insecure = options.insecure
         super().__init__(environment)
         configured = self.wait_time
@@ -56,16 +62,27 @@ class SplitUser(FastHttpUser):
         known = False
         try:
             with self.client.get(
-                path, name=path, catch_response=True, allow_redirects=False, **kwargs
+                path,
+                name=path,
+                catch_response=True,
+                allow_redirects=False,
+                headers={**self._headers, **kwargs.pop("headers", {})},
+                **kwargs,
             ) as response:
-                _count(session, ticket, path, response)
+                _count(session, ticket, path, response, self._connection)
                 known = True
         finally:
             if not known:  # killed in the middle: an answer that never came is nobody's
                 counter.give_back(ticket)
 
 
-def _count(session: Session, ticket: Ticket, path: str, response: ResponseContextManager) -> None:
+def _count(
+    session: Session,
+    ticket: Ticket,
+    path: str,
+    response: ResponseContextManager,
+    connection: int | None,
+) -> None:
     """Put one answer into the tally, and under its variant's name into Locust's statistics."""
     meta = cast("dict[str, Any]", response.request_meta)
     status, body = response.status_code, response.content or b""
@@ -88,7 +105,12 @@ def _count(session: Session, ticket: Ticket, path: str, response: ResponseContex
             meta["name"] = f"{path} [unidentified]"
             response.failure(reason)
     latency = meta["response_time"] / 1000
-    session.counter.count(ticket, outcome, latency, variant=variant or "", reason=reason)
+    headers = _Headers(response.headers)
+    if headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper():
+        session.counter.cached += 1
+    session.counter.count(
+        ticket, outcome, latency, variant=variant or "", reason=reason, connection=connection
+    )
 
 
 def _loss(status: int, response: ResponseContextManager, reading: Reading | None) -> str:

@@ -17,4 +17,4 @@ class ColorUser(SplitUser):
     @task
     def color(self) -> None:
         """One request is one draw from the split."""
-        self.draw(self.environment.parsed_options.path)
+        self.draw(self.path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from analysis.options import EXPECTATIONS
+from analysis.options import EXPECTATIONS, LOAD
 
 Command = Callable[..., Any]
 
@@ -26,6 +26,15 @@ def expectation(command: Command) -> Command:
     ]
     for decorate in reversed(options):
         command = decorate(command)
+    return command
+
+
+def load_options(command: Command) -> Command:
+    """The options that say what is sent, and how it is read."""
+    for name, (metavar, default, text) in reversed(list(LOAD.items())):
+        flag = f"--{name.replace('_', '-')}"
+        sentence = f"{text[0].upper()}{text[1:]}."
+        command = option(flag, sentence, metavar=metavar, default=default)(command)
     return command
 
 

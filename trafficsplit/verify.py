@@ -14,26 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trafficsplit.options import expectation, one_of, option
+from trafficsplit.options import expectation, load_options, one_of, option
 
 if TYPE_CHECKING:
     from analysis import Judgement, Run
 
 UNREACHABLE = 4
-PASSED_ON = ("path", "variant_from", "timeout")
 
 
 @click.command()
 @option("--host", "The gateway's base URL.  [the lab, started if none is up]", metavar="URL")
-@option("--path", "What to ask for.", default="/color", show_default=True)
 @expectation
-@option("--variant-from", "Where a response names its variant: page (background colour, or a "
-        "colour as text or JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN.",
-        default="page", show_default=True, metavar="SOURCE")  # fmt: skip
 @option("--users", "How many users ask at once.", type=click.IntRange(1, 10_000), default=16,
         show_default=True)  # fmt: skip
-@option("--timeout", "A request that takes longer is an error.", default="10", show_default=True,
-        metavar="SECONDS")  # fmt: skip
+@load_options
 @option("--insecure", "Do not check the gateway's TLS certificate.", is_flag=True)
 @option("--report", "Where the report goes.  [reports/TIME-VERDICT]", metavar="DIR",
         type=click.Path(path_type=Path, file_okay=False))  # fmt: skip
@@ -46,16 +40,14 @@ def verify(context: click.Context, /, **options: Any) -> int:
     """
     clock = _Clock(context.obj)
     # Imported here, so that --help and a mistyped option answer at once.
-    from analysis import question_of_options, read_run, reader_of
-    from analysis.options import EXPECTATIONS, checked_host, checked_path, seconds
+    from analysis import question_of_options, read_run
+    from analysis.options import EXPECTATIONS, LOAD, check_load, checked_host
     from trafficsplit.drive import DriveError, drive
 
     one_of(context, "weight", "weights")
     options = {**options, **context.params}
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
-    checked_path(options["path"])
-    seconds(options["timeout"], "--timeout")
-    reader_of(options["variant_from"], question.split)
+    check_load({name: options[name] or "" for name in LOAD}, question)
     host = checked_host(options["host"]) if options["host"] else ""
     clock.lap("imports")
     with _report_directory(options["report"]) as report:
@@ -63,7 +55,7 @@ def verify(context: click.Context, /, **options: Any) -> int:
             clock.lap("lab")
             passed_on = {
                 name.replace("_", "-"): str(options[name])
-                for name in (*EXPECTATIONS, *PASSED_ON)
+                for name in (*EXPECTATIONS, *LOAD)
                 if options[name]
             }
             try:

@@ -1,0 +1,247 @@
+"""Are the responses independent draws? In order of sending, and by connection.
+
+The error rates of the verdict take it so. Three statistics, each in one pass and constant memory:
+
+- dispersion of the counts in blocks of successive responses: 1 for independent draws, near 0 for a
+  weighted round robin, above 1 where draws come in clusters or the split changes;
+- agreement of each response with the one sent before it (for two variants: the lag-1 correlation);
+- homogeneity across connections, and agreement within each: a gateway that keeps a connection on
+  one variant gives the same variant again and again there.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import Counter as Multiset
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scipy.special import chdtr, chdtrc, ndtr
+
+BLOCK = 40  # responses
+MOST_CONNECTIONS = 4096  # kept apart; beyond, the oldest are summed up
+# A finding needs to be sure, and large enough to matter.
+SURE = 1e-4
+CLUSTERED_DISPERSION, CLUSTERED_CORRELATION = 1.5, 0.15
+EVEN_DISPERSION = 0.5
+
+
+class Draws(enum.StrEnum):
+    """What the responses are as draws."""
+
+    INDEPENDENT = "independent"
+    EVEN = "better than chance"
+    CLUSTERED = "clustered"
+    UNKNOWN = "too few to tell"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often two responses in a row name the same variant: `agreed` of `pairs`."""
+
+    pairs: int = 0
+    agreed: int = 0
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(self.pairs + other.pairs, self.agreed + other.agreed)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Sums over groups of responses: blocks, or connections.
+
+    `groups` of at least one response; `squares` is Σ x²/n over the groups, by variant.
+    """
+
+    groups: int = 0
+    squares: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Clusters) -> Clusters:
+        squares, counts = Multiset(self.squares), Multiset(self.counts)
+        squares.update(other.squares)
+        counts.update(other.counts)
+        return Clusters(self.groups + other.groups, dict(squares), dict(counts))
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is kept of the order of the responses. Orders of several workers add up."""
+
+    successive: Agreement = Agreement()
+    within_connections: Agreement = Agreement()
+    blocks: Clusters = Clusters()
+    connections: Clusters = Clusters()
+
+    def __add__(self, other: Order) -> Order:
+        return Order(
+            self.successive + other.successive,
+            self.within_connections + other.within_connections,
+            self.blocks + other.blocks,
+            self.connections + other.connections,
+        )
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain data, for a file or a message."""
+        return {
+            "successive": vars(self.successive),
+            "within_connections": vars(self.within_connections),
+            "blocks": {k: dict(v) if isinstance(v, Mapping) else v for k, v in
+                       vars(self.blocks).items()},
+            "connections": {k: dict(v) if isinstance(v, Mapping) else v for k, v in
+                            vars(self.connections).items()},
+        }  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Order:
+        """The order that `as_plain` wrote. Raises KeyError, TypeError or ValueError."""
+        return cls(
+            Agreement(**data["successive"]),
+            Agreement(**data["within_connections"]),
+            Clusters(**data["blocks"]),
+            Clusters(**data["connections"]),
+        )
+
+
+class OrderRecorder:
+    """Takes responses in order of sending, each with its connection."""
+
+    def __init__(self) -> None:
+        self._order = Order()
+        self._last = ""
+        self._block: Multiset[str] = Multiset()
+        self._connections: dict[int, tuple[Multiset[str], str]] = {}
+        self._pairs = self._agreed = self._pairs_within = self._agreed_within = 0
+
+    def add(self, variant: str, connection: int | None) -> None:
+        """One response; `connection` None where each response has one of its own."""
+        if self._last:
+            self._pairs += 1
+            self._agreed += variant == self._last
+        self._last = variant
+        self._block[variant] += 1
+        if self._block.total() == BLOCK:
+            self._order += Order(blocks=_cluster(self._block))
+            self._block = Multiset()
+        if connection is None:
+            return
+        counts, last = self._connections.get(connection) or (Multiset(), "")
+        if last:
+            self._pairs_within += 1
+            self._agreed_within += variant == last
+        counts[variant] += 1
+        self._connections[connection] = (counts, variant)
+        if len(self._connections) > MOST_CONNECTIONS:
+            oldest = next(iter(self._connections))
+            self._order += Order(connections=_cluster(self._connections.pop(oldest)[0]))
+
+    @property
+    def order(self) -> Order:
+        """All so far; a block that is not full yet is left out."""
+        total = self._order + Order(
+            Agreement(self._pairs, self._agreed),
+            Agreement(self._pairs_within, self._agreed_within),
+        )
+        squares: Multiset[str] = Multiset()
+        counts: Multiset[str] = Multiset()
+        for seen, _ in self._connections.values():
+            cluster = _cluster(seen)
+            squares.update(cluster.squares)
+            counts.update(cluster.counts)
+        every = Clusters(len(self._connections), dict(squares), dict(counts))
+        return total + Order(connections=every)
+
+
+def _cluster(counts: Mapping[str, int]) -> Clusters:
+    n = sum(counts.values())
+    return Clusters(1, {v: x * x / n for v, x in counts.items()}, dict(counts))
+
+
+@dataclass(frozen=True)
+class Independence:
+    """What the order says. Statistics are None where there was too little to compute them.
+
+    `dispersion` and `homogeneity` are variances over what independent draws would have (1);
+    `correlation` and `within_connections` are agreements beyond chance (0, at most 1).
+    """
+
+    draws: Draws
+    dispersion: float | None
+    correlation: float | None
+    homogeneity: float | None
+    within_connections: float | None
+    reason: str
+
+
+def independence(order: Order) -> Independence:
+    """Judge the order of a run.
+
+    Dispersion and homogeneity are tested by Pearson's chi-square of the table of groups by
+    variants (Agresti, Categorical Data Analysis, section 3.2), agreement by its normal
+    approximation (Fleiss, Cohen & Everitt 1969; for two variants √n times the lag-1 correlation,
+    Wald & Wolfowitz 1943).
+    """
+    dispersion, blocks_low, blocks_high = _homogeneity(order.blocks)
+    homogeneity, _, differ = _homogeneity(order.connections)
+    counts = order.connections.counts or order.blocks.counts
+    correlation, z = _beyond_chance(order.successive, counts)
+    within, z_within = _beyond_chance(order.within_connections, counts)
+
+    def found(draws: Draws, reason: str) -> Independence:
+        return Independence(draws, dispersion, correlation, homogeneity, within, reason)
+
+    if homogeneity is not None and homogeneity > CLUSTERED_DISPERSION and differ < SURE:
+        return found(
+            Draws.CLUSTERED,
+            "connections differ in their shares: the gateway keeps a connection on one variant",
+        )
+    if within is not None and within > CLUSTERED_CORRELATION and _above(z_within) < SURE:
+        return found(Draws.CLUSTERED, "requests of one connection go to the same variant in a row")
+    if correlation is not None and correlation > CLUSTERED_CORRELATION and _above(z) < SURE:
+        return found(Draws.CLUSTERED, "successive requests go to the same variant in a row")
+    if dispersion is not None and dispersion > CLUSTERED_DISPERSION and blocks_high < SURE:
+        return found(Draws.CLUSTERED, "the shares of successive requests come and go")
+    if dispersion is not None and dispersion < EVEN_DISPERSION and blocks_low < SURE:
+        return found(
+            Draws.EVEN,
+            "the gateway deals requests out in turn (a weighted round robin), which keeps a split "
+            "better than chance would",
+        )
+    if dispersion is None and homogeneity is None:
+        return found(Draws.UNKNOWN, "there were too few responses to tell")
+    return found(Draws.INDEPENDENT, "nothing speaks against independent draws")
+
+
+def _above(z: float) -> float:
+    return float(ndtr(-z))
+
+
+def _homogeneity(clusters: Clusters) -> tuple[float | None, float, float]:
+    """Dispersion of the table of groups by variants, and the chances of less and of more.
+
+    Pearson's statistic is Σ_v (Σ_groups x²/n) / p_v − N.
+    """
+    counts = {variant: x for variant, x in clusters.counts.items() if x}
+    n, freedom = sum(counts.values()), (clusters.groups - 1) * (len(counts) - 1)
+    # With hardly any response expected in a cell the statistic has no distribution to speak of.
+    few = clusters.groups < 2 or len(counts) < 2
+    if few or min(counts.values()) < clusters.groups:
+        return None, 1.0, 1.0
+    statistic = math.fsum(clusters.squares[v] * n / x for v, x in counts.items()) - n
+    statistic = max(statistic, 0.0)
+    return statistic / freedom, float(chdtr(freedom, statistic)), float(chdtrc(freedom, statistic))
+
+
+def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> tuple[float | None, float]:
+    """Agreement beyond chance, as a fraction of what is possible, and its z-score."""
+    n = sum(counts.values())
+    shares: Sequence[float] = [x / n for x in counts.values() if x]
+    chance = math.fsum(p * p for p in shares)
+    if agreement.pairs < 20 or chance > 0.999:
+        return None, 0.0
+    excess = (agreement.agreed / agreement.pairs - chance) / (1 - chance)
+    cubes = math.fsum(p**3 for p in shares)
+    variance = (chance + chance**2 - 2 * cubes) / (agreement.pairs * (1 - chance) ** 2)
+    return excess, excess / math.sqrt(variance)
