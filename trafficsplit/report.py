@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,10 @@ from typing import Any
 import jinja2
 
 from analysis import Judgement, Run, chi_square, power, replay
+from analysis.diagnosis import Diagnosis, diagnose
+from analysis.independence import Independence, independence
 from analysis.latency import quantile
+from analysis.stationarity import change_in
 from trafficsplit import __version__
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
@@ -34,6 +38,7 @@ def verdict_object(
     question, tally = run.question, run.tally
     test = chi_square(tally.counts, question.split)
     variants = list(tally.counts)
+    draws = independence(run.order)
     return {
         "verdict": str(judgement.verdict),
         "reason": judgement.reason,
@@ -43,6 +48,9 @@ def verdict_object(
         "shares": {variant: tally.share(variant) for variant in variants},
         "confidence": {variant: list(run.interval(variant)) for variant in variants},
         "evidence": _evidence(run),
+        "independence": _independence(draws),
+        "change": _change(run),
+        "diagnosis": _diagnosis(diagnose(run, judgement, draws)),
         "requests": tally.requests,
         "budget": question.requests,
         "errors": tally.errors,
@@ -66,6 +74,8 @@ def verdict_object(
         "elapsed_seconds": round(run.elapsed, 3),
         "requests_per_second": round(run.requests_per_second, 1),
         "users": run.users,
+        "unit": run.unit,
+        "settle_seconds": run.settle,
         "host": run.host,
         "path": run.path,
         "started_at": run.started_at,
@@ -84,6 +94,31 @@ def _evidence(run: Run) -> dict[str, float | None]:
         "exactly_as_configured": _finite(test.log_exact()),
         "threshold": test.threshold,
     }
+
+
+def _independence(found: Independence) -> dict[str, Any]:
+    return {**vars(found), "draws": str(found.draws)}
+
+
+def _change(run: Run) -> dict[str, Any] | None:
+    change = change_in(run)
+    if change is None:
+        return None
+    times = {"at": change.at, "earliest": change.earliest, "latest": change.latest}
+    began = datetime.datetime.fromisoformat(run.started_at)
+    clock = {
+        f"{name}_time": (began + datetime.timedelta(seconds=seconds)).isoformat(
+            timespec="milliseconds"
+        )
+        for name, seconds in times.items()
+    }
+    return {**times, **clock, "before": dict(change.before), "after": dict(change.after)}
+
+
+def _diagnosis(found: Diagnosis | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"summary": found.summary, "explanations": [vars(e) for e in found.explanations]}
 
 
 def _finite(value: float) -> float | None:
@@ -105,6 +140,28 @@ def _latency(run: Run) -> dict[str, dict[str, float | None]]:
         for key, buckets in run.latency.items()
         if key.status == "2xx" and key.variant
     }
+
+
+def further_lines(verdict: Mapping[str, Any]) -> list[str]:
+    """What else a person should know, in a line each: a change of the split, and what to do."""
+    lines = []
+    if change := verdict["change"]:
+        lines.append(f"change: {change_sentence(change)}")
+    if diagnosis := verdict["diagnosis"]:
+        lines.append(f"likely: {diagnosis['summary']}")
+    return lines
+
+
+def change_sentence(change: Mapping[str, Any]) -> str:
+    """When the split changed, from what to what."""
+    sides = [
+        ", ".join(f"{v} {100 * share:.1f} %" for v, share in change[side].items())
+        for side in ("before", "after")
+    ]
+    clock = [change[f"{name}_time"][11:23] for name in ("at", "earliest", "latest")]
+    return (
+        f"{sides[1]} from {clock[0]} on (between {clock[1]} and {clock[2]} UTC), {sides[0]} before."
+    )
 
 
 def write_verdict(verdict: Mapping[str, Any], directory: Path) -> None:
@@ -135,7 +192,9 @@ def write_page(verdict: Mapping[str, Any], plots: Sequence[Path], directory: Pat
         }
         for path in plots
     ]
-    page = environment.get_template("report.html").render(v=verdict, pictures=pictures)
+    page = environment.get_template("report.html").render(
+        v=verdict, pictures=pictures, further=further_lines(verdict)
+    )
     (directory / "report.html").write_text(page, "utf-8")
 
 

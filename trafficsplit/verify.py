@@ -7,7 +7,7 @@ import datetime
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ def verify(context: click.Context, /, **options: Any) -> int:
     from analysis import question_of_options, read_run
     from analysis.options import EXPECTATIONS, LOAD, check_load, checked_host
     from trafficsplit.drive import DriveError, drive
+    from trafficsplit.report import further_lines
 
     one_of(context, "weight", "weights")
     options = {**options, **context.params}
@@ -65,17 +66,16 @@ def verify(context: click.Context, /, **options: Any) -> int:
                 return UNREACHABLE
             clock.lap("load")
         run = replace(read_run(report.directory), command=_command())
-        judgement = _report(run, report, clock)
+        judgement, verdict = _report(run, report, clock)
     if options["json"]:
         print((report.directory / "verdict.json").read_text("utf-8"), end="")
-    print(
-        f"{judgement.verdict}: {judgement.reason}\nreport: {report.directory / 'report.html'}",
-        file=sys.stderr if options["json"] else sys.stdout,
-    )
+    lines = [f"{judgement.verdict}: {judgement.reason}", *further_lines(verdict)]
+    lines.append(f"report: {report.directory / 'report.html'}")
+    print("\n".join(lines), file=sys.stderr if options["json"] else sys.stdout)
     return judgement.verdict.exit_code
 
 
-def _report(run: Run, report: _Report, clock: _Clock) -> Judgement:
+def _report(run: Run, report: _Report, clock: _Clock) -> tuple[Judgement, Mapping[str, Any]]:
     """Judge, draw and write; the directory has its last name then. Raises OSError."""
     from analysis.judge import judge
     from analysis.plots import write_plots
@@ -90,7 +90,7 @@ def _report(run: Run, report: _Report, clock: _Clock) -> Judgement:
     clock.lap("report")
     write_verdict({**verdict, "phases": clock.phases}, report.directory)
     report.name_for(str(judgement.verdict), run.started_at)
-    return judgement
+    return judgement, verdict
 
 
 class _Clock:

@@ -1,0 +1,179 @@
+"""Gateways whose responses are not independent draws: real ones, from Debian's packages."""
+
+import contextlib
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import Lab
+from tests.conftest import Cli, needs
+from tests.end_to_end.test_foreign_gateway import listening, nginx
+from tests.lab.test_lab import until
+
+HAPROXY = """
+global
+  maxconn 1000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+listen gateway
+  bind 127.0.0.1:{port}
+  {balance}
+  server blue 127.0.0.1:{blue} weight 75
+  server green 127.0.0.1:{green} weight 25
+"""
+
+
+@contextlib.contextmanager
+def haproxy(directory: Path, balance: str, blue: int, green: int) -> Iterator[str]:
+    """A running HAProxy in front of two Color processes; the base URL."""
+    program = needs("haproxy")
+    for _ in range(5):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        config = directory / "haproxy.cfg"
+        config.write_text(HAPROXY.format(port=port, balance=balance, blue=blue, green=green))
+        with (directory / "haproxy.log").open("w") as log:
+            process = subprocess.Popen([program, "-db", "-f", str(config)], stdout=log, stderr=log)
+        try:
+            if until(lambda port=port: listening(port) or process.poll() is not None):  # noqa: B023
+                if process.poll() is not None:
+                    continue
+                yield f"http://127.0.0.1:{port}"
+                return
+        finally:
+            process.terminate()
+            process.wait(10)
+    raise AssertionError((directory / "haproxy.log").read_text())
+
+
+def upstreams(the_lab: Lab) -> tuple[int, int]:
+    ports = {replica.deployment: replica.port for replica in the_lab.replicas}
+    return ports["dep-color-blue"], ports["dep-color-green"]
+
+
+def verdict_of(cli: Cli, url: str, *options: str) -> dict[str, object]:
+    result = cli("verify", "--host", url, "--json", *options)
+    found: dict[str, object] = json.loads(result.stdout)
+    return found
+
+
+def draws(verdict: dict[str, object]) -> object:
+    found = verdict["independence"]
+    assert isinstance(found, dict)
+    return found["draws"]
+
+
+@pytest.mark.lab
+def test_envoys_draws_are_independent(cli: Cli, the_lab: Lab) -> None:
+    verdict = verdict_of(cli, the_lab.host, "--weight", "25")
+    assert (verdict["verdict"], draws(verdict)) == ("match", "independent")
+
+
+@pytest.mark.lab
+@pytest.mark.nginx
+def test_nginx_round_robin_is_better_than_chance(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
+    blue, green = upstreams(the_lab)
+    http = f"""upstream color {{ zone color 64k;
+      server 127.0.0.1:{blue} weight=75; server 127.0.0.1:{green} weight=25; }}"""
+    with nginx(tmp_path, http, "location /color { proxy_pass http://color; }") as url:
+        verdict = verdict_of(cli, url, "--weight", "25")
+        assert (verdict["verdict"], draws(verdict)) == ("match", "better than chance")
+        assert "Note: the gateway deals requests out in turn" in str(verdict["reason"])
+        assert verdict_of(cli, url, "--weight", "40")["verdict"] == "mismatch"
+
+
+@pytest.mark.lab
+@pytest.mark.haproxy
+def test_haproxys_round_robin_is_better_than_chance(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
+    with haproxy(tmp_path, "balance roundrobin", *upstreams(the_lab)) as url:
+        verdict = verdict_of(cli, url, "--weight", "25")
+        assert (verdict["verdict"], draws(verdict)) == ("match", "better than chance")
+
+
+@pytest.mark.lab
+@pytest.mark.nginx
+def test_nginx_by_cookie_deals_out_whoever_has_none(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
+    blue, green = upstreams(the_lab)
+    http = f"""upstream color {{ zone color 64k; hash $cookie_user;
+      server 127.0.0.1:{blue} weight=75; server 127.0.0.1:{green} weight=25; }}"""
+    with nginx(tmp_path, http, "location /color { proxy_pass http://color; }") as url:
+        assert verdict_of(cli, url, "--weight", "25")["verdict"] == "match"
+
+
+# The gateway keeps a connection on one variant: requests on it are no draws, new ones are.
+STICKY_NGINX = """split_clients "$remote_addr:$remote_port" $port {{ 25% {green}; * {blue}; }}"""
+STICKY_HAPROXY = """balance roundrobin
+  stick-table type integer size 100k expire 30m
+  stick on src_port"""
+
+
+@pytest.mark.lab
+@pytest.mark.nginx
+def test_nginx_by_connection_is_clustered_and_right_by_session(
+    cli: Cli, the_lab: Lab, tmp_path: Path
+) -> None:
+    blue, green = upstreams(the_lab)
+    http = STICKY_NGINX.format(blue=blue, green=green)
+    with nginx(tmp_path, http, "location /color { proxy_pass http://127.0.0.1:$port; }") as url:
+        for weight in ("25", "60"):
+            verdict = verdict_of(cli, url, "--weight", weight)
+            assert verdict["verdict"] == "inconclusive", verdict["reason"]
+            assert "--unit session" in str(verdict["reason"])
+        right = verdict_of(cli, url, "--weight", "25", "--unit", "session", "--tolerance", "4")
+        assert right["verdict"] == "match", right["reason"]
+        wrong = verdict_of(cli, url, "--weight", "50", "--unit", "session")
+        assert wrong["verdict"] == "mismatch", wrong["reason"]
+
+
+@pytest.mark.lab
+@pytest.mark.haproxy
+def test_haproxys_stick_table_is_clustered_and_right_by_session(
+    cli: Cli, the_lab: Lab, tmp_path: Path
+) -> None:
+    with haproxy(tmp_path, STICKY_HAPROXY, *upstreams(the_lab)) as url:
+        verdict = verdict_of(cli, url, "--weight", "60")
+        assert verdict["verdict"] == "inconclusive", verdict["reason"]
+        assert "--unit session" in str(verdict["reason"])
+        right = verdict_of(cli, url, "--weight", "25", "--unit", "session", "--tolerance", "4")
+        assert right["verdict"] == "match", right["reason"]
+
+
+@pytest.mark.lab
+@pytest.mark.haproxy
+def test_a_cookie_of_the_gateway_binds_nobody_who_refuses_it(
+    cli: Cli, the_lab: Lab, tmp_path: Path
+) -> None:
+    # HAProxy's usual stickiness, and one by a stick table on the application's cookie: requests
+    # without a cookie are draws, and ours keep none.
+    for balance in (
+        "balance roundrobin\n  cookie SERVERID insert nocache",
+        "balance roundrobin\n  stick-table type string size 100k\n  stick on req.cook(color)\n"
+        "  stick store-response res.cook(color)",
+    ):
+        with haproxy(tmp_path, balance, *upstreams(the_lab)) as url:
+            verdict = verdict_of(cli, url, "--weight", "25", "--tolerance", "4")
+            assert verdict["verdict"] == "match", verdict["reason"]
+
+
+@pytest.mark.lab
+@pytest.mark.nginx
+def test_nginx_by_address_keeps_us_all_on_one_variant_and_we_say_so(
+    cli: Cli, the_lab: Lab, tmp_path: Path
+) -> None:
+    # One address: all requests are one cluster, which nothing in them shows.
+    blue, green = upstreams(the_lab)
+    http = f"""upstream color {{ ip_hash;
+      server 127.0.0.1:{blue} weight=75; server 127.0.0.1:{green} weight=25; }}"""
+    with nginx(tmp_path, http, "location /color { proxy_pass http://color; }") as url:
+        verdict = verdict_of(cli, url, "--weight", "25")
+        assert verdict["verdict"] == "mismatch"
+        diagnosis = verdict["diagnosis"]
+        assert isinstance(diagnosis, dict)
+        assert "keeps this machine's address, or requests without its cookie" in str(diagnosis)
