@@ -176,8 +176,9 @@ def _stale_replicas(
             if part in seen:
                 continue
             seen.add(part)
+            have = "has" if stale == 1 else "have"
             yield (
-                f"{stale} of {replicas} gateway replicas still has the old weights",
+                f"{stale} of {replicas} gateway replicas still {have} the old weights",
                 {v: part * old[v] + (1 - part) * weights.get(v, 0.0) for v in old},
                 f"The shares are as if {stale} of {replicas} gateway replicas still had the old "
                 "weights: compare their configuration (istioctl proxy-status), and ask each.",

@@ -25,7 +25,7 @@ MOST_CONNECTIONS = 4096  # kept apart; beyond, the oldest are summed up
 # A finding needs to be sure, and large enough to matter.
 SURE = 1e-4
 CLUSTERED_DISPERSION, CLUSTERED_CORRELATION = 1.5, 0.15
-EVEN_DISPERSION = 0.5
+EVEN_DISPERSION, KEPT_CORRELATION = 0.5, 0.5
 
 
 class Draws(enum.StrEnum):
@@ -192,6 +192,16 @@ def independence(order: Order) -> Independence:
     def found(draws: Draws, reason: str) -> Independence:
         return Independence(draws, dispersion, correlation, homogeneity, within, reason)
 
+    # Users in step with a round robin get like turns again and again, so that their connections
+    # differ: that is no stickiness, and the dealing in turn itself shows first.
+    in_turn = dispersion is not None and dispersion < EVEN_DISPERSION and blocks_low < SURE
+    kept = within is not None and within > KEPT_CORRELATION
+    if in_turn and not kept and correlation is not None and _above(-z) < SURE:
+        return found(
+            Draws.EVEN,
+            "the gateway deals requests out in turn (a weighted round robin), which keeps a split "
+            "better than chance would",
+        )
     if homogeneity is not None and homogeneity > CLUSTERED_DISPERSION and differ < SURE:
         return found(
             Draws.CLUSTERED,
@@ -203,12 +213,6 @@ def independence(order: Order) -> Independence:
         return found(Draws.CLUSTERED, "successive requests go to the same variant in a row")
     if dispersion is not None and dispersion > CLUSTERED_DISPERSION and blocks_high < SURE:
         return found(Draws.CLUSTERED, "the shares of successive requests come and go")
-    if dispersion is not None and dispersion < EVEN_DISPERSION and blocks_low < SURE:
-        return found(
-            Draws.EVEN,
-            "the gateway deals requests out in turn (a weighted round robin), which keeps a split "
-            "better than chance would",
-        )
     if dispersion is None and homogeneity is None:
         return found(Draws.UNKNOWN, "there were too few responses to tell")
     return found(Draws.INDEPENDENT, "nothing speaks against independent draws")

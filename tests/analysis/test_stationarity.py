@@ -1,0 +1,46 @@
+import dataclasses
+import random
+
+import pytest
+
+from analysis import Run, Tally
+from analysis.run import Stretch
+from analysis.stationarity import change_in
+from tests.analysis.test_judge import made
+
+
+def run_of(shares: list[float], each: int = 100, seed: int = 1) -> Run:
+    """Stretches of a tenth of a second, each with its own share of green."""
+    rng = random.Random(seed)
+    stretches = []
+    for number, share in enumerate(shares):
+        green = sum(rng.random() < share for _ in range(each))
+        tally = Tally({"blue": each - green, "green": green})
+        stretches.append(Stretch(number / 10, (number + 1) / 10, tally))
+    return dataclasses.replace(made({"blue": 1, "green": 1}), stretches=stretches)
+
+
+@pytest.mark.parametrize(("old", "new"), [(0.0, 0.25), (0.25, 0.40), (1.0, 0.0), (0.25, 0.0)])
+@pytest.mark.parametrize("at", [3, 20, 36])
+def test_a_change_is_found_with_its_time_and_its_shares(old: float, new: float, at: int) -> None:
+    covered = 0
+    for seed in range(40):
+        change = change_in(run_of([old] * at + [new] * (40 - at), seed=seed))
+        assert change is not None or abs(old - new) < 0.2
+        if change is None:
+            covered += 1
+            continue
+        covered += change.earliest <= at / 10 <= change.latest
+        assert change.before["green"] == pytest.approx(old, abs=0.15)
+        assert change.after["green"] == pytest.approx(new, abs=0.15)
+    assert covered >= 39
+
+
+def test_a_split_that_is_wrong_throughout_has_not_changed() -> None:
+    assert sum(change_in(run_of([0.4] * 60, seed=seed)) is not None for seed in range(300)) <= 2
+
+
+def test_there_is_nothing_to_find_in_nothing() -> None:
+    assert change_in(run_of([])) is None
+    assert change_in(run_of([0.25])) is None
+    assert change_in(run_of([0.0] * 50)) is None
