@@ -9,9 +9,10 @@ WEIGHT ?=
 HOST ?=
 ARGS ?=
 JOBS ?= auto
+RUNS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify run-verify test lab lab-down lint bench clean lock
+.PHONY: help setup verify run-verify test lab lab-down lint simulate plan bench clean lock
 
 help: ## This list
 	@echo "make TARGET [NAME=VALUE …]"
@@ -39,6 +40,12 @@ lint: $(VENV)/.installed ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+simulate: $(VENV)/.installed ## The error rates that we claim, on simulated gateways (half an hour)
+	@$(BIN)/python -m benchmarks.simulate $(RUNS)
+
+plan: $(VENV)/.installed ## How many requests a question needs: WEIGHT=25 [ARGS="--tolerance 1"]
+	@$(BIN)/trafficsplit plan $(if $(WEIGHT),--weight '$(WEIGHT)') $(ARGS)
 
 bench: $(VENV)/.installed ## Every figure that the README quotes
 	@$(BIN)/python -m benchmarks

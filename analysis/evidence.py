@@ -9,8 +9,9 @@ looked at. Counts may be anything up to 10^12.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ POINTS = 20
 NEAREST = 1.5e-4
 # A rollout that never took effect is the commonest deviation of all, so "never shown" counts more.
 NEVER_SHOWN = 5.0
+# How far to try to look ahead (`Mixture.least_more`).
+MULTIPLES = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0])
 # Concentrations κ of the mixture against the exact weights; each is best at about κ responses.
 CONCENTRATIONS = (10.0, 100.0, 1000.0, 10_000.0)
 
@@ -69,7 +72,7 @@ class Mixture:
     e-processes are e-processes (Ramdas et al. 2023, section 3.2; the mixture after Robbins 1970).
     """
 
-    def __init__(self, size: int, band: Iterable[Edge]) -> None:
+    def __init__(self, size: int, band: Sequence[Edge]) -> None:
         rows, weights = [], []
         for edge in band:
             points = _points(edge)
@@ -102,15 +105,26 @@ class Mixture:
         np.exp(terms, out=terms)
         return float(largest) + math.log(float(terms.sum()))
 
-    def least_more(self, counts: Floats, threshold: float) -> float:
+    def least_more(self, counts: Floats, threshold: float, most: float) -> float:
         """No fewer further responses than this can bring the evidence to its threshold.
 
-        For that, at least one of the N terms must reach the threshold less log N.
+        More than `most` need not be shown.
+
+        For that, at least one of the N terms must reach the threshold less log N, which gives a
+        first number. Multiples of it are tried: the logarithm of the evidence is convex in the
+        counts, so it is largest where all further responses are one variant's, and where it is
+        below the threshold after so many of these, it is after any fewer of any.
         """
         if self._empty:
             return math.inf
-        missing = threshold - math.log(len(self._steps)) - self._terms(counts)
-        return float((missing / self._steps).min())
+        terms = self._terms(counts) - threshold
+        first = max(math.floor(float((-(terms + math.log(len(terms))) / self._steps).min())), 1)
+        if first >= most:
+            return float(first)
+        tried = first * MULTIPLES
+        after = terms[:, None, None] + self._ratios[:, :, None] * tried
+        below = (np.exp(np.minimum(after, 1.0)).sum(axis=0) < 1).all(axis=0)
+        return float(tried[below].max() + 1) if below.any() else float(first)
 
 
 def _log(point: Floats, edge: float) -> Floats:
@@ -120,6 +134,7 @@ def _log(point: Floats, edge: float) -> Floats:
     return result
 
 
+@lru_cache(maxsize=64)
 def _points(edge: Edge) -> Floats:
     end = 1.0 if edge.above else 0.0
     farthest = float(_divergence(np.array([end]), edge.share)[0])

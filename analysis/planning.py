@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
 from scipy.special import log_ndtr, ndtr
 
 from analysis.errors import InputError
-from analysis.evidence import divergence, edges
+from analysis.evidence import Mixture, divergence, edges
 from analysis.fixed import sample_size
 from analysis.question import MOST_REQUESTS, Question
 
 # A run that is as configured ends within its budget this often.
 BUDGET_QUANTILE = 0.999
+# What the mixture gains over its evidence on the likeliest path, in nats: the best of its points
+# follows the fluctuations (half a nat by Wilks 1938), and the first passage is counted (measured).
+FLUCTUATION = 0.75
+TINY = 1e-9  # a share this near an edge is on it
 
 
 def planned(question: Question) -> Question:
@@ -72,14 +78,61 @@ def requests_to_match(question: Question, quantile: float) -> int:
     def late(n: float) -> float:
         return sum(_later(n, drift, variance, threshold) for drift, variance in walks)
 
-    high = threshold / min(drift for drift, _ in walks)
-    low = 0.0
-    while late(high) > 1 - quantile:
+    return max(needed, math.ceil(_first(lambda n: late(n) <= 1 - quantile)))
+
+
+def requests_to_mismatch(
+    question: Question, shares: Mapping[str, float], quantile: float = 0.5
+) -> int | None:
+    """The `quantile` of requests until `mismatch` at a gateway with these true shares.
+
+    None where every share is within its tolerance. A variant of weight 0 is found by its first
+    response (geometric); the mixture by the evidence along the likeliest path, its spread being
+    that of a random walk with the drift KL(q‖e) of the edge that shows first.
+    """
+    split = question.split
+    surprise = sum(share for variant, share in shares.items() if not split[variant])
+    soonest = math.inf
+    if surprise >= 1:
+        return 1
+    if surprise > 0:
+        soonest = math.log(1 - quantile) / math.log1p(-surprise)
+    weights = list(split.weights.values())
+    band = edges(weights, question.tolerance)
+    q = np.array([shares.get(variant, 0.0) for variant in split])
+    beyond = [
+        edge
+        for edge in band
+        if (q[edge.variant] > edge.share + TINY) == edge.above
+        and abs(q[edge.variant] - edge.share) > TINY
+    ]
+    if beyond:
+        mixture, threshold = Mixture(len(weights), band), math.log(1 / question.alpha)
+        # Where every response has the same variant, the path is known; elsewhere it fluctuates.
+        gain = FLUCTUATION if 0 < q.max() < 1 else 0.0
+        typical = _first(lambda n: mixture.log_evidence(n * q) + gain >= threshold)
+        edge = max(beyond, key=lambda edge: divergence(float(q[edge.variant]), edge.share))
+        share, e = float(q[edge.variant]), edge.share
+        drift = divergence(share, e)
+        if 0 < share < 1:
+            step = math.log(share / e) - math.log((1 - share) / (1 - e))
+            variance = step * step * share * (1 - share)
+            middle = _first(lambda n: _later(n, drift, variance, typical * drift) <= 0.5)
+            spread = _first(lambda n: _later(n, drift, variance, typical * drift) <= 1 - quantile)
+            typical *= spread / middle
+        soonest = min(soonest, typical)
+    return math.ceil(soonest) if math.isfinite(soonest) else None
+
+
+def _first(holds: Callable[[float], bool]) -> float:
+    """The first number from which on a condition holds, to half a request."""
+    low, high = 0.0, 1.0
+    while not holds(high):
         low, high = high, high * 2
     while high - low > 0.5:
         middle = (low + high) / 2
-        low, high = (middle, high) if late(middle) > 1 - quantile else (low, middle)
-    return max(needed, math.ceil(high))
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def _later(n: float, drift: float, variance: float, threshold: float) -> float:

@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
 from analysis.latency import bounds_of, quantile
+from analysis.planning import fixed_size, requests_to_match, requests_to_mismatch
+from analysis.question import Question
 from analysis.run import LatencyKey, Run
 from analysis.tally import Tally
 
@@ -237,6 +239,50 @@ def rate_over_time(run: Run) -> Figure:
         axes.set_title(f"Requests a second, by variant; {what}")
         if tallies:
             figure.legend(loc="outside lower center", ncols=6)
+    return figure
+
+
+def requests_by_share(question: Question) -> Figure:
+    """Requests to a verdict by the true share of the last variant, beside the fixed-sample size.
+
+    Within the tolerance a match (where the share is exactly the weight), beyond it a mismatch.
+    """
+    variants = list(question.split)
+    variant, weight = variants[-1], question.split[variants[-1]]
+    others = {v: question.split[v] / max(1 - weight, 1e-12) for v in variants[:-1]}
+    shares = np.unique(np.concatenate([np.linspace(0, 1, 201), [weight]]))
+    found = [
+        requests_to_mismatch(question, {variant: s, **{v: (1 - s) * p for v, p in others.items()}})
+        for s in map(float, shares)
+    ]
+    with rc_context(STYLE):
+        figure, axes = _figure()
+        reach = question.tolerance_of(variant)
+        axes.axvspan(100 * (weight - reach), 100 * (weight + reach), color="#dddddd")
+        for part in (shares < weight, shares > weight):
+            x = [100 * s for s, n, shown in zip(shares, found, part, strict=True) if shown and n]
+            y = [n for n, shown in zip(found, part, strict=True) if shown and n]
+            axes.plot(x, y, color=INK, lw=1.8)
+        match = requests_to_match(question, 0.5)
+        axes.plot([100 * weight], [match], "o", color=looks(variants)[variant].colour, mec=INK)
+        axes.annotate(
+            f"match: {match:,}",
+            (100 * weight, match),
+            (0, -20),
+            textcoords="offset points",
+            ha="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
+        size = fixed_size(question)
+        axes.axhline(size, color=WARNING, lw=1, ls="--")
+        axes.annotate(f"fixed-sample test: {size:,}", (99, size), (0, 5), ha="right",
+                      textcoords="offset points", color=WARNING)  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_xlim(0, 100)
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xlabel(f"true share of {variant}; grey: within the tolerance")
+        axes.set_title("Requests to a verdict, median (logarithmic)")
     return figure
 
 

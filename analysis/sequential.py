@@ -147,7 +147,7 @@ class SequentialTest:
         """
         if self._verdict is not Verdict.INCONCLUSIVE:
             return 0
-        least = self._mixture.least_more(self._counts, self._threshold)
+        least = math.inf
         identified, lost = float(self._counts.sum()), self._errors + self._unidentified
         for passed, edge in zip(self._passed, self._edges, strict=True):
             if not passed:
@@ -158,6 +158,7 @@ class SequentialTest:
         if self._needs_zero and all(self._passed):
             missing = self._threshold / -math.log1p(-self.question.zero_tolerance) - identified
             least = min(least, missing)
+        least = min(least, self._mixture.least_more(self._counts, self._threshold, least))
         return max(math.ceil(least - 1e-6), 1) if math.isfinite(least) else MANY
 
     @property

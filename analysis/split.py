@@ -34,11 +34,12 @@ class Split:
                 raise InputError(f"the weight of {variant} is {weight}: give a finite number")
             if weight < 0:
                 raise InputError(f"the weight of {variant} is negative: {weight:g}")
-        # The largest weight comes out first, so that neither huge nor tiny weights overflow.
         largest = max(self.weights.values())
         if largest == 0:
             raise InputError("all weights are zero: at least one variant must get traffic")
-        scaled = {variant: weight / largest for variant, weight in self.weights.items()}
+        # Weights that are huge or tiny come out of the range where sums are safe first.
+        scale = 1.0 if 1e-100 < largest < 1e100 else largest
+        scaled = {variant: weight / scale for variant, weight in self.weights.items()}
         total = math.fsum(scaled.values())
         normalised = {variant: weight / total for variant, weight in scaled.items()}
         object.__setattr__(self, "weights", MappingProxyType(normalised))

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError, SequentialTest, Split, Verdict
+from analysis import InputError, Question, SequentialTest, Split, Verdict
 from analysis.evidence import divergence
-from tests.simulation import run, verdicts
+from analysis.simulation import gateways, sequential
+from tests.simulation import verdicts
 
 REFERENCE = Path(__file__).with_name("reference")
 CANARY = Split({"blue": 75, "green": 25})
@@ -68,18 +69,18 @@ def test_the_uniform_mixture_is_one_too() -> None:
         assert test.log_exact([100]) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("share", [0.25, 0.27, 0.32, 0.0])
-def test_to_look_when_least_more_says_is_to_look_always(share: float, seed: int) -> None:
-    most = 3000
-    lazy = run(SequentialTest(CANARY, 0.03), [1 - share, share], most, np.random.default_rng(seed))
-    eager = SequentialTest(CANARY, 0.03)
-    greens = np.random.default_rng(seed).random(most) >= 1 - share
-    n = 0
-    while eager.verdict is Verdict.INCONCLUSIVE and n < most:
-        eager.update({"green": int(greens[n]), "blue": int(not greens[n])})
-        n += 1
-    assert lazy == (eager.verdict, n)
+def test_to_look_when_least_more_says_is_to_look_always(share: float) -> None:
+    question, most = Question(CANARY, 0.03), 3000
+    truth = {"blue": 1 - share, "green": share}
+    for totals in gateways(question, truth, most=most, runs=8, seed=1):
+        eager, seen, n = SequentialTest.of(question), [0, 0], 0
+        while eager.verdict is Verdict.INCONCLUSIVE and n < most:
+            blue, green = totals[n].tolist()
+            eager.update({"blue": blue - seen[0], "green": green - seen[1]})
+            seen, n = [blue, green], n + 1
+        lazy = sequential(question, totals)
+        assert (lazy.verdict, lazy.requests) == (eager.verdict, n)
 
 
 def too_many(wrong: int, runs: int, alpha: float = ALPHA) -> bool:
@@ -113,13 +114,8 @@ def test_verdicts_at_the_edge_are_wrong_no_more_often_than_alpha(
 def test_a_test_without_a_threshold_of_its_own_would_fail_the_last_one() -> None:
     # The same simulation, with evidence that is taken for enough too early, does raise the alarm.
     split, tolerance = EDGES[2][:2]
-    shares = [0.45, 0.55]
-    rng = np.random.default_rng(1)
-    wrong = 0
-    for _ in range(200):
-        test = SequentialTest(split, tolerance, alpha=0.1)
-        wrong += run(test, shares, 6000, rng)[0] is Verdict.MATCH
-    assert too_many(wrong, 200)
+    found = verdicts(split, tolerance, [0.45, 0.55], most=6000, runs=200, seed=1, alpha=0.1)
+    assert too_many(sum(v is Verdict.MATCH for v, _ in found), 200)
 
 
 @pytest.mark.parametrize(
