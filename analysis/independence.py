@@ -165,6 +165,7 @@ class Independence:
 
     `dispersion` and `homogeneity` are variances over what independent draws would have (1);
     `correlation` and `within_connections` are agreements beyond chance (0, at most 1).
+    `by_connection` says that clusters are connections.
     """
 
     draws: Draws
@@ -173,6 +174,7 @@ class Independence:
     homogeneity: float | None
     within_connections: float | None
     reason: str
+    by_connection: bool = False
 
 
 def independence(order: Order) -> Independence:
@@ -189,8 +191,10 @@ def independence(order: Order) -> Independence:
     correlation, z = _beyond_chance(order.successive, counts)
     within, z_within = _beyond_chance(order.within_connections, counts)
 
-    def found(draws: Draws, reason: str) -> Independence:
-        return Independence(draws, dispersion, correlation, homogeneity, within, reason)
+    def found(draws: Draws, reason: str, *, by_connection: bool = False) -> Independence:
+        return Independence(
+            draws, dispersion, correlation, homogeneity, within, reason, by_connection
+        )
 
     # Users in step with a round robin get like turns again and again, so that their connections
     # differ: that is no stickiness, and the dealing in turn itself shows first.
@@ -206,9 +210,14 @@ def independence(order: Order) -> Independence:
         return found(
             Draws.CLUSTERED,
             "connections differ in their shares: the gateway keeps a connection on one variant",
+            by_connection=True,
         )
-    if within is not None and within > CLUSTERED_CORRELATION and _above(z_within) < SURE:
-        return found(Draws.CLUSTERED, "requests of one connection go to the same variant in a row")
+    if within is not None and within > KEPT_CORRELATION and _above(z_within) < SURE:
+        return found(
+            Draws.CLUSTERED,
+            "the gateway keeps a connection on one variant",
+            by_connection=True,
+        )
     if correlation is not None and correlation > CLUSTERED_CORRELATION and _above(z) < SURE:
         return found(Draws.CLUSTERED, "successive requests go to the same variant in a row")
     if dispersion is not None and dispersion > CLUSTERED_DISPERSION and blocks_high < SURE:

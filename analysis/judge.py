@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from analysis.fixed import FixedTest, chi_square, standardised_residuals
-from analysis.independence import Draws, independence
+from analysis.independence import Draws, Independence, independence
 from analysis.planning import BUDGET_QUANTILE, fixed_size, requests_to_match
 from analysis.question import Question
 from analysis.run import Run
 from analysis.sequential import MANY, SequentialTest
 from analysis.split import Split
+from analysis.stationarity import change_in
 from analysis.tally import Tally
 from analysis.verdict import Judgement, Verdict
 
@@ -71,7 +73,7 @@ def judge(run: Run) -> Judgement:
     judged = _judge_fixed(run) if run.question.test == "fixed" else _judge_sequential(run)
     if judged.verdict not in (Verdict.MATCH, Verdict.MISMATCH):
         return judged
-    found = independence(run.order)
+    found = draws_of(run)
     if found.draws is Draws.CLUSTERED and not unexpected(run.question.split, run.tally):
         advice = (
             "verify with --unit session, where each request is a new connection without cookies"
@@ -84,6 +86,21 @@ def judge(run: Run) -> Judgement:
     if found.draws is Draws.EVEN and judged.verdict is Verdict.MATCH:
         return Judgement(judged.verdict, f"{judged.reason} Note: {found.reason}.")
     return judged
+
+
+def draws_of(run: Run) -> Independence:
+    """What a run's responses are as draws.
+
+    A split that changed once in the run looks clustered, as its shares come and go: where it was
+    steady before and after, that is all there is to it.
+    """
+    found = independence(run.order)
+    if found.draws is Draws.CLUSTERED and not found.by_connection:
+        change = change_in(run)
+        if change is not None and change.steady:
+            reason = "the split changed once, and was steady before and after"
+            return replace(found, draws=Draws.INDEPENDENT, reason=reason)
+    return found
 
 
 def replay(run: Run) -> SequentialTest:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc, xlogy
 
+from analysis.evidence import Floats
 from analysis.run import Run
 
+UNSTEADY = 1.5  # dispersion between stretches
 LEVEL = 0.001  # chance of a change that is none, over all places where one may be
 
 
@@ -18,7 +20,8 @@ LEVEL = 0.001  # chance of a change that is none, over all places where one may 
 class Change:
     """The split changed once: `at` seconds after the start, in [`earliest`, `latest`].
 
-    `before` and `after` are the shares on either side.
+    `before` and `after` are the shares on either side; `steady` says that on each side they kept
+    still, so that this one change is all there was.
     """
 
     at: float
@@ -26,6 +29,7 @@ class Change:
     latest: float
     before: Mapping[str, float]
     after: Mapping[str, float]
+    steady: bool
 
 
 def change_in(run: Run) -> Change | None:
@@ -62,12 +66,22 @@ def change_in(run: Run) -> Change | None:
         latest=stretches[int(near[-1]) + 1].end,
         before=_shares(variants, before[best]),
         after=_shares(variants, after[best]),
+        steady=_steady(table[: best + 1]) and _steady(table[best + 1 :]),
     )
 
 
-def _log_likelihood(
-    counts: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _steady(table: Floats) -> bool:
+    """Whether the stretches of a table do not differ, by Pearson's test of homogeneity."""
+    table = table[:, table.any(axis=0)]
+    freedom = (len(table) - 1) * (table.shape[1] - 1)
+    if freedom < 1:
+        return True
+    expected = table.sum(axis=1, keepdims=True) * (table.sum(axis=0) / table.sum())
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    return statistic < UNSTEADY * freedom or float(chdtrc(freedom, statistic)) > LEVEL
+
+
+def _log_likelihood(counts: Floats) -> Floats:
     n = counts.sum(axis=-1, keepdims=True)
     return np.asarray(xlogy(counts, counts / np.maximum(n, 1)).sum(axis=-1))
 

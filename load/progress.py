@@ -35,7 +35,8 @@ def progress_line(question: Question | None, counter: Counter) -> str:
     if question:
         left = max(question.requests - tally.requests, 0)
         seconds = f", {left / rate:.0f} s" if rate else ""
+        most = "at most " if question.test == "sequential" else ""
         parts.append(
-            f"{tally.requests:,} of {question.requests:,} requests, {left:,} to go{seconds}"
+            f"{tally.requests:,} of {most}{question.requests:,} requests, {left:,} to go{seconds}"
         )
     return "  ·  ".join(parts)

@@ -14,7 +14,8 @@ import jinja2
 
 from analysis import Judgement, Run, chi_square, power, replay
 from analysis.diagnosis import Diagnosis, diagnose
-from analysis.independence import Independence, independence
+from analysis.independence import Independence
+from analysis.judge import draws_of
 from analysis.latency import quantile
 from analysis.stationarity import change_in
 from trafficsplit import __version__
@@ -38,7 +39,7 @@ def verdict_object(
     question, tally = run.question, run.tally
     test = chi_square(tally.counts, question.split)
     variants = list(tally.counts)
-    draws = independence(run.order)
+    draws = draws_of(run)
     return {
         "verdict": str(judgement.verdict),
         "reason": judgement.reason,

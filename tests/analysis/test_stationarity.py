@@ -40,6 +40,13 @@ def test_a_split_that_is_wrong_throughout_has_not_changed() -> None:
     assert sum(change_in(run_of([0.4] * 60, seed=seed)) is not None for seed in range(300)) <= 2
 
 
+def test_what_comes_and_goes_is_not_one_change() -> None:
+    once, again = change_in(run_of([0.1] * 30 + [0.4] * 30)), change_in(run_of([0.1, 0.4] * 30))
+    assert once is not None
+    assert once.steady
+    assert again is None or not again.steady
+
+
 def test_there_is_nothing_to_find_in_nothing() -> None:
     assert change_in(run_of([])) is None
     assert change_in(run_of([0.25])) is None
