@@ -26,6 +26,23 @@ MOST_STRANGERS = 20
 MOST_REASONS = 50
 
 
+class Recent:
+    """Remembers the last things seen, a bounded number of them."""
+
+    def __init__(self, most: int = 1024) -> None:
+        self._seen: dict[int, None] = {}
+        self._most = most
+
+    def seen(self, thing: int) -> bool:
+        """Whether it is among the last; it is from now on."""
+        if thing in self._seen:
+            return True
+        self._seen[thing] = None
+        if len(self._seen) > self._most:
+            del self._seen[next(iter(self._seen))]
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A request on its way: its place in the order of sending, and when it was sent."""

@@ -39,7 +39,7 @@ from analysis.judge import Watch, watch_of
 from analysis.options import check_load, checked_host
 from analysis.sequential import MANY
 from analysis.split import split_of_weight
-from load.counting import Counter
+from load.counting import Counter, Recent
 from load.options import add_options, load_options, question_of
 from load.progress import show_progress
 from load.readiness import why_not_ready
@@ -59,6 +59,7 @@ class Session:
     question: Question | None
     reader: ResponseReader
     counter: Counter
+    bodies: Recent
     started_at: datetime.datetime
     began: float  # time.monotonic() of the first request
     verdict: Verdict = Verdict.INCONCLUSIVE
@@ -157,6 +158,7 @@ def _prepared(environment: Environment) -> Session:
         load=load,
         reader=reader_of(load["variant_from"], question.split if question else ()),
         counter=counter,
+        bodies=Recent(),
         started_at=datetime.datetime.now(datetime.UTC),
         began=time.monotonic(),
     )

@@ -48,12 +48,11 @@ def _why_not(
         return ""
     if 300 <= status < 400:
         return f"{host}{path} redirects to {target or 'nowhere'}: give that as --host or --path."
-    hint = (
-        "does its route match this path and host?"
-        if status == 404
-        else "is a variant behind it up?"
-    )
-    return f"{host}{path} answers {status}: {hint}"
+    if status == 404:
+        return f"{host}{path} answers 404: does its route match this path and host?"
+    if status >= 500:
+        return f"{host}{path} answers {status}: is a variant behind it up?"
+    return f"{host}{path} answers {status}: a request without anything special is refused."
 
 
 def _cause(error: BaseException) -> str:

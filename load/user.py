@@ -105,12 +105,19 @@ def _count(
             meta["name"] = f"{path} [unidentified]"
             response.failure(reason)
     latency = meta["response_time"] / 1000
-    headers = _Headers(response.headers)
-    if headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper():
+    if _is_cached(session, body, _Headers(response.headers)):
         session.counter.cached += 1
     session.counter.count(
         ticket, outcome, latency, variant=variant or "", reason=reason, connection=connection
     )
+
+
+def _is_cached(session: Session, body: bytes, headers: _Headers) -> bool:
+    """Whether a response came out of a cache: it says so, or shows an older request's id."""
+    if headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper():
+        return True
+    repeated = session.bodies.seen(hash(body))
+    return repeated and b"x-request-id" in body.lower()
 
 
 def _loss(status: int, response: ResponseContextManager, reading: Reading | None) -> str:

@@ -1,12 +1,14 @@
 """A gateway that the project did not start: nginx with split_clients and the tutorial's page."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lab import Lab
 from tests.conftest import Cli, needs
 from tests.lab.test_lab import until
 
@@ -21,7 +23,10 @@ $http_user_agent $http_cookie $request_id</textarea></div>
 {padding}
 </body></html>"""
 
-CONFIG = """
+# Root's temporary directories are root's alone.
+CONFIG = (
+    ("user root;" if os.geteuid() == 0 else "")
+    + """
 worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;
 events {{ worker_connections 512; }}
 http {{
@@ -33,6 +38,7 @@ http {{
   server {{ listen 127.0.0.1:{port}; {server} }}
 }}
 """
+)
 
 
 @contextlib.contextmanager
@@ -130,3 +136,17 @@ def test_answers_that_tell_nothing_are_failing(
         result = cli("verify", "--host", url, "--weight", "25")
         assert result.returncode == 4, result.stdout + result.stderr
         assert said in result.stdout
+
+
+@pytest.mark.lab
+@pytest.mark.nginx
+def test_a_cache_in_between_is_named(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
+    http = f"""proxy_cache_path {tmp_path}/cache keys_zone=pages:1m;
+      upstream color {{ server {the_lab.host.removeprefix("http://")}; keepalive 16; }}"""
+    server = """location /color { proxy_pass http://color; proxy_cache pages;
+      proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_cache_valid 200 1s; proxy_ignore_headers Set-Cookie Cache-Control; }"""
+    with nginx(tmp_path, http, server) as url:
+        result = cli("verify", "--host", url, "--weight", "60")
+        assert result.returncode in (1, 3), result.stdout + result.stderr
+        assert "came out of a cache" in result.stdout
