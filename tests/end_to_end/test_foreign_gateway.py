@@ -1,16 +1,13 @@
 """A gateway that the project did not start: nginx with split_clients and the tutorial's page."""
 
-import contextlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab import Lab
-from tests.conftest import Cli, needs
-from tests.lab.test_lab import until
+from tests.conftest import Cli
+from tests.gateways import nginx
 
 PAGE = """<!DOCTYPE html>
 <html><head><title>ITWL Color App</title><style>
@@ -22,55 +19,6 @@ body {{font-family: Arial;}} .modal {{background-color:#fefefe;}}
 $http_user_agent $http_cookie $request_id</textarea></div>
 {padding}
 </body></html>"""
-
-# Root's temporary directories are root's alone.
-CONFIG = (
-    ("user root;" if os.geteuid() == 0 else "")
-    + """
-worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;
-events {{ worker_connections 512; }}
-http {{
-  access_log off; keepalive_requests 1000000;
-  client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
-  fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi;
-  scgi_temp_path {directory}/scgi;
-  {http}
-  server {{ listen 127.0.0.1:{port}; {server} }}
-}}
-"""
-)
-
-
-@contextlib.contextmanager
-def nginx(directory: Path, http: str, server: str) -> Iterator[str]:
-    """A running nginx; the base URL. The port is free when chosen, and tried again if not."""
-    import socket
-
-    program = needs("nginx")
-    for _ in range(5):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        config = directory / "nginx.conf"
-        config.write_text(CONFIG.format(directory=directory, port=port, http=http, server=server))
-        process = subprocess.Popen([program, "-c", str(config), "-e", str(directory / "error.log")])
-        try:
-            if until(lambda port=port: listening(port) or process.poll() is not None):  # noqa: B023
-                if process.poll() is not None:
-                    continue
-                yield f"http://127.0.0.1:{port}"
-                return
-        finally:
-            process.terminate()
-            process.wait(10)
-    raise AssertionError((directory / "error.log").read_text())
-
-
-def listening(port: int) -> bool:
-    import socket
-
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
 
 
 def page(color: str, *, long: bool) -> str:

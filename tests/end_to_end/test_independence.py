@@ -1,56 +1,13 @@
 """Gateways whose responses are not independent draws: real ones, from Debian's packages."""
 
-import contextlib
 import json
-import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lab import Lab
-from tests.conftest import Cli, needs
-from tests.end_to_end.test_foreign_gateway import listening, nginx
-from tests.lab.test_lab import until
-
-HAPROXY = """
-global
-  maxconn 1000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
-listen gateway
-  bind 127.0.0.1:{port}
-  {balance}
-  server blue 127.0.0.1:{blue} weight 75
-  server green 127.0.0.1:{green} weight 25
-"""
-
-
-@contextlib.contextmanager
-def haproxy(directory: Path, balance: str, blue: int, green: int) -> Iterator[str]:
-    """A running HAProxy in front of two Color processes; the base URL."""
-    program = needs("haproxy")
-    for _ in range(5):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        config = directory / "haproxy.cfg"
-        config.write_text(HAPROXY.format(port=port, balance=balance, blue=blue, green=green))
-        with (directory / "haproxy.log").open("w") as log:
-            process = subprocess.Popen([program, "-db", "-f", str(config)], stdout=log, stderr=log)
-        try:
-            if until(lambda port=port: listening(port) or process.poll() is not None):  # noqa: B023
-                if process.poll() is not None:
-                    continue
-                yield f"http://127.0.0.1:{port}"
-                return
-        finally:
-            process.terminate()
-            process.wait(10)
-    raise AssertionError((directory / "haproxy.log").read_text())
+from tests.conftest import Cli
+from tests.gateways import haproxy, nginx
 
 
 def upstreams(the_lab: Lab) -> tuple[int, int]:
