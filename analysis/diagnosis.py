@@ -23,6 +23,7 @@ from analysis.verdict import Judgement, Verdict
 # An explanation stands out when it is this much likelier than the next.
 FACTOR = 20.0
 MOST_REPLICAS = 5
+MOST_RIVALS = 2  # named beside the first
 FEWEST = 20  # responses, below which nothing is said
 
 
@@ -67,7 +68,9 @@ def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis |
     ]
     if not rivals:
         return Diagnosis(first.advice, tuple(fitting))
-    names = "; or ".join(explanation.name for explanation in [first, *rivals])
+    names = "; or ".join(explanation.name for explanation in [first, *rivals[:MOST_RIVALS]])
+    if len(rivals) > MOST_RIVALS:
+        names += "; and others"
     return Diagnosis(f"The counts do not tell these apart: {names}.", tuple(fitting))
 
 

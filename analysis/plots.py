@@ -152,6 +152,7 @@ def share_over_requests(run: Run) -> Figure:
                 marker=look.mark,
                 markevery=max(len(n) // 12, 1),
                 ms=5,
+                clip_on=False,
             )
             if n:
                 axes.annotate(

@@ -19,7 +19,7 @@ ERRORS = ("errors",)
 UNIDENTIFIED = ("unidentified",)
 Outcome = str | tuple[str]
 
-FIRST_WIDTH = 0.05  # seconds of a stretch; doubled whenever there are too many of them
+FIRST_WIDTH = 0.001  # seconds of a stretch; doubled whenever there are too many of them
 MOST_STRETCHES = 512
 # A gateway must not fill our memory with names and reasons that it makes up.
 MOST_STRANGERS = 20

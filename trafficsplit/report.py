@@ -24,7 +24,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 CAPTIONS = {
     "shares": "Each mark is an observed share, and the grey band is what would be fine. The "
     "intervals hold at any time and for all variants together, which is more than the verdict "
-    "asks: on a match they may reach beyond the band.",
+    "asks: on a match they may reach beyond the band, on a mismatch into it.",
     "share-over-requests": "The share of each variant as responses came in. It wanders at first "
     "and settles: a line that leaves its band late, or changes course, is a split that changed.",
     "latency": "The further left a line, the faster the variant.",
