@@ -34,9 +34,7 @@ def progress_line(question: Question | None, counter: Counter) -> str:
         parts.append(f"{tally.lost:,} lost")
     if question:
         left = max(question.requests - tally.requests, 0)
-        seconds = f", {left / rate:.0f} s" if rate else ""
         most = "at most " if question.test == "sequential" else ""
-        parts.append(
-            f"{tally.requests:,} of {most}{question.requests:,} requests, {left:,} to go{seconds}"
-        )
+        seconds = f", {left / rate:.0f} s to go" if rate else ""
+        parts.append(f"{tally.requests:,} of {most}{question.requests:,} requests{seconds}")
     return "  ·  ".join(parts)
