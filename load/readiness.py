@@ -10,7 +10,7 @@ import time
 
 import requests
 
-PATIENCE = 5.0  # seconds
+PATIENCE = 3.0  # seconds
 PAUSE = 0.2
 
 

@@ -149,7 +149,7 @@ def further_lines(verdict: Mapping[str, Any]) -> list[str]:
     if change := verdict["change"]:
         lines.append(f"change: {change_sentence(change)}")
     if diagnosis := verdict["diagnosis"]:
-        lines.append(f"likely: {diagnosis['summary']}")
+        lines.append(f"diagnosis: {diagnosis['summary']}")
     return lines
 
 
