@@ -59,17 +59,22 @@ def edges(weights: Sequence[float], tolerance: float) -> list[Edge]:
     return found
 
 
-def log_ratio(x: float, n: float, point: float, edge: float) -> float:
-    """log (p/e)^x ((1−p)/(1−e))^(n−x): the likelihood ratio of share p to share e (DESIGN.md 4)."""
-    return float(xlogy(x, point / edge) + xlogy(n - x, (1 - point) / (1 - edge)))
+def log_ratios(point: float, edge: float) -> tuple[float, float]:
+    """What a response of the variant, and one of another, add to the evidence for p against e.
+
+    The logarithms of p/e and (1−p)/(1−e): the likelihood ratio of share p to share e is
+    (p/e)^x ((1−p)/(1−e))^(n−x) (DESIGN.md 4; Wald 1945). Both must be inside (0, 1).
+    """
+    return math.log(point / edge), math.log((1 - point) / (1 - edge))
 
 
 class Mixture:
     """Evidence against "every share is within its edges": the mean over edges and points beyond.
 
-    For an edge e and a point p beyond it, `log_ratio` is an e-process against "the share is on
-    this side of e" (it is a supermartingale there, the likelihood ratio being monotone); means of
-    e-processes are e-processes (Ramdas et al. 2023, section 3.2; the mixture after Robbins 1970).
+    For an edge e and a point p beyond it, the likelihood ratio of p to e is an e-process against
+    "the share is on this side of e" (it is a supermartingale there, being monotone in the share);
+    means of e-processes are e-processes (Ramdas et al. 2023, section 3.2; the mixture after
+    Robbins 1970).
     """
 
     def __init__(self, size: int, band: Sequence[Edge]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr
 
 from analysis.errors import InputError
-from analysis.evidence import Mixture, divergence, edges
+from analysis.evidence import Mixture, divergence, edges, log_ratios
 from analysis.fixed import sample_size
 from analysis.question import MOST_REQUESTS, Question
 
@@ -69,7 +69,8 @@ def requests_to_match(question: Question, quantile: float) -> int:
     walks = []
     for edge in edges(weights, question.tolerance):
         w, e = weights[edge.variant], edge.share
-        step = math.log(w / e) - math.log((1 - w) / (1 - e))
+        own, others = log_ratios(w, e)
+        step = own - others
         walks.append((divergence(w, e), step * step * w * (1 - w)))
     if not walks:
         return needed
@@ -115,7 +116,8 @@ def requests_to_mismatch(
         share, e = float(q[edge.variant]), edge.share
         drift = divergence(share, e)
         if 0 < share < 1:
-            step = math.log(share / e) - math.log((1 - share) / (1 - e))
+            own, others = log_ratios(share, e)
+            step = own - others
             variance = step * step * share * (1 - share)
             middle = _first(lambda n: _later(n, drift, variance, typical * drift) <= 0.5)
             spread = _first(lambda n: _later(n, drift, variance, typical * drift) <= 1 - quantile)

@@ -15,7 +15,7 @@ from analysis.evidence import (
     confidence_interval,
     edges,
     log_evidence_against_exact,
-    log_ratio,
+    log_ratios,
 )
 from analysis.question import Question
 from analysis.split import Split
@@ -62,6 +62,7 @@ class SequentialTest:
         self._errors = self._unidentified = 0
         self._verdict = Verdict.INCONCLUSIVE
         self._edges = edges(self._weights.tolist(), question.tolerance)
+        self._log_ratios: dict[Edge, tuple[float, float]] = {}
         self._passed = [False] * len(self._edges)
         self._mixture = Mixture(len(self._index), self._edges)
         self._zero = [index for index, weight in enumerate(self._weights) if weight == 0]
@@ -129,7 +130,14 @@ class SequentialTest:
         requests are counted where they do the most harm, with this variant or with the others.
         """
         x = float(self._counts[edge.variant]) + (lost if edge.above else 0)
-        return log_ratio(x, identified + lost, float(self._weights[edge.variant]), edge.share)
+        own, others = self._ratios(edge)
+        return own * x + others * (identified + lost - x)
+
+    def _ratios(self, edge: Edge) -> tuple[float, float]:
+        if edge not in self._log_ratios:
+            weight = float(self._weights[edge.variant])
+            self._log_ratios[edge] = log_ratios(weight, edge.share)
+        return self._log_ratios[edge]
 
     def _zero_is_shown(self, identified: float, lost: int) -> bool:
         """(1 − τ₀)^−n ≥ 1/α with none seen (DESIGN.md 4, "weight 0"); a lost one may be its own."""
@@ -151,8 +159,7 @@ class SequentialTest:
         identified, lost = float(self._counts.sum()), self._errors + self._unidentified
         for passed, edge in zip(self._passed, self._edges, strict=True):
             if not passed:
-                w, e = float(self._weights[edge.variant]), edge.share
-                step = max(math.log(w / e), math.log((1 - w) / (1 - e)))
+                step = max(self._ratios(edge))
                 missing = self._threshold - self._log_match(edge, identified, lost)
                 least = min(least, missing / step)
         if self._needs_zero and all(self._passed):
