@@ -119,9 +119,10 @@ def write_run(run: Run, directory: Path) -> None:
     question = {f.name: getattr(run.question, f.name) for f in dataclasses.fields(run.question)}
     question["split"] = dict(run.question.split.weights)
     text = json.dumps({**facts, "question": question}, indent=2, ensure_ascii=False)
-    (directory / "run.json").write_text(text + "\n", "utf-8")
     write_tally(run, directory / "tally.csv")
     write_latency(run, directory / "latency.csv")
+    # Last: where it is, the others are whole.
+    (directory / "run.json").write_text(text + "\n", "utf-8")
 
 
 def write_tally(run: Run, path: Path) -> None:

@@ -261,8 +261,10 @@ def _finish(environment: Environment) -> Session:
             write_run(session.run(session.question), Path(session.options.run_dir))
         except OSError as error:
             reason = error.strerror or str(error)
+            # What was counted is not lost with the disk: it is said.
             print(
-                f"trafficsplit: {session.options.run_dir} cannot be written: {reason}",
+                f"trafficsplit: {session.options.run_dir} cannot be written ({reason}); the "
+                f"verdict was {_spoken(session)}",
                 file=sys.stderr,
             )
     return session

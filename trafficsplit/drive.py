@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import locustfiles
@@ -36,26 +37,28 @@ def drive(host: str, run_dir: Path, options: Mapping[str, str], *, users: int) -
     if sys.stderr.isatty():
         descriptors = [os.dup(sys.stderr.fileno())]
         arguments += ["--progress", str(descriptors[0])]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "locust", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=_environment(),
-            pass_fds=descriptors,
-            start_new_session=True,  # a Ctrl-C comes to us first
-        )
+    log.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "locust", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(),
+        pass_fds=descriptors,
+        start_new_session=True,  # a Ctrl-C comes to us first
+    )
     try:
-        code = _wait(process)
+        said = _wait(process)
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
         for descriptor in descriptors:
             os.close(descriptor)
+    with contextlib.suppress(OSError):  # on a full disk there is more to say than this
+        log.write_text(said, "utf-8")
     if not (run_dir / "run.json").exists():
-        raise DriveError(_why(code, log))
+        raise DriveError(_why(process.returncode, said, log))
 
 
 def _environment() -> dict[str, str]:
@@ -67,8 +70,11 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end; what asks us to stop is passed on, and waited for all the same."""
+def _wait(process: subprocess.Popen[bytes]) -> str:
+    """What it says until its end; what asks us to stop is passed on, and waited for all the same.
+
+    It is kept in memory: the disk may be full.
+    """
 
     def pass_on(*_: object) -> None:
         if process.poll() is None:
@@ -77,19 +83,19 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, pass_on) for number in signals]
     try:
-        return process.wait()
+        return process.communicate()[0].decode("utf-8", "replace")
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
 
 
-def _why(code: int, log: Path) -> str:
-    lines: Sequence[str] = log.read_text("utf-8", "replace").strip().splitlines()
+def _why(code: int, said: str, log: Path) -> str:
+    lines = said.strip().splitlines()
     ours = [
         line.removeprefix("trafficsplit: ") for line in lines if line.startswith("trafficsplit")
     ]
     if ours:
         return ours[-1]
     ended = f"signal {-code}" if code < 0 else f"code {code}"
-    said = lines[-1][:300] if lines else "it said nothing"
-    return f"Locust ended with {ended} and left no counts: {said} (all of it: {log})"
+    last = lines[-1][:300] if lines else "it said nothing"
+    return f"Locust ended with {ended} and left no counts: {last} (all of it: {log})"

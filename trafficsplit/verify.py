@@ -76,7 +76,10 @@ def verify(context: click.Context, /, **options: Any) -> int:
 
 
 def _report(run: Run, report: _Report, clock: _Clock) -> tuple[Judgement, Mapping[str, Any]]:
-    """Judge, draw and write; the directory has its last name then. Raises OSError."""
+    """Judge, draw and write; the directory has its last name then.
+
+    Raises OSError, but not before the verdict is said.
+    """
     from analysis.judge import judge
     from analysis.plots import write_plots
     from trafficsplit.report import verdict_object, write_page, write_verdict
@@ -84,12 +87,16 @@ def _report(run: Run, report: _Report, clock: _Clock) -> tuple[Judgement, Mappin
     judgement = judge(run)
     verdict = verdict_object(run, judgement)
     clock.lap("analysis")
-    plots = write_plots(run, report.directory)
-    clock.lap("plots")
-    write_page(verdict, plots, report.directory)
-    clock.lap("report")
-    write_verdict({**verdict, "phases": clock.phases}, report.directory)
-    report.name_for(str(judgement.verdict), run.started_at)
+    try:
+        plots = write_plots(run, report.directory)
+        clock.lap("plots")
+        write_page(verdict, plots, report.directory)
+        clock.lap("report")
+        write_verdict({**verdict, "phases": clock.phases}, report.directory)
+        report.name_for(str(judgement.verdict), run.started_at)
+    except OSError:
+        print(f"{judgement.verdict}: {judgement.reason}", file=sys.stderr)
+        raise
     return judgement, verdict
 
 

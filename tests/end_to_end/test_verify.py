@@ -135,6 +135,20 @@ def test_wrong_usage_is_one_line_and_nothing_is_sent(
     assert result.stdout == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's full disk")
+@pytest.mark.parametrize(("file", "code"), [("tally.csv", 4), ("verdict.json", 2)])
+def test_on_a_full_disk_the_verdict_is_said_all_the_same(
+    cli: Cli, the_lab: Lab, tmp_path: Path, file: str, code: int
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / file).symlink_to("/dev/full")
+    result = cli("verify", "--host", the_lab.host, "--weight", "25", "--report", "out")
+    assert result.returncode == code, result.stderr
+    assert "No space left on device" in result.stderr
+    assert "match: The split is as configured in" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def started_verify(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("trafficsplit")), "verify", "--weight", "25",
