@@ -42,6 +42,9 @@ def main() -> None:
 
     try:
         code = trafficsplit.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(WRONG_USAGE)
     except click.ClickException as error:
         sys.exit(_refused(error.format_message()))
     except InputError as error:
