@@ -98,9 +98,9 @@ def _certain(run: Run, draws: Independence) -> Iterator[Explanation]:
 def _lost_variant(run: Run) -> Iterator[Explanation]:
     """A variant whose weight is the share of what is lost, while the others keep their ratio."""
     split, tally = run.question.split, run.tally
+    if tally.errors < tally.unidentified or tally.identified < FEWEST or len(split.positive) < 2:
+        return  # answers that name nobody are everybody's
     for variant, weight in split.positive.items():
-        if len(split.positive) < 2:
-            return
         others = {v: n for v, n in tally.counts.items() if v != variant}
         lost = tally.lost + tally.counts.get(variant, 0)
         if tally.counts.get(variant, 0) > 0.5 * lost:

@@ -18,10 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy.special import chdtr, chdtrc, ndtr
+from scipy.special import betainc, chdtr, chdtrc, ndtr
 
 BLOCK = 40  # responses
 MOST_CONNECTIONS = 4096  # kept apart; beyond, the oldest are summed up
+FEWEST_PAIRS = 20
+# So many pairs of responses within connections show whether a gateway keeps connections.
+TELLING_PAIRS = 40
 # A finding needs to be sure, and large enough to matter.
 SURE = 1e-4
 CLUSTERED_DISPERSION, CLUSTERED_CORRELATION = 1.5, 0.15
@@ -138,6 +141,11 @@ class OrderRecorder:
             self._order += Order(connections=_cluster(self._connections.pop(oldest)[0]))
 
     @property
+    def pairs_within_connections(self) -> int:
+        """Pairs of responses in a row on one connection, so far."""
+        return self._pairs_within
+
+    @property
     def order(self) -> Order:
         """All so far; a block that is not full yet is left out."""
         total = self._order + Order(
@@ -188,8 +196,8 @@ def independence(order: Order) -> Independence:
     dispersion, blocks_low, blocks_high = _homogeneity(order.blocks)
     homogeneity, _, differ = _homogeneity(order.connections)
     counts = order.connections.counts or order.blocks.counts
-    correlation, z = _beyond_chance(order.successive, counts)
-    within, z_within = _beyond_chance(order.within_connections, counts)
+    correlation, more, less = _beyond_chance(order.successive, counts)
+    within, more_within, _ = _beyond_chance(order.within_connections, counts)
 
     def found(draws: Draws, reason: str, *, by_connection: bool = False) -> Independence:
         return Independence(
@@ -200,7 +208,7 @@ def independence(order: Order) -> Independence:
     # differ: that is no stickiness, and the dealing in turn itself shows first.
     in_turn = dispersion is not None and dispersion < EVEN_DISPERSION and blocks_low < SURE
     kept = within is not None and within > KEPT_CORRELATION
-    if in_turn and not kept and correlation is not None and _above(-z) < SURE:
+    if in_turn and not kept and correlation is not None and less < SURE:
         return found(
             Draws.EVEN,
             "the gateway deals requests out in turn (a weighted round robin), which keeps a split "
@@ -212,23 +220,19 @@ def independence(order: Order) -> Independence:
             "connections differ in their shares: the gateway keeps a connection on one variant",
             by_connection=True,
         )
-    if within is not None and within > KEPT_CORRELATION and _above(z_within) < SURE:
+    if within is not None and within > KEPT_CORRELATION and more_within < SURE:
         return found(
             Draws.CLUSTERED,
             "the gateway keeps a connection on one variant",
             by_connection=True,
         )
-    if correlation is not None and correlation > CLUSTERED_CORRELATION and _above(z) < SURE:
+    if correlation is not None and correlation > CLUSTERED_CORRELATION and more < SURE:
         return found(Draws.CLUSTERED, "successive requests go to the same variant in a row")
     if dispersion is not None and dispersion > CLUSTERED_DISPERSION and blocks_high < SURE:
         return found(Draws.CLUSTERED, "the shares of successive requests come and go")
     if dispersion is None and homogeneity is None:
         return found(Draws.UNKNOWN, "there were too few responses to tell")
     return found(Draws.INDEPENDENT, "nothing speaks against independent draws")
-
-
-def _above(z: float) -> float:
-    return float(ndtr(-z))
 
 
 def _homogeneity(clusters: Clusters) -> tuple[float | None, float, float]:
@@ -247,14 +251,23 @@ def _homogeneity(clusters: Clusters) -> tuple[float | None, float, float]:
     return statistic / freedom, float(chdtr(freedom, statistic)), float(chdtrc(freedom, statistic))
 
 
-def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> tuple[float | None, float]:
-    """Agreement beyond chance, as a fraction of what is possible, and its z-score."""
+def _beyond_chance(
+    agreement: Agreement, counts: Mapping[str, int]
+) -> tuple[float | None, float, float]:
+    """Agreement beyond chance, as a fraction of what is possible; the chances of more and of less.
+
+    The normal approximation is too sure of itself where hardly any disagreement is expected, so
+    the chance of more is at least that of a binomial.
+    """
     n = sum(counts.values())
     shares: Sequence[float] = [x / n for x in counts.values() if x]
     chance = math.fsum(p * p for p in shares)
-    if agreement.pairs < 20 or chance > 0.999:
-        return None, 0.0
+    if agreement.pairs < FEWEST_PAIRS or chance > 0.999:
+        return None, 1.0, 1.0
     excess = (agreement.agreed / agreement.pairs - chance) / (1 - chance)
     cubes = math.fsum(p**3 for p in shares)
     variance = (chance + chance**2 - 2 * cubes) / (agreement.pairs * (1 - chance) ** 2)
-    return excess, excess / math.sqrt(variance)
+    z = excess / math.sqrt(variance)
+    agreed, differ = agreement.agreed, agreement.pairs - agreement.agreed
+    exact = float(betainc(agreed, differ + 1, chance)) if agreed else 1.0
+    return excess, max(float(ndtr(-z)), exact), float(ndtr(z))

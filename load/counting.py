@@ -201,6 +201,12 @@ class Counter:
         return self._stretches[index]
 
     @property
+    def pairs_within_connections(self) -> int:
+        """Pairs of responses in a row on one connection, so far."""
+        workers = self._orders.within_connections.pairs
+        return workers + self._recorder.pairs_within_connections
+
+    @property
     def order(self) -> Order:
         """What is kept of the order of sending."""
         return self._orders + self._recorder.order

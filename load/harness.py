@@ -35,7 +35,8 @@ from analysis import (
     reader_of,
     write_run,
 )
-from analysis.judge import Watch, watch_of
+from analysis.independence import TELLING_PAIRS
+from analysis.judge import Watch, unexpected, watch_of
 from analysis.options import check_load, checked_host
 from analysis.sequential import MANY
 from analysis.split import split_of_weight
@@ -170,10 +171,22 @@ def _prepared(environment: Environment) -> Session:
 
 def _look(session: Session, watch: Watch, most: int, batch: Tally) -> int:
     """Show the judge a batch; 0 when no more requests are needed, or may be sent."""
+    counter = session.counter
     session.verdict = watch.update(batch.counts, batch.errors, batch.unidentified)
-    left = most - session.counter.sent if session.counter.budget is None else MANY
-    known = session.verdict is not Verdict.INCONCLUSIVE
-    return 0 if known or left <= 0 else min(watch.least_more, left)
+    left = most - counter.sent if counter.budget is None else MANY
+    if left <= 0:
+        return 0
+    if session.verdict is Verdict.INCONCLUSIVE:
+        return min(watch.least_more, left)
+    # Quick verdicts come before connections were used twice: a few more requests tell whether the
+    # gateway keeps them on one variant, in which case there is no verdict.
+    telling = (
+        session.verdict is Verdict.FAILING
+        or session.load["unit"] == "session"
+        or counter.pairs_within_connections >= TELLING_PAIRS
+        or (session.question and unexpected(session.question.split, counter.tally))
+    )
+    return 0 if telling else 1
 
 
 def _on_test_start(environment: Environment, **_: Any) -> None:

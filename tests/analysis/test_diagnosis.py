@@ -81,6 +81,11 @@ def test_losses_that_are_nobodys_share_are_not_blamed() -> None:
     assert diagnosed(made({"blue": 4500, "green": 1500}, errors=4000)) is None
 
 
+def test_answers_that_name_nobody_are_not_blamed_on_a_variant() -> None:
+    assert diagnosed(made({}, unidentified=16)) is None
+    assert diagnosed(made({"blue": 560, "green": 190}, unidentified=250)) is None
+
+
 def test_stickiness_and_caches() -> None:
     assert "--unit session" in said(made({"blue": 5000, "green": 5000}), STICKY)
     cached = dataclasses.replace(made({"blue": 5000, "green": 5000}), cached=900)
