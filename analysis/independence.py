@@ -23,8 +23,8 @@ from scipy.special import betainc, chdtr, chdtrc, ndtr
 BLOCK = 40  # responses
 MOST_CONNECTIONS = 4096  # kept apart; beyond, the oldest are summed up
 FEWEST_PAIRS = 20
-# So many pairs of responses within connections show whether a gateway keeps connections.
-TELLING_PAIRS = 40
+# At least and at most so many pairs of responses within connections are waited for.
+TELLING_PAIRS, MOST_TELLING_PAIRS = 40, 500
 # A finding needs to be sure, and large enough to matter.
 SURE = 1e-4
 CLUSTERED_DISPERSION, CLUSTERED_CORRELATION = 1.5, 0.15
@@ -183,6 +183,21 @@ class Independence:
     within_connections: float | None
     reason: str
     by_connection: bool = False
+
+
+def telling_pairs(counts: Mapping[str, int]) -> int:
+    """Pairs of responses within connections that show whether a gateway keeps connections.
+
+    If all of them agree, which by chance each does with probability Σp², that must be surer than
+    `SURE`; a quarter more, since the shares are estimated. Where all responses are one variant's,
+    agreement shows nothing, and there is no waiting for it.
+    """
+    n = sum(counts.values())
+    chance = math.fsum((x / n) ** 2 for x in counts.values()) if n else 1.0
+    if chance >= 1:
+        return TELLING_PAIRS
+    needed = math.ceil(1.25 * math.log(SURE) / math.log(chance))
+    return min(max(needed, TELLING_PAIRS), MOST_TELLING_PAIRS)
 
 
 def independence(order: Order) -> Independence:

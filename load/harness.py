@@ -35,7 +35,7 @@ from analysis import (
     reader_of,
     write_run,
 )
-from analysis.independence import TELLING_PAIRS
+from analysis.independence import telling_pairs
 from analysis.judge import Watch, unexpected, watch_of
 from analysis.options import check_load, checked_host
 from analysis.sequential import MANY
@@ -183,7 +183,7 @@ def _look(session: Session, watch: Watch, most: int, batch: Tally) -> int:
     telling = (
         session.verdict is Verdict.FAILING
         or session.load["unit"] == "session"
-        or counter.pairs_within_connections >= TELLING_PAIRS
+        or counter.pairs_within_connections >= telling_pairs(counter.tally.counts)
         or (session.question and unexpected(session.question.split, counter.tally))
     )
     return 0 if telling else 1

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.independence import MOST_CONNECTIONS, Draws, Order, OrderRecorder, independence
+from analysis.independence import (
+    MOST_CONNECTIONS,
+    Draws,
+    Order,
+    OrderRecorder,
+    independence,
+    telling_pairs,
+)
 
 
 def recorded(responses: Iterator[tuple[str, int | None]]) -> Order:
@@ -81,6 +88,20 @@ def test_too_few_say_nothing() -> None:
     assert independence(Order()).draws is Draws.UNKNOWN
     assert independence(recorded(chance(20, 1))).draws is Draws.UNKNOWN
     assert independence(recorded(("a", None) for _ in range(1000))).draws is Draws.UNKNOWN
+
+
+@pytest.mark.parametrize("green", [1, 2, 4, 8])
+def test_telling_pairs_tell_that_connections_are_kept(green: int) -> None:
+    # Sixteen kept connections, some on green, asked in turn: as few pairs as are waited for.
+    recorder, number = OrderRecorder(), 0
+    counts = {"green": 0, "blue": 0}
+    while recorder.pairs_within_connections < telling_pairs(counts):
+        variant = "green" if number % 16 < green else "blue"
+        recorder.add(variant, number % 16)
+        counts[variant] += 1
+        number += 1
+    assert independence(recorder.order).draws is Draws.CLUSTERED
+    assert number < 200
 
 
 def test_orders_of_workers_add_up_and_travel() -> None:
