@@ -64,6 +64,10 @@ def test_nginx_by_cookie_deals_out_whoever_has_none(cli: Cli, the_lab: Lab, tmp_
         assert verdict_of(cli, url, "--weight", "25")["verdict"] == "match"
 
 
+# So many that hardly ever all of them are kept on one variant, which nothing could tell from a
+# gateway that sends everything there.
+MANY_CONNECTIONS = ("--users", "40")
+
 # The gateway keeps a connection on one variant: requests on it are no draws, new ones are.
 STICKY_NGINX = """split_clients "$remote_addr:$remote_port" $port {{ 25% {green}; * {blue}; }}"""
 STICKY_HAPROXY = """balance roundrobin
@@ -80,7 +84,7 @@ def test_nginx_by_connection_is_clustered_and_right_by_session(
     http = STICKY_NGINX.format(blue=blue, green=green)
     with nginx(tmp_path, http, "location /color { proxy_pass http://127.0.0.1:$port; }") as url:
         for weight in ("25", "60"):
-            verdict = verdict_of(cli, url, "--weight", weight)
+            verdict = verdict_of(cli, url, "--weight", weight, *MANY_CONNECTIONS)
             assert verdict["verdict"] == "inconclusive", verdict["reason"]
             assert "--unit session" in str(verdict["reason"])
         right = verdict_of(cli, url, "--weight", "25", "--unit", "session", "--tolerance", "4")
@@ -95,7 +99,7 @@ def test_haproxys_stick_table_is_clustered_and_right_by_session(
     cli: Cli, the_lab: Lab, tmp_path: Path
 ) -> None:
     with haproxy(tmp_path, STICKY_HAPROXY, *upstreams(the_lab)) as url:
-        verdict = verdict_of(cli, url, "--weight", "60")
+        verdict = verdict_of(cli, url, "--weight", "60", *MANY_CONNECTIONS)
         assert verdict["verdict"] == "inconclusive", verdict["reason"]
         assert "--unit session" in str(verdict["reason"])
         right = verdict_of(cli, url, "--weight", "25", "--unit", "session", "--tolerance", "4")
