@@ -33,7 +33,8 @@ def needs(program: str) -> str:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("TRAFFICSPLIT_", "LOCUST_")):
+        # Of make's too: `make test ARGS=…` hands ARGS on to a make that a test runs.
+        if name.startswith(("TRAFFICSPLIT_", "LOCUST_", "MAKE", "MFLAGS")) or name == "ARGS":
             monkeypatch.delenv(name)
 
 
