@@ -20,7 +20,7 @@ from scipy.special import gammaln, kl_div, xlogy
 Floats = NDArray[np.float64]
 
 # The points of the mixture against an edge, evenly spaced in the logarithm of KL(point‖edge) from
-# `NEAREST` to the end, 0 or 1. Tuned by requests to decision (benchmarks/decision.py): fewer or
+# `NEAREST` to the end, 0 or 1. Tuned by requests to decision (benchmarks/simulate.py): fewer or
 # nearer points cost more where deviations are large, farther ones where they are small.
 POINTS = 20
 NEAREST = 1.5e-4

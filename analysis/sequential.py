@@ -66,8 +66,8 @@ class SequentialTest:
         self._passed = [False] * len(self._edges)
         self._mixture = Mixture(len(self._index), self._edges)
         self._zero = [index for index, weight in enumerate(self._weights) if weight == 0]
-        self._lost_edge = Edge(0, question.max_failing, above=True)
-        self._lost_mixture = Mixture(2, [self._lost_edge] if question.max_failing > 0 else [])
+        lost = [Edge(0, question.max_failing, above=True)] if question.max_failing > 0 else []
+        self._lost_mixture = Mixture(2, lost)
         self._needs_zero = bool(self._zero) or len(self._index) == 1
         self._threshold = math.log(1 / question.alpha)
 
@@ -96,8 +96,13 @@ class SequentialTest:
             self._verdict = self._judge()
         return self._verdict
 
+    @property
+    def _surprised(self) -> bool:
+        """Whether a variant has answered that should not have."""
+        return bool(self._strangers) or any(self._counts[index] for index in self._zero)
+
     def _judge(self) -> Verdict:
-        if self._strangers or any(self._counts[index] for index in self._zero):
+        if self._surprised:
             return Verdict.MISMATCH
         lost = self._errors + self._unidentified
         identified = float(self._counts.sum())
@@ -187,7 +192,7 @@ class SequentialTest:
     @property
     def log_mismatch(self) -> float:
         """The logarithm of the evidence that some share is outside its tolerance."""
-        if self._strangers or any(self._counts[index] for index in self._zero):
+        if self._surprised:
             return math.inf
         return self._mixture.log_evidence(self._counts)
 
@@ -197,7 +202,7 @@ class SequentialTest:
 
         An edge that has passed before counts as passed.
         """
-        if self._strangers or any(self._counts[index] for index in self._zero):
+        if self._surprised:
             return -math.inf
         identified, lost = float(self._counts.sum()), self._errors + self._unidentified
         each = [
