@@ -58,7 +58,8 @@ class Counter:
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
 
     At most `budget` requests are sent (None: no bound); what is sent in the first `settle` seconds
-    is not counted. `on_complete` is called once, when no more are to be sent and the last has ended.
+    is not counted. `on_complete` is called once, when no more are to be sent and the last has
+    ended.
     """
 
     def __init__(
