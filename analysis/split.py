@@ -26,7 +26,7 @@ class Split:
         if not self.weights:
             raise InputError("no weights: give at least one, e.g. blue=75,green=25")
         for variant, weight in self.weights.items():
-            if not isinstance(variant, str) or not variant.strip():
+            if not isinstance(variant, str) or not variant.strip() or not variant.isprintable():
                 raise InputError(f"{variant!r} is no variant's name: give one, e.g. green=25")
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise InputError(f"the weight of {variant} is not a number: {weight!r}")
@@ -84,7 +84,7 @@ def split_of_weights(text: str) -> Split:
     weights: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         variant, separator, weight = (piece.strip() for piece in part.rpartition("="))
-        if not separator or not variant:
+        if not separator or not variant or not variant.isprintable():
             raise InputError(f"{part!r} is not of the form variant=weight, e.g. green=25")
         if variant in weights:
             raise InputError(f"the weight of {variant} is given twice")
