@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import enum
 import math
-from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from scipy.special import betainc, chdtr, chdtrc, ndtr
 
-BLOCK = 40  # responses
-MOST_CONNECTIONS = 4096  # kept apart; beyond, the oldest are summed up
+from analysis.order import Agreement, Clusters, Order
+
 FEWEST_PAIRS = 20
 # At least and at most so many pairs of responses within connections are waited for.
 TELLING_PAIRS, MOST_TELLING_PAIRS = 40, 500
@@ -38,133 +36,6 @@ class Draws(enum.StrEnum):
     EVEN = "better than chance"
     CLUSTERED = "clustered"
     UNKNOWN = "too few to tell"
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How often two responses in a row name the same variant: `agreed` of `pairs`."""
-
-    pairs: int = 0
-    agreed: int = 0
-
-    def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(self.pairs + other.pairs, self.agreed + other.agreed)
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Sums over groups of responses: blocks, or connections.
-
-    `groups` of at least one response; `squares` is Σ x²/n over the groups, by variant.
-    """
-
-    groups: int = 0
-    squares: Mapping[str, float] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: Clusters) -> Clusters:
-        squares, counts = Multiset(self.squares), Multiset(self.counts)
-        squares.update(other.squares)
-        counts.update(other.counts)
-        return Clusters(self.groups + other.groups, dict(squares), dict(counts))
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is kept of the order of the responses. Orders of several workers add up."""
-
-    successive: Agreement = Agreement()
-    within_connections: Agreement = Agreement()
-    blocks: Clusters = Clusters()
-    connections: Clusters = Clusters()
-
-    def __add__(self, other: Order) -> Order:
-        return Order(
-            self.successive + other.successive,
-            self.within_connections + other.within_connections,
-            self.blocks + other.blocks,
-            self.connections + other.connections,
-        )
-
-    def as_plain(self) -> dict[str, Any]:
-        """Plain data, for a file or a message."""
-        return {
-            "successive": vars(self.successive),
-            "within_connections": vars(self.within_connections),
-            "blocks": {k: dict(v) if isinstance(v, Mapping) else v for k, v in
-                       vars(self.blocks).items()},
-            "connections": {k: dict(v) if isinstance(v, Mapping) else v for k, v in
-                            vars(self.connections).items()},
-        }  # fmt: skip
-
-    @classmethod
-    def from_plain(cls, data: Mapping[str, Any]) -> Order:
-        """The order that `as_plain` wrote. Raises KeyError, TypeError or ValueError."""
-        return cls(
-            Agreement(**data["successive"]),
-            Agreement(**data["within_connections"]),
-            Clusters(**data["blocks"]),
-            Clusters(**data["connections"]),
-        )
-
-
-class OrderRecorder:
-    """Takes responses in order of sending, each with its connection."""
-
-    def __init__(self) -> None:
-        self._order = Order()
-        self._last = ""
-        self._block: Multiset[str] = Multiset()
-        self._connections: dict[int, tuple[Multiset[str], str]] = {}
-        self._pairs = self._agreed = self._pairs_within = self._agreed_within = 0
-
-    def add(self, variant: str, connection: int | None) -> None:
-        """One response; `connection` None where each response has one of its own."""
-        if self._last:
-            self._pairs += 1
-            self._agreed += variant == self._last
-        self._last = variant
-        self._block[variant] += 1
-        if self._block.total() == BLOCK:
-            self._order += Order(blocks=_cluster(self._block))
-            self._block = Multiset()
-        if connection is None:
-            return
-        counts, last = self._connections.get(connection) or (Multiset(), "")
-        if last:
-            self._pairs_within += 1
-            self._agreed_within += variant == last
-        counts[variant] += 1
-        self._connections[connection] = (counts, variant)
-        if len(self._connections) > MOST_CONNECTIONS:
-            oldest = next(iter(self._connections))
-            self._order += Order(connections=_cluster(self._connections.pop(oldest)[0]))
-
-    @property
-    def pairs_within_connections(self) -> int:
-        """Pairs of responses in a row on one connection, so far."""
-        return self._pairs_within
-
-    @property
-    def order(self) -> Order:
-        """All so far; a block that is not full yet is left out."""
-        total = self._order + Order(
-            Agreement(self._pairs, self._agreed),
-            Agreement(self._pairs_within, self._agreed_within),
-        )
-        squares: Multiset[str] = Multiset()
-        counts: Multiset[str] = Multiset()
-        for seen, _ in self._connections.values():
-            cluster = _cluster(seen)
-            squares.update(cluster.squares)
-            counts.update(cluster.counts)
-        every = Clusters(len(self._connections), dict(squares), dict(counts))
-        return total + Order(connections=every)
-
-
-def _cluster(counts: Mapping[str, int]) -> Clusters:
-    n = sum(counts.values())
-    return Clusters(1, {v: x * x / n for v, x in counts.items()}, dict(counts))
 
 
 @dataclass(frozen=True)

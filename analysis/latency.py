@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 # Of every value the seven leading bits are kept: a bucket is at most 1/64 of its value wide, so
 # its middle is at most 1/128 = 0.8 % off.
 _BITS = 7
@@ -14,6 +17,15 @@ def bucket_of(microseconds: int) -> int:
     """The bucket of a latency: an integer that grows with it."""
     shift = max(microseconds.bit_length() - _BITS, 0)
     return shift << _BITS | microseconds >> shift
+
+
+def buckets_of(microseconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The buckets of many latencies, as `bucket_of` gives them."""
+    # frexp's exponent is the bit length (latencies are far below 2^53)
+    exponents = np.frexp(microseconds.astype(float))[1].astype(np.int64)
+    shift: NDArray[np.int64] = np.maximum(exponents - _BITS, 0)
+    buckets: NDArray[np.int64] = shift << _BITS | microseconds >> shift
+    return buckets
 
 
 def bounds_of(bucket: int) -> tuple[int, int]:

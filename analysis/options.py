@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from analysis.errors import InputError
@@ -12,6 +14,9 @@ from analysis.reading import reader_of
 from analysis.split import number, split_of_weight, split_of_weights
 
 UNITS = ("request", "session")
+CLIENTS = ("engine", "stock", "requests")
+# Options that may be given more than once; as text, a line each.
+REPEATABLE = ("header", "resolve")
 
 # Name, placeholder and help of every option that says what is expected, and how surely.
 EXPECTATIONS: Mapping[str, tuple[str, str]] = {
@@ -105,6 +110,32 @@ LOAD: Mapping[str, tuple[str, str, str]] = {
         "JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN [page]",
     ),
     "timeout": ("SECONDS", "10", "a request that takes longer is an error [10]"),
+    "rate": (
+        "PER_SECOND",
+        "",
+        "send so many requests a second, whatever the answers do, and measure latency from the "
+        "time each was due [as fast as the answers come]",
+    ),
+    "client": (
+        "|".join(CLIENTS),
+        "",
+        "what sends: engine (this project's), stock (Locust's FastHttpUser) or requests (its "
+        "HttpUser) [engine]",
+    ),
+    "header": ("NAME: VALUE", "", "send this header too, or another Host; may be repeated"),
+    "resolve": ("NAME:ADDRESS", "", "take ADDRESS for NAME, whatever DNS says; may be repeated"),
+    "ca_file": ("FILE", "", "trust this certificate authority (PEM), and no other"),
+    "max_p99_ratio": (
+        "RATIO",
+        "",
+        "fail where a canary's 99th percentile of latency is surely more than RATIO times the "
+        "baseline's",
+    ),
+    "max_error_ratio": (
+        "RATIO",
+        "",
+        "fail where a canary's share of errors is surely more than RATIO times the baseline's",
+    ),
 }
 
 
@@ -118,7 +149,68 @@ def check_load(options: Mapping[str, str], question: Question | None) -> None:
         split_of_weight(options["previous_weight"])
     checked_path(options["path"])
     seconds(options["timeout"], "--timeout")
+    if options["rate"]:
+        rate_of(options["rate"])
+    if options["client"] and options["client"] not in CLIENTS:
+        known = ", ".join(CLIENTS)
+        raise InputError(f"there is no --client {options['client']!r}: say one of {known}")
+    headers_of(options["header"])
+    addresses_of(options["resolve"])
+    for name in ("max_p99_ratio", "max_error_ratio"):
+        ratio_of(options[name], f"--{name.replace('_', '-')}")
     reader_of(options["variant_from"], question.split if question else ())
+
+
+def rate_of(text: str) -> float:
+    """A rate above 0 from text, in requests a second. Raises InputError."""
+    rate = number(text, "--rate")
+    if rate <= 0:
+        raise InputError(f"--rate is {text}: give requests a second, above 0")
+    return rate
+
+
+def ratio_of(text: str, what: str) -> float | None:
+    """A ratio of at least 1 from text, None where there is none. Raises InputError."""
+    if not text:
+        return None
+    ratio = number(text, what)
+    if ratio < 1:
+        raise InputError(f"{what} is {text}: give how many times the baseline's is fine, from 1")
+    return ratio
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+# What frames a message is the client's business.
+_FRAMING = {"connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"}
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """Header names and values from lines of `NAME: VALUE`. Raises InputError."""
+    headers = {}
+    for line in text.splitlines():
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not _TOKEN.fullmatch(name):
+            raise InputError(f"--header {line!r} is no header: give 'NAME: VALUE'")
+        if name.lower() in _FRAMING:
+            raise InputError(f"--header {name} cannot be set: the client needs it itself")
+        if not value.isprintable() or any(ord(c) > 255 for c in value):
+            raise InputError(f"--header {name} has characters that cannot be sent: {value!r}")
+        headers[name] = value
+    return headers
+
+
+def addresses_of(text: str) -> dict[str, str]:
+    """Addresses by name, from lines of `NAME:ADDRESS`. Raises InputError."""
+    addresses = {}
+    for line in text.splitlines():
+        name, _, address = line.strip().partition(":")
+        try:
+            addresses[name.lower()] = str(ip_address(address.strip("[]")))
+        except ValueError:
+            name = ""
+        if not name:
+            raise InputError(f"--resolve {line!r} is not NAME:ADDRESS, e.g. gateway:10.0.0.7")
+    return addresses
 
 
 def seconds(text: str, what: str) -> float:
@@ -145,6 +237,8 @@ def checked_host(host: str | None) -> str:
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
     except ValueError:
         valid = False
+    if valid and "@" in url.netloc:
+        raise InputError("--host has a user's name in it: give --header 'Authorization: …' instead")
     if not valid or any(c <= " " for c in host):
         raise InputError(f"--host {host!r} is no address: give http://NAME or http://NAME:PORT")
     return host.rstrip("/")

@@ -184,7 +184,7 @@ def latency_by_variant(run: Run) -> Figure:
         figure, axes = _figure()
         for key, buckets in groups:
             look = shown.get(key.variant) or Look(WARNING, WARNING, "x", ":", "")
-            if key.status == "error":
+            if key.status != "2xx":
                 look = Look(WARNING, WARNING, "x", ":", "")
             ordered = sorted(buckets)
             middle = [(bounds_of(b)[0] + bounds_of(b)[1] - 1) / 2000 for b in ordered]
@@ -318,7 +318,8 @@ def _percent(value: float, _: object) -> str:
 
 def _who(key: LatencyKey) -> str:
     variant = key.variant or "no variant"
-    return variant if key.status == "2xx" else f"{key.variant or 'errors'} (errors)"
+    how = "no answer" if key.status == "none" else key.status
+    return variant if key.status == "2xx" else f"{key.variant or 'errors'} ({how})"
 
 
 def _bars(

@@ -14,6 +14,7 @@ from analysis.page import PageReader
 
 # A variant's name ends up in tables and file names of people: anything longer is no name.
 LONGEST_NAME = 100
+MOST_READINGS = 100  # kept, of different colours
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,9 @@ class ResponseReader:
     def __init__(
         self, read: Callable[[bytes, Mapping[str, str]], Reading], *, needs_headers: bool
     ) -> None:
-        self._read = read
+        # The variant of one response. `headers` has lower-case names. Never raises.
+        self.read = read
         self.needs_headers = needs_headers
-
-    def read(self, body: bytes, headers: Mapping[str, str]) -> Reading:
-        """The variant of one response. `headers` has lower-case names. Never raises."""
-        return self._read(body, headers)
 
 
 def variant_of(body: bytes | str, content_type: str = "") -> str | None:
@@ -88,7 +86,12 @@ class _ColourReader:
         return self._reading(colour) if colour else NOT_A_COLOUR
 
     def _reading(self, colour: str) -> Reading:
-        return Reading(self._names.get(colour, colour))
+        reading = self._readings.get(colour)
+        if reading is None:
+            reading = Reading(self._names.get(colour, colour))
+            if len(self._readings) < MOST_READINGS:
+                self._readings[colour] = reading
+        return reading
 
 
 def reader_of(source: str = "page", variants: Iterable[str] = ()) -> ResponseReader:

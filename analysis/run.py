@@ -12,15 +12,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import InputError
 from analysis.fixed import clopper_pearson
-from analysis.independence import Order
 from analysis.latency import bounds_of, bucket_of
+from analysis.order import Order
 from analysis.question import Question
 from analysis.sequential import SequentialTest
 from analysis.split import Split
@@ -38,13 +39,48 @@ class Stretch:
 
 @dataclass(frozen=True)
 class LatencyKey:
-    """Whose latencies, and how answered: `status` is `2xx` or `error`.
+    """Whose latencies, and how answered: `status` is `2xx` … `5xx`, or `none` without an answer.
 
     `variant` is empty for requests that name none.
     """
 
     variant: str
     status: str
+
+
+@dataclass(frozen=True)
+class Sender:
+    """How well the sending side kept up.
+
+    `client` is what sent, in `processes`, of which `lost` were lost with what they had not yet
+    told. `cpu` is the busiest process's share of one core, `lag` the 99th percentile of how late
+    its event loop was, in seconds. For open load, `rate` was asked for, in requests a second, and
+    `achieved`; `late` requests had to wait for a free connection.
+    """
+
+    client: str = "engine"
+    processes: int = 1
+    lost: int = 0
+    cpu: float = 0.0
+    lag: float = 0.0
+    rate: float = 0.0
+    achieved: float = 0.0
+    late: int = 0
+
+    @classmethod
+    def of_workers(cls, workers: Iterable[Sender], lost: int) -> Sender:
+        """Several processes as one."""
+        every = list(workers)
+        return cls(
+            client=every[0].client if every else "engine",
+            processes=len(every),
+            lost=lost,
+            cpu=max((one.cpu for one in every), default=0.0),
+            lag=max((one.lag for one in every), default=0.0),
+            rate=math.fsum(one.rate for one in every),
+            achieved=math.fsum(one.achieved for one in every),
+            late=sum(one.late for one in every),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,8 +91,9 @@ class Run:
     `analysis.latency`. `losses` counts the reasons of errors and unidentified responses.
     `unit` is what a draw is: a `request`, or a `session` (a new connection without cookies).
     What was sent in the first `settle` seconds is left out. `previous` are the weights before the
-    change that is verified, where they are known; `order` is what is kept of the order of
-    sending; `cached` counts the responses that came out of a cache.
+    change that is verified, where they are known; `sender` says how the sending side kept up;
+    `max_p99_ratio` and `max_error_ratio` bound how much worse a canary may be; `order` is what is
+    kept of the order of sending; `cached` counts the responses that came out of a cache.
     `decided` is the verdict that the sequential test reached while the run went on, empty where it
     reached none. `interrupted` says what ended the run before its time, empty where nothing did;
     `unreachable` why the gateway could not be asked at all.
@@ -76,6 +113,9 @@ class Run:
     previous: Split | None = None
     order: Order = field(default_factory=Order)
     cached: int = 0
+    sender: Sender = field(default_factory=Sender)
+    max_p99_ratio: float | None = None
+    max_error_ratio: float | None = None
     decided: str = ""
     interrupted: str = ""
     unreachable: str = ""
@@ -112,10 +152,11 @@ def write_run(run: Run, directory: Path) -> None:
     facts = {
         f.name: getattr(run, f.name)
         for f in dataclasses.fields(run)
-        if f.name not in {"question", "stretches", "latency", "order", "previous"}
+        if f.name not in {"question", "stretches", "latency", "order", "previous", "sender"}
     }
     facts["previous"] = dict(run.previous.weights) if run.previous else None
     facts["order"] = run.order.as_plain()
+    facts["sender"] = vars(run.sender)
     question = {f.name: getattr(run.question, f.name) for f in dataclasses.fields(run.question)}
     question["split"] = dict(run.question.split.weights)
     text = json.dumps({**facts, "question": question}, indent=2, ensure_ascii=False)
@@ -158,6 +199,7 @@ def read_run(directory: Path) -> Run:
         return Run(
             previous=Split(previous) if previous else None,
             order=Order.from_plain(facts.pop("order")),
+            sender=Sender(**facts.pop("sender")),
             question=Question(**question),
             stretches=_read_tally(directory / "tally.csv"),
             latency=_read_latency(directory / "latency.csv"),

@@ -1,14 +1,22 @@
-"""The tally of a running test: what has been sent, what came back, when, and how fast."""
+"""The tally of a running test: what has been sent, what came back, when, and how fast.
+
+A request costs a few appends to arrays; what they mean is worked out for many requests at once.
+"""
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter as Multiset
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.independence import Order, OrderRecorder
-from analysis.latency import bucket_of
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.latency import buckets_of
+from analysis.order import Codes, Order, OrderRecorder
 from analysis.run import LatencyKey, Stretch
 from analysis.sequential import MANY
 from analysis.split import Split
@@ -19,36 +27,43 @@ ERRORS = ("errors",)
 UNIDENTIFIED = ("unidentified",)
 Outcome = str | tuple[str]
 
+MOST_AT_ONCE = 1024  # requests that have ended and are not yet looked at
 FIRST_WIDTH = 0.001  # seconds of a stretch; doubled whenever there are too many of them
 MOST_STRETCHES = 512
 # A gateway must not fill our memory with names and reasons that it makes up.
 MOST_STRANGERS = 20
 MOST_REASONS = 50
+NO_MORE = -1  # instead of a ticket
 
 
-class Recent:
-    """Remembers the last things seen, a bounded number of them."""
+@dataclass(frozen=True)
+class Kind:
+    """A way in which a request can end: what it counts as, who answered, and how.
 
-    def __init__(self, most: int = 1024) -> None:
-        self._seen: dict[int, None] = {}
-        self._most = most
+    `variant` is empty where nobody said; `status` is `2xx` … `5xx`, or `none` without an answer.
+    """
 
-    def seen(self, thing: int) -> bool:
-        """Whether it is among the last; it is from now on."""
-        if thing in self._seen:
-            return True
-        self._seen[thing] = None
-        if len(self._seen) > self._most:
-            del self._seen[next(iter(self._seen))]
-        return False
+    outcome: Outcome
+    variant: str = ""
+    status: str = "2xx"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A request on its way: its place in the order of sending, and when it was sent."""
+# Codes of requests that have not ended, and of those that are left out.
+UNDER_WAY, LEFT_OUT = 0, 1
 
-    number: int
-    sent_at: float  # seconds since the start
+
+@dataclass(frozen=True)
+class Ended:
+    """Requests that have ended, in the order of their ends: an array element each.
+
+    `codes` are of `Counter.kinds`, `sent_at` seconds since the start, `latencies` seconds, `sizes`
+    bytes of the bodies.
+    """
+
+    codes: NDArray[np.int64]
+    sent_at: NDArray[np.float64]
+    latencies: NDArray[np.float64]
+    sizes: NDArray[np.int64]
 
 
 class Counter:
@@ -58,8 +73,8 @@ class Counter:
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
 
     At most `budget` requests are sent (None: no bound); what is sent in the first `settle` seconds
-    is not counted. `on_complete` is called once, when no more are to be sent and the last has
-    ended.
+    is not counted. `on_ended` is shown what has ended, in batches. `on_complete` is called once,
+    when no more are to be sent and the last has ended.
     """
 
     def __init__(
@@ -68,31 +83,63 @@ class Counter:
         budget: int | None = None,
         settle: float = 0.0,
         on_complete: Callable[[], None] = lambda: None,
+        on_ended: Callable[[Ended], None] = lambda _: None,
     ) -> None:
         self.variants = tuple(split or ())
         self._expected = frozenset(split.positive if split else ())
         self.budget = budget
         self.settle = settle
-        self.cached = 0
-        self._recorder = OrderRecorder()
-        self._orders = Order()  # of workers
-        self.sent = 0
-        self.under_way = 0
+        self._counts_from = settle or -math.inf
+        self.began = 0.0  # on the clock by which requests are sent
         self.closed = False
         self.complete = False
+        self.on_ended = on_ended
+        self._on_complete = on_complete
+        self._judge: Callable[[Tally], int] = lambda _: MANY
+        self._look_after = MANY  # so many ordinary responses
+        self._at_once = MOST_AT_ONCE  # as many may have ended before we look
+        self._left = MANY if budget is None else budget
+        # How requests end; a code is an index.
+        self.kinds: list[Kind] = []
+        self._codes_of: dict[Kind, int] = {}
+        self._lost: set[int] = set()  # codes, and those of variants that were to get nothing
+        ordinary = (Kind(variant, variant) for variant in self.variants)
+        for kind in (Kind(("under way",)), Kind(("left out",)), *ordinary):
+            self.code_of(kind)
+        # In order of sending, from the ticket `_first` on.
+        self._first = 0
+        self._codes = array("H")
+        self._connections = array("I")
+        # In order of ending, since the last look.
+        self._ended_codes = array("H")
+        self._ended_sent_at = array("d")
+        self._ended_latencies = array("d")
+        self._ended_sizes = array("Q")
+        self._under_way = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start again at nothing, but for what is under way."""
+        self.cached = 0
         self.elapsed = 0.0
         self.losses: Multiset[str] = Multiset()
         self.latency: dict[LatencyKey, Multiset[int]] = {}
-        self._judge: Callable[[Tally], int] = lambda _: MANY
-        self._look_after = MANY  # so many ordinary responses
-        self._on_complete = on_complete
         self._totals: Multiset[Outcome] = Multiset(dict.fromkeys(self.variants, 0))
-        self._tickets = 0
-        self._next = 0  # the first ticket that has not ended
-        self._held: dict[int, tuple[Outcome, int | None] | None] = {}
         self._unjudged: Multiset[Outcome] = Multiset()
+        self._recorder = OrderRecorder()
+        self._orders = Order()  # of workers
         self._width = FIRST_WIDTH
         self._stretches: dict[int, Multiset[Outcome]] = {}
+
+    def reset(self, now: float) -> None:
+        """Forget all that has ended, and begin again. What is under way will count."""
+        self.flush()
+        self.began = now
+        self._forget()
+
+    def counts(self, sent_at: float) -> bool:
+        """Whether a request that was sent then is counted."""
+        return sent_at >= self._counts_from
 
     def judge_by(self, judge: Callable[[Tally], int]) -> None:
         """Show `judge` the counts since its last look, in order of sending, again and again.
@@ -100,77 +147,153 @@ class Counter:
         It says how many more responses it can do without another look; 0 ends the run. Lost
         requests, and variants that were to get nothing, it is shown at once.
         """
-        self._judge, self._look_after = judge, 1
+        self._judge, self._look_after, self._at_once = judge, 1, 1
 
-    def take(self, now: float) -> Ticket | None:
-        """Ask to send one request, `now` seconds after the start. None: no more are to be sent."""
-        if self.closed or (self.budget is not None and self.sent >= self.budget):
-            return None
-        ticket = Ticket(self._tickets, now)
-        self._tickets += 1
-        self.sent += 1
-        self.under_way += 1
-        return ticket
+    def code_of(self, kind: Kind) -> int:
+        """The code that a request's end is counted by.
 
-    def close(self) -> None:
-        """Send no more; what is under way is still counted."""
-        self.closed = True
-
-    def give_back(self, ticket: Ticket) -> None:
-        """A request was never sent, or its answer will never be known."""
-        self.sent -= 1
-        self.under_way -= 1
-        self._ended(ticket, None)
+        Beyond a number of strange names there is only one more, of nobody.
+        """
+        code = self._codes_of.get(kind)
+        if code is None:
+            if len(self.kinds) >= 2 + len(self.variants) + 6 * MOST_STRANGERS:
+                kind = Kind(UNIDENTIFIED) if isinstance(kind.outcome, str) else Kind(kind.outcome)
+            code = self._codes_of.setdefault(kind, len(self.kinds))
+            if code == len(self.kinds):
+                self.kinds.append(kind)
+                if kind.outcome not in self._expected:
+                    self._lost.add(code)
+        return code
 
     def variant_or_stranger(self, variant: str) -> Outcome:
         """The outcome that a variant's name counts as: its own, unless there are too many names."""
-        totals = self._totals
-        if variant in totals or len(totals) < len(self.variants) + MOST_STRANGERS:
+        known = {kind.outcome for kind in self.kinds if isinstance(kind.outcome, str)}
+        if variant in known or len(known) < len(self.variants) + MOST_STRANGERS:
             return variant
         return UNIDENTIFIED
 
+    # --- what clients call, for each request ---
+
+    def take(self, connection: int = 0) -> int:
+        """Ask to send one request; a ticket, or NO_MORE.
+
+        `connection` is a number above 0, a new one for each connection, or 0 for a request that
+        has a connection of its own.
+        """
+        if self._left <= 0:
+            return NO_MORE
+        self._left -= 1
+        self._codes.append(UNDER_WAY)
+        self._connections.append(connection)
+        self._under_way += 1
+        return self._first + len(self._codes) - 1
+
     def count(
         self,
-        ticket: Ticket,
-        outcome: Outcome,
+        ticket: int,
+        code: int,
+        sent_at: float,
         latency: float,
-        *,
-        variant: str = "",
+        size: int = 0,
         reason: str = "",
-        connection: int | None = None,
     ) -> None:
-        """One request has ended, `latency` seconds after it was sent.
+        """One request has ended, sent `sent_at` seconds after the start, `latency` seconds later.
 
-        `variant` is who answered, where that is known of an error too; `reason` why it is lost;
-        `connection` which one it went over, where it is not one of its own.
+        `size` is its body's, in bytes; `reason` says why it is lost.
         """
-        if ticket.sent_at < self.settle:
+        if sent_at < self._counts_from:
             self.give_back(ticket)
             return
-        self.under_way -= 1
-        self.elapsed = max(self.elapsed, ticket.sent_at + latency)
-        self._totals[outcome] += 1
-        self._stretch(ticket.sent_at)[outcome] += 1
-        key = LatencyKey(variant, "error" if outcome == ERRORS else "2xx")
-        self.latency.setdefault(key, Multiset())[bucket_of(int(latency * 1e6))] += 1
+        self._codes[ticket - self._first] = code
+        self._under_way -= 1
+        ended = self._ended_codes
+        ended.append(code)
+        self._ended_sent_at.append(sent_at)
+        self._ended_latencies.append(latency)
+        self._ended_sizes.append(size)
         if reason:
             known = reason in self.losses or len(self.losses) < MOST_REASONS
             self.losses[reason if known else "other reasons"] += 1
-        self._ended(ticket, (outcome, connection))
+        last = self._under_way == 0 and self._left <= 0
+        if last or len(ended) >= self._at_once or code in self._lost:
+            self.flush()
 
-    def _ended(self, ticket: Ticket, ended: tuple[Outcome, int | None] | None) -> None:
-        """Judge what is now complete up to the first request still under way."""
-        self._held[ticket.number] = ended
-        while self._next in self._held:
-            ordered = self._held.pop(self._next)
-            self._next += 1
-            if ordered is not None:
-                outcome, connection = ordered
-                self._unjudged[outcome] += 1
-                if isinstance(outcome, str):
-                    self._recorder.add(outcome, connection)
+    def give_back(self, ticket: int) -> None:
+        """A request was never sent, or its answer will never be known."""
+        self._codes[ticket - self._first] = LEFT_OUT
+        self._under_way -= 1
+        self._left += not self.closed
+        self.flush()
+
+    def close(self) -> None:
+        """Send no more; what is under way is still counted."""
+        self.closed, self._left = True, 0
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have been sent and have not ended."""
+        return self._under_way
+
+    @property
+    def sent(self) -> int:
+        """Requests that have been sent."""
+        return self._totals.total() + len(self._ended_codes) + self._under_way
+
+    # --- what they mean ---
+
+    def flush(self) -> None:
+        """Count and judge what has ended; tell when all is done."""
+        if self._ended_codes:
+            self._count_ended()
+        self._take_in_order()
         self._look()
         self._finish()
+
+    def _count_ended(self) -> None:
+        ended = Ended(
+            np.array(self._ended_codes, np.int64),
+            # What was sent before a reset belongs to its start.
+            np.maximum(np.array(self._ended_sent_at), 0.0),
+            np.array(self._ended_latencies),
+            np.array(self._ended_sizes, np.int64),
+        )
+        del self._ended_codes[:], self._ended_sent_at[:]
+        del self._ended_latencies[:], self._ended_sizes[:]
+        self.elapsed = max(self.elapsed, float((ended.sent_at + ended.latencies).max()))
+        for code, count in _counted(ended.codes):
+            self._totals[self.kinds[code].outcome] += count
+        self._stretch(float(ended.sent_at.max()))
+        places = (ended.sent_at / self._width).astype(np.int64)
+        for (code, place), count in _counted_pairs(ended.codes, places):
+            self._stretch(place * self._width, place)[self.kinds[code].outcome] += count
+        microseconds = (ended.latencies * 1e6).astype(np.int64)
+        for (code, bucket), count in _counted_pairs(ended.codes, buckets_of(microseconds)):
+            kind = self.kinds[code]
+            key = LatencyKey(kind.variant, kind.status)
+            self.latency.setdefault(key, Multiset())[bucket] += count
+        self.on_ended(ended)
+
+    def _take_in_order(self) -> None:
+        """Move on to the first request that is still under way."""
+        if not self._codes or self._codes[0] == UNDER_WAY:
+            return
+        codes = np.array(self._codes, np.int64)
+        still = np.flatnonzero(codes == UNDER_WAY)
+        complete = int(still[0]) if len(still) else len(codes)
+        codes = codes[:complete]
+        connections = np.array(self._connections[:complete], np.int64)
+        del self._codes[:complete], self._connections[:complete]
+        self._first += complete
+        for code, count in _counted(codes):
+            if code != LEFT_OUT:
+                self._unjudged[self.kinds[code].outcome] += count
+        named = [k for k, kind in enumerate(self.kinds) if isinstance(kind.outcome, str)]
+        place = np.full(len(self.kinds), -1)
+        place[named] = np.arange(len(named))
+        codes = place[codes]
+        if (codes < 0).any():
+            codes, connections = codes[codes >= 0], connections[codes >= 0]
+        self._recorder.extend([self.kinds[k].variant for k in named], codes, connections)
 
     def _look(self) -> None:
         """Show the judge what is new, if there is something to see."""
@@ -180,16 +303,17 @@ class Counter:
         if due and not self.closed:
             batch, self._unjudged = _tally(self._unjudged), Multiset()
             self._look_after = self._judge(batch)
-            self.closed = not self._look_after
+            self._at_once = min(self._look_after, MOST_AT_ONCE)
+            if not self._look_after:
+                self.close()
 
     def _finish(self) -> None:
-        exhausted = self.closed or (self.budget is not None and self.sent >= self.budget)
-        if exhausted and self.under_way == 0 and not self.complete:
+        if self._left <= 0 and self._under_way == 0 and not self.complete:
             self.complete = True
             self._on_complete()
 
-    def _stretch(self, now: float) -> Multiset[Outcome]:
-        index = int(now / self._width)
+    def _stretch(self, now: float, index: int | None = None) -> Multiset[Outcome]:
+        index = int(now / self._width) if index is None else index
         while index >= MOST_STRETCHES:
             merged: dict[int, Multiset[Outcome]] = {}
             for old, counts in self._stretches.items():
@@ -212,13 +336,20 @@ class Counter:
         return self._orders + self._recorder.order
 
     @property
+    def counted(self) -> Tally:
+        """The counts that have been looked at."""
+        return _tally(self._totals)
+
+    @property
     def tally(self) -> Tally:
         """The counts so far."""
-        return _tally(self._totals)
+        self.flush()
+        return self.counted
 
     @property
     def stretches(self) -> list[Stretch]:
         """The counts by time, the empty stretches in between included."""
+        self.flush()
         width = self._width
         return [
             Stretch(
@@ -233,17 +364,20 @@ class Counter:
 
     def drain(self) -> dict[str, Any]:
         """All counts since the last call, as plain data, and forget them."""
+        self.flush()
         message = {
             "totals": _plain(self._totals),
             "judged": _plain(self._unjudged),
             "cached": self.cached,
-            "order": self.order.as_plain(),
-            "losses": self.losses,
-            "latency": [[key.variant, key.status, n] for key, n in self.latency.items()],
+            "order": self._recorder.order.as_plain(),
+            "losses": dict(self.losses),
+            "latency": [
+                [key.variant, key.status, dict(buckets.items())]
+                for key, buckets in self.latency.items()
+            ],
+            "complete": self.complete,
         }
-        self._totals = Multiset(dict.fromkeys(self.variants, 0))
-        self.losses, self.latency, self._stretches = Multiset(), {}, {}
-        self._unjudged, self.cached, self._recorder = Multiset(), 0, OrderRecorder()
+        self._forget()
         return message
 
     def absorb(self, message: dict[str, Any], now: float) -> None:
@@ -255,10 +389,10 @@ class Counter:
                 outcome = key if isinstance(key, str) else (key[0],)
                 if isinstance(outcome, str):
                     outcome = self.variant_or_stranger(outcome)
+                    self.code_of(Kind(outcome, outcome if isinstance(outcome, str) else ""))
                 target[outcome] += count
                 if name == "totals":
                     stretch[outcome] += count
-                    self.sent += count
         self.cached += message["cached"]
         self._orders += Order.from_plain(message["order"])
         self.losses.update(message["losses"])
@@ -267,6 +401,21 @@ class Counter:
             known.update({int(bucket): count for bucket, count in buckets.items()})
         self._look()
         self._finish()
+
+
+def _counted(codes: Codes) -> list[tuple[int, int]]:
+    """The codes that occur, each with its count."""
+    counts = np.bincount(codes)
+    return [(int(code), int(counts[code])) for code in np.flatnonzero(counts)]
+
+
+def _counted_pairs(codes: Codes, numbers: Codes) -> list[tuple[tuple[int, int], int]]:
+    """The pairs of code and number (below 2^40) that occur, each with its count."""
+    pairs, counts = np.unique(codes << 40 | numbers, return_counts=True)
+    return [
+        ((pair >> 40, pair & (1 << 40) - 1), count)
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def _plain(counts: Multiset[Outcome]) -> list[list[Any]]:

@@ -6,13 +6,8 @@ there before Locust's own (DESIGN.md 6).
 
 from __future__ import annotations
 
-import datetime
-import shlex
 import sys
 import time
-from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,88 +15,23 @@ from typing import Any
 import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import LocalRunner, WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from analysis import (
-    InputError,
-    Judgement,
-    Question,
-    ResponseReader,
-    Run,
-    Tally,
-    Verdict,
-    judge,
-    reader_of,
-    write_run,
-)
-from analysis.independence import telling_pairs
-from analysis.judge import Watch, unexpected, watch_of
-from analysis.options import check_load, checked_host
-from analysis.sequential import MANY
-from analysis.split import split_of_weight
-from load.counting import Counter, Recent
-from load.options import add_options, load_options, question_of
+from analysis import InputError, write_run
+from analysis.options import checked_host
+from load import engine, workers
+from load.options import add_options
 from load.progress import show_progress
 from load.readiness import why_not_ready
+from load.session import Session
 
 WRONG_USAGE = 2
 # How long an answer may still come after somebody has asked the run to stop.
 LAST_ANSWERS = 2.0  # seconds
 
-
-@dataclass
-class Session:
-    """One run of Locust's, from start to stop."""
-
-    options: Namespace
-    load: Mapping[str, str]
-    host: str
-    question: Question | None
-    reader: ResponseReader
-    counter: Counter
-    bodies: Recent
-    started_at: datetime.datetime
-    began: float  # time.monotonic() of the first request
-    verdict: Verdict = Verdict.INCONCLUSIVE
-    unreachable: str = ""
-    ended_by: str = ""
-    finished: bool = False
-
-    def judged(self) -> Judgement | None:
-        """The verdict on what was counted, None where no split was expected."""
-        if self.question is None:
-            return None
-        return judge(self.run(self.question))
-
-    def run(self, question: Question) -> Run:
-        """All that was counted, to be written down."""
-        counter = self.counter
-        return Run(
-            question=question,
-            host=self.host,
-            path=self.load["path"],
-            started_at=self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            elapsed=counter.elapsed,
-            users=self.options.num_users or 1,
-            stretches=counter.stretches,
-            latency=counter.latency,
-            losses=dict(counter.losses),
-            unit=self.load["unit"],
-            settle=counter.settle,
-            previous=split_of_weight(self.load["previous_weight"])
-            if self.load["previous_weight"]
-            else None,
-            order=counter.order,
-            cached=counter.cached,
-            decided="" if self.verdict is Verdict.INCONCLUSIVE else str(self.verdict),
-            interrupted=self.ended_by,
-            unreachable=self.unreachable,
-            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        )
-
-
 _sessions: dict[int, Session] = {}
+_workers: dict[int, workers.Workers] = {}
 
 
 def session_of(environment: Environment) -> Session:
@@ -114,7 +44,10 @@ def register() -> None:
     events.init_command_line_parser.add_listener(add_options)
     events.init.add_listener(_on_init)
     events.test_start.add_listener(_on_test_start)
+    events.test_stopping.add_listener(_on_test_stopping)
     events.test_stop.add_listener(_on_test_stop)
+    events.spawning_complete.add_listener(_on_spawning_complete)
+    events.reset_stats.add_listener(_on_reset_stats)
     events.quitting.add_listener(_on_quitting)
     events.quit.add_listener(_on_quit)
     events.report_to_master.add_listener(_on_report_to_master)
@@ -123,14 +56,15 @@ def register() -> None:
 
 def _on_init(environment: Environment, **_: Any) -> None:
     """Refuse wrong options before anything is sent; the web form gets its chance at the start."""
-    options: Any = environment.parsed_options
-    if isinstance(environment.runner, WorkerRunner):
-        return  # its options come from the master, with the start
-    # Without it Locust cuts off the answers that are on their way, and the slower variant loses.
-    environment.stop_timeout = environment.stop_timeout or float(options.timeout or 10)
+    runner = environment.runner
+    if isinstance(runner, MasterRunner):
+        _workers[id(environment)] = workers.Workers(runner)
     try:
         session = _prepared(environment)
-        if options.headless:
+        if isinstance(runner, WorkerRunner):
+            # Its options come with the start, from the master.
+            workers.introduce(runner, lambda: session_of(environment).counter.close())
+        elif environment.parsed_options and environment.parsed_options.headless:
             checked_host(session.host)
     except InputError as error:
         print(f"trafficsplit: {error}", file=sys.stderr)
@@ -139,79 +73,69 @@ def _on_init(environment: Environment, **_: Any) -> None:
 
 def _prepared(environment: Environment) -> Session:
     """A session for the options as they are now. Raises InputError."""
-    options: Any = environment.parsed_options
-    question = question_of(options)
-    load = load_options(options)
-    check_load(load, question)
-    runner = environment.runner
-    # A worker sends until the master says stop: only the master sees all counts.
-    alone = question is not None and isinstance(runner, LocalRunner)
-    counter = Counter(
-        question.split if question else None,
-        budget=question.requests if question and alone else None,
-        settle=float(load["settle"]),
-        on_complete=partial(_on_complete, environment),
-    )
-    session = Session(
-        options=options,
-        host=(environment.host or "").rstrip("/"),
-        question=question,
-        load=load,
-        reader=reader_of(load["variant_from"], question.split if question else ()),
-        counter=counter,
-        bodies=Recent(),
-        started_at=datetime.datetime.now(datetime.UTC),
-        began=time.monotonic(),
-    )
-    if question and not isinstance(runner, WorkerRunner):
-        counter.judge_by(partial(_look, session, watch_of(question), question.requests))
+    if before := _sessions.get(id(environment)):
+        before.end()
+    session = Session(environment, on_complete=partial(_on_complete, environment))
+    session.client = _client(session)
+    if session.client != "engine":
+        # Without it Locust cuts off the answers that are on their way, and the slower variant
+        # loses. The engine waits for its answers itself.
+        timeout = float(session.load["timeout"])
+        environment.stop_timeout = environment.stop_timeout or timeout
     _sessions[id(environment)] = session
     return session
 
 
-def _look(session: Session, watch: Watch, most: int, batch: Tally) -> int:
-    """Show the judge a batch; 0 when no more requests are needed, or may be sent."""
-    counter = session.counter
-    session.verdict = watch.update(batch.counts, batch.errors, batch.unidentified)
-    left = most - counter.sent if counter.budget is None else MANY
-    if left <= 0:
-        return 0
-    if session.verdict is Verdict.INCONCLUSIVE:
-        return min(watch.least_more, left)
-    # Quick verdicts come before connections were used twice: a few more requests tell whether the
-    # gateway keeps them on one variant, in which case there is no verdict.
-    telling = (
-        session.verdict is Verdict.FAILING
-        or session.load["unit"] == "session"
-        or counter.pairs_within_connections >= telling_pairs(counter.tally.counts)
-        or (session.question and unexpected(session.question.split, counter.tally))
-    )
-    return 0 if telling else 1
+def _client(session: Session) -> str:
+    """The client that was asked for; else the engine, unless something speaks against it."""
+    if asked := session.load["client"]:
+        if asked == "engine" and not engine.AVAILABLE:
+            raise InputError("there is no epoll on this system for --client engine: say stock")
+        return asked
+    listeners = [
+        listener
+        for listener in session.environment.events.request._handlers
+        if not listener.__module__.startswith("locust.")
+    ]
+    why = ""
+    if listeners:
+        names = ", ".join(sorted({listener.__module__ for listener in listeners}))
+        why = f"{names} listens to every request"
+    elif not engine.AVAILABLE:
+        why = "there is no epoll on this system"
+    if why and not session.environment.runner:
+        return "stock"
+    if why and id(session.environment) not in _sessions:
+        print(f"trafficsplit: {why}, so Locust's FastHttpUser sends (--client)", file=sys.stderr)
+    return "stock" if why else "engine"
 
 
 def _on_test_start(environment: Environment, **_: Any) -> None:
     """A fresh tally, once the gateway answers."""
+    runner, options = environment.runner, environment.parsed_options
+    assert options
+    if isinstance(runner, MasterRunner):
+        options.shared_by = max(len(runner.clients.all), 1)
     try:
         session = _prepared(environment)
         checked_host(session.host)
+        if not isinstance(runner, WorkerRunner):
+            session.unreachable = why_not_ready(
+                session.host,
+                session.load["path"],
+                headers=session.headers,
+                ca_file=session.load["ca_file"],
+                insecure=options.insecure,
+            )
+        session.begin()
     except InputError as error:  # from the web form: the run is not begun, the page stays
         session = _sessions[id(environment)]
         session.unreachable = str(error)
-        session.counter.close()
-        _end(environment)
-        return
-    if not isinstance(environment.runner, WorkerRunner):
-        options = session.options
-        session.unreachable = why_not_ready(
-            session.host, session.load["path"], insecure=options.insecure
-        )
-    session.started_at = datetime.datetime.now(datetime.UTC)
-    session.began = time.monotonic()
     if session.unreachable:
         session.counter.close()
         _end(environment)
-    elif session.options.progress >= 0:
-        gevent.spawn(show_progress, session.question, session.counter, session.options.progress)
+    elif options.progress >= 0:
+        gevent.spawn(show_progress, session.question, session.counter, options.progress)
 
 
 def _on_complete(environment: Environment) -> None:
@@ -228,11 +152,31 @@ def _end(environment: Environment) -> None:
         if not options.headless:
             runner.stop()
             return
+        _on_test_stopping(environment)
         if options.csv_prefix:  # Locust's CSV files are as old as its last look: one more
             gevent.sleep(1.2 * CSV_STATS_INTERVAL_SEC)
         runner.quit()
 
     gevent.spawn(leave)
+
+
+def _on_test_stopping(environment: Environment, **_: Any) -> None:
+    """Send no more, and let the last answers come in."""
+    session = session_of(environment)
+    counter, runner = session.counter, environment.runner
+    if isinstance(runner, WorkerRunner) or session.finished:
+        return
+    if not counter.complete and not session.unreachable:
+        run_time = session.options.run_time
+        over = run_time and time.monotonic() - counter.began >= run_time
+        session.ended_by = "--run-time was over" if over else "the run was interrupted"
+    counter.close()
+    if isinstance(runner, MasterRunner):
+        _workers[id(environment)].close(session, LAST_ANSWERS + 4 * workers.REPORT_INTERVAL)
+    else:
+        deadline = time.monotonic() + LAST_ANSWERS
+        while counter.under_way > 0 and time.monotonic() < deadline:
+            gevent.sleep(0.01)
 
 
 def _on_test_stop(environment: Environment, **_: Any) -> None:
@@ -241,6 +185,18 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
     if not options.headless and not isinstance(environment.runner, WorkerRunner):
         session = _finish(environment)
         print(_spoken(session), file=sys.stderr)
+
+
+def _on_spawning_complete(**_: Any) -> None:
+    for session in _sessions.values():
+        if session.environment.reset_stats:
+            session.reset()
+
+
+def _on_reset_stats(**_: Any) -> None:
+    for session in _sessions.values():
+        if not session.finished:
+            session.reset()
 
 
 def _on_quitting(environment: Environment, **_: Any) -> None:
@@ -254,21 +210,13 @@ def _on_quitting(environment: Environment, **_: Any) -> None:
 
 
 def _finish(environment: Environment) -> Session:
-    """Let the last answers come in, then write the run down, once."""
+    """Write the run down, once."""
     session = session_of(environment)
     if session.finished:
         return session
+    _on_test_stopping(environment)
     session.finished = True
-    counter = session.counter
-    if not counter.complete:
-        counter.close()
-        if isinstance(environment.runner, LocalRunner):
-            deadline = time.monotonic() + LAST_ANSWERS
-            while counter.under_way > 0 and time.monotonic() < deadline:
-                gevent.sleep(0.01)
-        run_time = session.options.run_time
-        over = run_time and time.monotonic() - session.began >= run_time
-        session.ended_by = "--run-time was over" if over else "the run was interrupted"
+    session.end()
     if session.options.run_dir and session.question:
         try:
             write_run(session.run(session.question), Path(session.options.run_dir))
@@ -306,10 +254,9 @@ def _spoken(session: Session) -> str:
 
 def _on_report_to_master(client_id: str, data: dict[str, Any]) -> None:
     for session in _sessions.values():
-        data["trafficsplit"] = session.counter.drain()
+        workers.report(session, data)
 
 
 def _on_worker_report(client_id: str, data: dict[str, Any]) -> None:
-    for session in _sessions.values():
-        if message := data.get("trafficsplit"):
-            session.counter.absorb(message, time.monotonic() - session.began)
+    for key, session in _sessions.items():
+        _workers[key].take(session, client_id, data)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from typing import TYPE_CHECKING
+from argparse import Action, Namespace
+from typing import TYPE_CHECKING, Any
 
 from analysis import Question, question_of_options
-from analysis.options import EXPECTATIONS, LOAD
+from analysis.options import EXPECTATIONS, LOAD, REPEATABLE
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -19,7 +19,10 @@ def add_options(parser: LocustArgumentParser) -> None:
         parser.add_argument(flag, metavar=metavar, default="", env_var=env_var, help=text)
     for name, (metavar, default, text) in LOAD.items():
         flag, env_var = f"--{name.replace('_', '-')}", f"TRAFFICSPLIT_{name.upper()}"
-        parser.add_argument(flag, metavar=metavar, default=default, env_var=env_var, help=text)
+        action = _OneMore if name in REPEATABLE else "store"
+        parser.add_argument(
+            flag, metavar=metavar, default=default, env_var=env_var, help=text, action=action
+        )
     parser.add_argument(
         "--insecure", action="store_true", default=False, env_var="TRAFFICSPLIT_INSECURE",
         help="do not check the gateway's TLS certificate",
@@ -29,10 +32,22 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--run-dir", metavar="DIR", default="", include_in_web_ui=False,
         help="write the counts here at the end: run.json, tally.csv, latency.csv",
     )  # fmt: skip
+    parser.add_argument(  # said by the master to its workers
+        "--shared-by", metavar="N", type=int, default=1, include_in_web_ui=False,
+        help="how many processes share the rate",
+    )  # fmt: skip
     parser.add_argument(
         "--progress", metavar="FD", type=int, default=-1, include_in_web_ui=False,
         help="show one line of progress on this file descriptor, a terminal's",
     )  # fmt: skip
+
+
+class _OneMore(Action):
+    """An option that may be repeated: a line each."""
+
+    def __call__(self, _: Any, options: Namespace, value: Any, flag: str | None = None) -> None:
+        before = getattr(options, self.dest)
+        setattr(options, self.dest, f"{before}\n{value}" if before else value)
 
 
 def load_options(options: Namespace) -> dict[str, str]:

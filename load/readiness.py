@@ -7,38 +7,51 @@ ones (DESIGN.md 6). So: wait until the gateway gives one good answer, discard it
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import requests
+import urllib3
 
 PATIENCE = 3.0  # seconds
 PAUSE = 0.2
 
 
-def why_not_ready(host: str, path: str, *, insecure: bool, patience: float = PATIENCE) -> str:
+def why_not_ready(
+    host: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    ca_file: str = "",
+    insecure: bool = False,
+    patience: float = PATIENCE,
+) -> str:
     """Wait for a 2xx answer; empty when it came, otherwise what came instead, in one sentence."""
     deadline = time.monotonic() + patience
     with requests.Session() as session:
         session.trust_env = False  # the gateway is asked as the load asks it: no proxy, no netrc
+        session.headers.update(headers or {})
+        session.verify = False if insecure else ca_file or True
+        if insecure:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         while True:
             left = deadline - time.monotonic()
-            reason = _why_not(session, host, path, insecure, min(max(left, 0.5), 2.0))
+            reason = _why_not(session, host, path, min(max(left, 0.5), 2.0))
             if not reason or time.monotonic() + PAUSE > deadline:
                 return reason
             time.sleep(PAUSE)
 
 
-def _why_not(
-    session: requests.Session, host: str, path: str, insecure: bool, timeout: float
-) -> str:
+def _why_not(session: requests.Session, host: str, path: str, timeout: float) -> str:
     try:
         with session.get(
-            host + path, timeout=timeout, verify=not insecure, allow_redirects=False, stream=True
+            host + path, timeout=timeout, allow_redirects=False, stream=True
         ) as response:
             status = response.status_code
             target = response.headers.get("location", "")
     except requests.exceptions.SSLError as error:
         return (
-            f"{host} has no certificate to trust ({_cause(error)}): --insecure does not check it."
+            f"{host} has no certificate to trust ({_cause(error)}): give --ca-file, or do not "
+            "check it, with --insecure."
         )
     except requests.exceptions.Timeout:
         return f"{host} does not answer: nothing came within {timeout:.0f} seconds."

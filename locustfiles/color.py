@@ -6,15 +6,13 @@ Copy this file for an application of your own: say what to send, and `--variant-
 responses name the variant that sent them.
 """
 
-from locust import task
-
+from load.request import Request
 from load.user import SplitUser
 
 
 class ColorUser(SplitUser):
     """Somebody who reloads the page."""
 
-    @task
-    def color(self) -> None:
+    def request(self) -> Request:
         """One request is one draw from the split."""
-        self.draw(self.path)
+        return Request(self.path)

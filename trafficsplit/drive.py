@@ -32,7 +32,7 @@ def drive(host: str, run_dir: Path, options: Mapping[str, str], *, users: int) -
         *("--users", str(users), "--spawn-rate", str(users), "--loglevel", "WARNING"),
         *("--run-dir", str(run_dir)),
     ]
-    arguments += [part for name, value in options.items() for part in (f"--{name}", value)]
+    arguments += [f"--{name}={value}" for name, value in options.items()]
     descriptors: list[int] = []
     if sys.stderr.isatty():
         descriptors = [os.dup(sys.stderr.fileno())]

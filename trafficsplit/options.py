@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from analysis.options import EXPECTATIONS, LOAD
+from analysis.options import EXPECTATIONS, LOAD, REPEATABLE
 
 Command = Callable[..., Any]
 
@@ -34,8 +34,21 @@ def load_options(command: Command) -> Command:
     for name, (metavar, default, text) in reversed(list(LOAD.items())):
         flag = f"--{name.replace('_', '-')}"
         sentence = f"{text[0].upper()}{text[1:]}."
-        command = option(flag, sentence, metavar=metavar, default=default)(command)
+        settings: dict[str, Any] = {"metavar": metavar, "default": default}
+        if name in REPEATABLE:
+            settings |= {"multiple": True, "default": (), "callback": _lines, "type": _Line()}
+        command = option(flag, sentence, **settings)(command)
     return command
+
+
+class _Line(click.types.StringParamType):
+    """Text; of an option that may be repeated, the environment has a line each."""
+
+    envvar_list_splitter = "\n"
+
+
+def _lines(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str:
+    return "\n".join(values)
 
 
 def one_of(context: click.Context, *names: str) -> None:

@@ -1,20 +1,30 @@
 import heapq
 import json
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import SequentialTest, Split, Tally, Verdict
-from load.counting import ERRORS, MOST_STRETCHES, UNIDENTIFIED, Counter, Ticket
+from load.counting import ERRORS, MOST_STRETCHES, NO_MORE, UNIDENTIFIED, Counter, Kind, Outcome
 
 CANARY = Split({"blue": 75, "green": 25})
 
 
-def taken(counter: Counter, now: float = 0.0) -> Ticket:
-    ticket = counter.take(now)
-    assert ticket is not None
+def taken(counter: Counter) -> int:
+    ticket = counter.take()
+    assert ticket != NO_MORE
     return ticket
+
+
+def count(
+    counter: Counter, ticket: int, outcome: Outcome, sent_at: float = 0.0, **more: Any
+) -> None:
+    variant = outcome if isinstance(outcome, str) else ""
+    status = "5xx" if outcome == ERRORS else "2xx"
+    latency = more.pop("latency", 0.001)
+    counter.count(ticket, counter.code_of(Kind(outcome, variant, status)), sent_at, latency, **more)
 
 
 @given(st.permutations(range(20)), st.data())
@@ -32,7 +42,7 @@ def test_the_judge_sees_the_order_of_sending_whatever_comes_back_first(
     tickets = [taken(counter) for _ in range(20)]
     done: set[int] = set()
     for index in order:
-        counter.count(tickets[index], kinds[index], 0.001)
+        count(counter, tickets[index], kinds[index])
         done.add(index)
         complete = next((i for i in range(20) if i not in done), 20)
         total = sum(seen, Tally())
@@ -56,14 +66,15 @@ def false_alarms(slow: float, *, connections: int, runs: int, in_order_of_comple
         # Every connection sends its next request when its last is answered.
         free, going = [0.0] * connections, []  # times; answers to come
         while test.verdict is Verdict.INCONCLUSIVE and (free or going):
-            while free and (ticket := counter.take(free.pop())):
+            while free and (ticket := counter.take()) != NO_MORE:
                 kind = "green" if rng.random() < 0.25 else "blue"
                 lasts = rng.expovariate(1.0) * (slow if kind == "green" else 1.0)
-                heapq.heappush(going, (ticket.sent_at + lasts, ticket.number, kind, ticket))
+                sent_at = free.pop()
+                heapq.heappush(going, (sent_at + lasts, ticket, kind, sent_at))
             if not going:
                 break
-            now, _, kind, ticket = heapq.heappop(going)
-            counter.count(ticket, kind, now - ticket.sent_at)
+            now, ticket, kind, sent_at = heapq.heappop(going)
+            count(counter, ticket, kind, sent_at, latency=now - sent_at)
             if in_order_of_completion:
                 test.update({kind: 1})
             free.append(now)
@@ -81,10 +92,10 @@ def test_the_budget_is_kept_and_completion_is_told_once() -> None:
     told = []
     counter = Counter(CANARY, budget=3, on_complete=lambda: told.append(1))
     tickets = [taken(counter) for _ in range(3)]
-    assert counter.take(0.0) is None
+    assert counter.take() == NO_MORE
     for ticket in tickets:
         assert not told
-        counter.count(ticket, "blue", 0.001)
+        count(counter, ticket, "blue")
     assert (told, counter.complete, counter.tally.requests) == ([1], True, 3)
 
 
@@ -92,7 +103,7 @@ def test_a_request_that_was_never_answered_does_not_hold_up_the_rest() -> None:
     counter, seen = Counter(CANARY), []
     counter.judge_by(lambda batch: seen.append(batch) or 1)  # type: ignore[func-returns-value]
     first, second = taken(counter), taken(counter)
-    counter.count(second, "green", 0.001)
+    count(counter, second, "green")
     assert not seen
     counter.give_back(first)
     assert sum(seen, Tally()).counts["green"] == 1
@@ -103,11 +114,11 @@ def test_what_is_under_way_at_the_end_is_still_counted() -> None:
     counter = Counter(CANARY)
     counter.judge_by(lambda _: 0)
     one, two = taken(counter), taken(counter)
-    counter.count(one, "blue", 0.001)
+    count(counter, one, "blue")
     assert counter.closed
-    assert counter.take(0.0) is None
+    assert counter.take() == NO_MORE
     assert not counter.complete
-    counter.count(two, ERRORS, 0.001, reason="HTTP 503")
+    count(counter, two, ERRORS, reason="HTTP 503")
     assert counter.complete
     assert (counter.tally.errors, counter.losses) == (1, {"HTTP 503": 1})
 
@@ -117,7 +128,9 @@ def test_memory_is_bounded_in_time_names_and_reasons() -> None:
     for second in range(5000):
         name = f"stranger {second}"
         outcome = counter.variant_or_stranger(name)
-        counter.count(taken(counter, float(second)), outcome, 0.5, reason=f"reason {second}")
+        count(
+            counter, taken(counter), outcome, float(second), latency=0.5, reason=f"reason {second}"
+        )
     assert len(counter.stretches) <= MOST_STRETCHES
     assert len(counter.tally.counts) < 30
     assert len(counter.losses) < 60
@@ -129,7 +142,7 @@ def test_a_workers_counts_arrive_at_the_master_whole() -> None:
     worker, master = Counter(), Counter(CANARY)
     for kind in ["blue", "green", UNIDENTIFIED, ERRORS, "red"] * 4:
         reason = "why" if isinstance(kind, tuple) else ""
-        worker.count(taken(worker), kind, 0.002, reason=reason)
+        count(worker, taken(worker), kind, reason=reason)
         # Locust packs what travels: it must be plain data
         master.absorb(json.loads(json.dumps(worker.drain())), 1.0)
     total = master.tally

@@ -1,0 +1,220 @@
+"""HTTP/1.1 as this client speaks it: one request, again and again, and its answers.
+
+Bytes in, answers out; no sockets here. An answer that came whole, with a Content-Length, below a
+head that was seen before, is a look into a dictionary. Everything else goes through llhttp, the
+parser of Node.js, in C.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import brotli
+import httptools
+
+MOST_HEAD = 64 * 1024  # bytes
+MOST_BODY = 16 * 1024 * 1024  # bytes, also when decoded
+MOST_HEADS = 512  # remembered
+END_OF_HEAD = b"\r\n\r\n"
+
+
+class BadAnswerError(Exception):
+    """What came is no answer of HTTP/1.1, or too large. The text says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One whole answer. `headers` have lower-case names; of several with one name, a line each.
+
+    `keep` says that the connection may be used again.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    keep: bool
+
+
+class Head:
+    """The head of an ordinary answer: 200, a Content-Length, to be kept alive, nothing encoded."""
+
+    __slots__ = ("body_at", "headers", "whole")
+
+    def __init__(self, body_at: int, length: int, headers: Mapping[str, str]) -> None:
+        self.body_at = body_at
+        self.whole = body_at + length  # bytes, of head and body
+        self.headers = headers
+
+
+class Heads:
+    """Remembers the heads of ordinary answers."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, Head] = {}
+
+    def learn(self, raw: bytes) -> Head | None:
+        """A head (with the empty line) if it is ordinary, for the next time."""
+        parser = AnswerParser()
+        try:
+            parser.feed(raw)
+        except BadAnswerError:
+            return None
+        length = parser.headers.get("content-length", "")
+        ordinary = (
+            parser.status == 200
+            and length.isdecimal()
+            and int(length) <= MOST_BODY
+            and "content-encoding" not in parser.headers
+            and "transfer-encoding" not in parser.headers
+            and parser.keep
+        )
+        if not ordinary:
+            return None
+        if len(self.known) >= MOST_HEADS:
+            self.known.clear()
+        head = Head(len(raw), int(length), parser.headers)
+        self.known[raw[: -len(END_OF_HEAD)]] = head
+        return head
+
+
+class AnswerParser:
+    """Takes one answer in pieces; interim answers (1xx) before it are passed over."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._size = 0  # of the head so far, at most
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._begun = self._headed = self._done = self._more = False
+        self.status = 0
+        self.keep = True
+        self.headers: dict[str, str] = {}
+
+    def feed(self, data: bytes) -> Answer | None:
+        """The answer, once it is whole. Raises BadAnswerError."""
+        if not self._headed:
+            self._size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise BadAnswerError("the gateway switches protocols") from None
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            raise (
+                cause if isinstance(cause, BadAnswerError) else BadAnswerError(str(error))
+            ) from None
+        except httptools.HttpParserError as error:
+            if not self._done:
+                raise BadAnswerError(f"no answer of HTTP/1.1 ({error})") from None
+            self._more = True
+        if not self._headed and self._size > MOST_HEAD:
+            raise BadAnswerError(f"the head of the answer exceeds {MOST_HEAD:,} bytes")
+        return self._answer() if self._done else None
+
+    def end(self) -> Answer | None:
+        """The answer if the end of the connection is its end; None where it is cut off."""
+        framed = "content-length" in self.headers or "chunked" in self.headers.get(
+            "transfer-encoding", ""
+        )
+        return self._answer(keep=False) if self._headed and not framed else None
+
+    def _answer(self, *, keep: bool = True) -> Answer:
+        body = b"".join(self._pieces)
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding not in {"", "identity"} and body:
+            body = decoded(body, encoding)
+        return Answer(self.status, self.headers, body, keep and self.keep and not self._more)
+
+    # --- called by the parser ---
+
+    def on_message_begin(self) -> None:
+        """A status line is coming."""
+        if self._done:
+            self._more = True
+        self._begun = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line, or one of the trailer."""
+        if self._done or self._headed:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        self.headers[key] = f"{self.headers[key]}\n{text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """The empty line."""
+        if self._done:
+            return
+        self.status = self._parser.get_status_code()
+        self.keep = self._parser.should_keep_alive()
+        if self.status >= 200:
+            self._headed = True
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self._done:
+            return
+        self._length += len(data)
+        if self._length > MOST_BODY:
+            raise BadAnswerError(f"the body of the answer exceeds {MOST_BODY:,} bytes")
+        self._pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """The end, of an interim answer too."""
+        if self._headed:
+            self._done = True
+        else:
+            self.headers = {}
+
+
+def decoded(body: bytes, encoding: str) -> bytes:
+    """A body without its content encodings, the last applied first. Raises BadAnswerError."""
+    for name in reversed([part.strip() for part in encoding.split(",")]):
+        try:
+            if name in {"gzip", "x-gzip"}:
+                body = _inflated(body, zlib.MAX_WBITS | 16)
+            elif name == "deflate":
+                # RFC 9110 means zlib's format; some send the bare stream.
+                raw = body[:1] and (body[0] & 0x0F) != 8
+                body = _inflated(body, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS)
+            elif name == "br":
+                body = _unbrotli(body)
+            elif name != "identity":
+                raise BadAnswerError(f"the content encoding {name!r} is not known")
+        except (zlib.error, brotli.error) as error:
+            raise BadAnswerError(f"the body is not {name}: {error}") from None
+    return body
+
+
+def _inflated(body: bytes, window: int) -> bytes:
+    inflater = zlib.decompressobj(window)
+    result = inflater.decompress(body, MOST_BODY + 1)
+    if len(result) > MOST_BODY:
+        raise BadAnswerError(f"the body of the answer exceeds {MOST_BODY:,} bytes")
+    if not inflater.eof:
+        raise BadAnswerError("the body is cut off")
+    return result
+
+
+def _unbrotli(body: bytes) -> bytes:
+    decompressor = brotli.Decompressor()
+    result = decompressor.process(body, output_buffer_limit=MOST_BODY + 1)
+    while not decompressor.is_finished() and len(result) <= MOST_BODY:
+        more = decompressor.process(b"", output_buffer_limit=MOST_BODY + 1)
+        if not more:
+            raise BadAnswerError("the body is cut off")
+        result += more
+    if len(result) > MOST_BODY:
+        raise BadAnswerError(f"the body of the answer exceeds {MOST_BODY:,} bytes")
+    return bytes(result)
+
+
+def request_bytes(path: str, host: str, headers: Mapping[str, str]) -> bytes:
+    """A GET request. `headers` may replace Host and User-Agent."""
+    lines = {"host": ("Host", host), "user-agent": ("User-Agent", "trafficsplit"),
+             "accept": ("Accept", "*/*")}  # fmt: skip
+    for name, value in headers.items():
+        lines[name.lower()] = (name, value)
+    text = f"GET {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in lines.values())
+    return (text + "\r\n").encode("latin-1")

@@ -1,0 +1,193 @@
+"""One run of Locust's, from start to stop: what it is for, what sends, what was counted."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import shlex
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from locust.env import Environment
+from locust.runners import LocalRunner, WorkerRunner
+
+from analysis import Judgement, Question, Run, Tally, Verdict, judge, reader_of
+from analysis.independence import telling_pairs
+from analysis.judge import Watch, unexpected, watch_of
+from analysis.options import addresses_of, check_load, headers_of, rate_of, ratio_of
+from analysis.run import Sender
+from analysis.sequential import MANY
+from analysis.split import split_of_weight
+from load import engine
+from load.counting import Counter
+from load.options import load_options, question_of
+from load.outcomes import Outcomes
+from load.pulse import Pulse
+from load.schedule import Schedule
+from load.statistics import Statistics
+from load.target import resolve, target_of
+
+
+class Session:
+    """Made of the options as they are now. Raises InputError.
+
+    A process that sends (all but a master) has an engine, a client's name and a schedule, once
+    `begin` was called.
+    """
+
+    def __init__(self, environment: Environment, on_complete: Callable[[], None]) -> None:
+        options: Any = environment.parsed_options
+        self.environment = environment
+        self.options: Namespace = options
+        self.host = (environment.host or "").rstrip("/")
+        self.question: Question | None = question_of(options)
+        self.load = load_options(options)
+        check_load(self.load, self.question)
+        self.headers = headers_of(self.load["header"])
+        self.client = self.load["client"] or "engine"
+        self.numbers: Iterator[int] = itertools.count(1)
+        self.engine: engine.Engine | None = None
+        self.schedule: Schedule | None = None
+        self.pulse = Pulse()
+        self.verdict = Verdict.INCONCLUSIVE
+        self.watch: Watch | None = None
+        self.unreachable = ""
+        self.ended_by = ""
+        self.finished = False
+        self.workers: dict[str, bool] = {}  # who took part: whether it has sent all it counted
+        self.senders: dict[str, Sender] = {}  # how the workers' processes kept up
+        question = self.question
+        # A worker sends until the master says stop: only the master sees all counts.
+        alone = question is not None and isinstance(environment.runner, LocalRunner)
+        self.counter = Counter(
+            question.split if question else None,
+            budget=question.requests if question and alone else None,
+            settle=float(self.load["settle"]),
+            on_complete=on_complete,
+        )
+        reader = reader_of(self.load["variant_from"], question.split if question else ())
+        self.outcomes = Outcomes(reader, self.counter)
+        self.started_at = datetime.datetime.now(datetime.UTC)
+        self._judge_anew()
+
+    def _judge_anew(self) -> None:
+        if self.question and not isinstance(self.environment.runner, WorkerRunner):
+            self.watch = watch_of(self.question)
+            self.verdict = Verdict.INCONCLUSIVE
+            self.counter.judge_by(partial(self._look, self.watch, self.question.requests))
+
+    def begin(self) -> None:
+        """Time starts; in a process that sends, so does its client. Raises InputError."""
+        resolve(addresses_of(self.load["resolve"]))
+        runner: Any = self.environment.runner
+        if runner is None or isinstance(runner, LocalRunner | WorkerRunner):
+            if self.client == "engine":
+                self._begin_engine()
+            self.pulse.start()
+        self.started_at = datetime.datetime.now(datetime.UTC)
+        self.counter.began = time.monotonic()
+        if self.load["rate"]:
+            share = rate_of(self.load["rate"]) / self.options.shared_by
+            self.schedule = Schedule(share, self.counter.began)
+            if self.engine:
+                self.engine.schedule = self.schedule
+
+    def _begin_engine(self) -> None:
+        statistics = Statistics(self.environment, self.counter, self.load["path"])
+        target = target_of(self.host, ca_file=self.load["ca_file"], insecure=self.options.insecure)
+        self.counter.on_ended = statistics.add
+        self.engine = engine.Engine(
+            target,
+            self.counter,
+            self.outcomes,
+            timeout=float(self.load["timeout"]),
+            one_each=self.load["unit"] == "session",
+            on_failure=statistics.lost,
+        )
+
+    def reset(self) -> None:
+        """Forget what was counted, as Locust does with its statistics; the run goes on."""
+        self.counter.reset(time.monotonic())
+        self.started_at = datetime.datetime.now(datetime.UTC)
+        self._judge_anew()
+
+    def end(self) -> None:
+        """Nothing is sent any more."""
+        self.pulse.stop()
+        if self.engine:
+            self.engine.close()
+            self.engine = None
+
+    def _look(self, watch: Watch, most: int, batch: Tally) -> int:
+        """Show the judge a batch; 0 when no more requests are needed, or may be sent."""
+        counter = self.counter
+        self.verdict = watch.update(batch.counts, batch.errors, batch.unidentified)
+        left = most - counter.sent if counter.budget is None else MANY
+        if left <= 0:
+            return 0
+        if self.verdict is Verdict.INCONCLUSIVE:
+            return min(watch.least_more, left)
+        # Quick verdicts come before connections were used twice: a few more requests tell whether
+        # the gateway keeps them on one variant, in which case there is no verdict.
+        telling = (
+            self.verdict is Verdict.FAILING
+            or self.load["unit"] == "session"
+            or counter.pairs_within_connections >= telling_pairs(counter.counted.counts)
+            or (self.question and unexpected(self.question.split, counter.counted))
+        )
+        return 0 if telling else 1
+
+    def judged(self) -> Judgement | None:
+        """The verdict on what was counted, None where no split was expected."""
+        if self.question is None:
+            return None
+        return judge(self.run(self.question))
+
+    def run(self, question: Question) -> Run:
+        """All that was counted, to be written down."""
+        counter, load = self.counter, self.load
+        previous = load["previous_weight"]
+        return Run(
+            question=question,
+            host=self.host,
+            path=load["path"],
+            started_at=self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            stretches=counter.stretches,
+            elapsed=counter.elapsed,
+            users=self.options.num_users or 1,
+            latency=counter.latency,
+            losses=dict(counter.losses),
+            unit=load["unit"],
+            settle=counter.settle,
+            previous=split_of_weight(previous) if previous else None,
+            order=counter.order,
+            cached=counter.cached,
+            decided="" if self.verdict is Verdict.INCONCLUSIVE else str(self.verdict),
+            interrupted=self.ended_by,
+            unreachable=self.unreachable,
+            sender=self.sender,
+            max_p99_ratio=ratio_of(load["max_p99_ratio"], "--max-p99-ratio"),
+            max_error_ratio=ratio_of(load["max_error_ratio"], "--max-error-ratio"),
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        )
+
+    @property
+    def sender(self) -> Sender:
+        """How the sending side kept up: this process, or all workers."""
+        schedule = self.schedule
+        if self.workers:
+            lost = sum(not complete for complete in self.workers.values())
+            return Sender.of_workers(self.senders.values(), lost)
+        return Sender(
+            client=self.client,
+            cpu=self.pulse.cpu,
+            lag=self.pulse.lag,
+            rate=schedule.rate if schedule else 0.0,
+            achieved=schedule.achieved if schedule else 0.0,
+            late=schedule.late if schedule else 0,
+        )
