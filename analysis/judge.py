@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from analysis.comparison import compare
 from analysis.fixed import FixedTest, chi_square, standardised_residuals
 from analysis.independence import Draws, Independence, independence
 from analysis.planning import BUDGET_QUANTILE, fixed_size, requests_to_match
@@ -66,10 +67,46 @@ def judge(run: Run) -> Judgement:
     """The verdict on a run, by the test that its question names (DESIGN.md 4).
 
     Clustered counts are never a match, nor a mismatch but where a variant of weight 0 answered,
-    which no clustering excuses. A split that is kept better than chance is, with a remark.
+    which no clustering excuses. A split that is kept better than chance is, with a remark. A canary
+    that is worse than `--max-p99-ratio` or `--max-error-ratio` allow is failing, whatever its
+    share.
     """
     if run.unreachable:
         return Judgement(Verdict.FAILING, run.unreachable)
+    judged = _judge_split(run)
+    worse = " ".join(_worse(run))
+    if not worse:
+        return judged
+    if judged.verdict is Verdict.MISMATCH:
+        return Judgement(judged.verdict, f"{judged.reason} {worse}")
+    return Judgement(Verdict.FAILING, worse)
+
+
+def _worse(run: Run) -> Iterator[str]:
+    """Sentences on canaries that are worse than is allowed."""
+    if run.max_p99_ratio is None and run.max_error_ratio is None:
+        return
+    for found in compare(run):
+        if found.too_slow and found.p99_ratio:
+            yield (
+                f"{found.canary} is too slow: its p99 is {found.p99_ratio:.2f} times "
+                f"{found.baseline}'s, more than --max-p99-ratio {run.max_p99_ratio:g} "
+                f"(p = {show_p(found.p99_p_value)})."
+            )
+        if found.too_faulty:
+            times = (
+                f"{found.error_ratio:.2f} times {found.baseline}'s share"
+                if found.error_ratio
+                else f"and {found.baseline} never"
+            )
+            yield (
+                f"{found.canary} fails too often: {times}, more "
+                f"than --max-error-ratio {run.max_error_ratio:g} "
+                f"(p = {show_p(found.errors_p_value)})."
+            )
+
+
+def _judge_split(run: Run) -> Judgement:
     judged = _judge_fixed(run) if run.question.test == "fixed" else _judge_sequential(run)
     if judged.verdict not in (Verdict.MATCH, Verdict.MISMATCH):
         return judged

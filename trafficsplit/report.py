@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 
 from analysis import Judgement, Run, chi_square, power, replay
+from analysis.comparison import compare, interval
 from analysis.diagnosis import Diagnosis, diagnose
 from analysis.independence import Independence
 from analysis.judge import draws_of
@@ -21,6 +22,8 @@ from analysis.stationarity import change_in
 from trafficsplit import __version__
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+ON_SCHEDULE = 0.99  # of the rate, and it is kept
+BUSY, LATE = 0.9, 0.02  # of a core; seconds
 CAPTIONS = {
     "shares": "Each mark is an observed share, and the grey band is what would be fine. The "
     "intervals hold at any time and for all variants together, which is more than the verdict "
@@ -72,6 +75,9 @@ def verdict_object(
             "power": _power(run),
         },
         "latency_ms": _latency(run),
+        "latency_interval_ms": _latency_intervals(run),
+        "comparison": [vars(found) for found in compare(run)],
+        "sender": {**vars(run.sender), "remarks": remarks(run)},
         "elapsed_seconds": round(run.elapsed, 3),
         "requests_per_second": round(run.requests_per_second, 1),
         "users": run.users,
@@ -143,6 +149,45 @@ def _latency(run: Run) -> dict[str, dict[str, float | None]]:
     }
 
 
+def _latency_intervals(run: Run) -> dict[str, dict[str, list[float] | None]]:
+    """Simultaneous for the quantiles of a variant: each at alpha over their number."""
+    alpha = run.question.alpha / len(QUANTILES)
+    return {
+        key.variant: {
+            name: list(ends) if (ends := interval(buckets, q, alpha)) else None
+            for name, q in QUANTILES.items()
+        }
+        for key, buckets in run.latency.items()
+        if key.status == "2xx" and key.variant
+    }
+
+
+def remarks(run: Run) -> list[str]:
+    """What the sending side could not do: nothing of it may pass for the gateway's doing."""
+    sender, found = run.sender, []
+    if sender.lost:
+        some = "a worker was" if sender.lost == 1 else f"{sender.lost} workers were"
+        found.append(
+            f"{some} lost, with what had not yet been told: these requests are not counted"
+        )
+    if sender.rate and sender.achieved < ON_SCHEDULE * sender.rate:
+        found.append(
+            f"{sender.achieved:,.0f} requests a second were sent and not {sender.rate:,.0f}: "
+            "give more --users, or a slower --rate"
+        )
+    elif sender.late:
+        found.append(
+            f"{sender.late:,} requests had to wait for a free connection, which their latency "
+            "contains: more --users would show what the gateway alone does"
+        )
+    if sender.cpu > BUSY or sender.lag > LATE:
+        found.append(
+            f"the client itself was busy ({100 * sender.cpu:.0f} % of a core, its event loop up to "
+            f"{1000 * sender.lag:.1f} ms late): latencies contain its own"
+        )
+    return found
+
+
 def further_lines(verdict: Mapping[str, Any]) -> list[str]:
     """What else a person should know, in a line each: a change of the split, and what to do."""
     lines = []
@@ -150,6 +195,7 @@ def further_lines(verdict: Mapping[str, Any]) -> list[str]:
         lines.append(f"change: {change_sentence(change)}")
     if diagnosis := verdict["diagnosis"]:
         lines.append(f"diagnosis: {diagnosis['summary']}")
+    lines += [f"note: {remark}." for remark in verdict["sender"]["remarks"]]
     return lines
 
 
