@@ -69,6 +69,10 @@ def _on_init(environment: Environment, **_: Any) -> None:
     except InputError as error:
         print(f"trafficsplit: {error}", file=sys.stderr)
         sys.exit(WRONG_USAGE)
+    if environment.web_ui:
+        from load.web import extend
+
+        extend(environment, lambda: session_of(environment))
 
 
 def _prepared(environment: Environment) -> Session:
