@@ -55,7 +55,7 @@ def _why_not(session: requests.Session, host: str, path: str, timeout: float) ->
         )
     except requests.exceptions.Timeout:
         return f"{host} does not answer: nothing came within {timeout:.0f} seconds."
-    except (requests.exceptions.RequestException, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:  # requests' own among them
         return f"{host} cannot be reached ({_cause(error)}): check the address, and that it is up."
     if 200 <= status < 300:
         return ""

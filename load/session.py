@@ -30,7 +30,7 @@ from load.outcomes import Outcomes
 from load.pulse import Pulse
 from load.schedule import Schedule
 from load.statistics import Statistics
-from load.target import resolve, target_of
+from load.target import resolve, target_of, tls_context
 
 
 class Session:
@@ -49,6 +49,9 @@ class Session:
         self.load = load_options(options)
         check_load(self.load, self.question)
         self.headers = headers_of(self.load["header"])
+        resolve(addresses_of(self.load["resolve"]))
+        if self.load["ca_file"]:
+            tls_context(self.load["ca_file"], insecure=options.insecure)
         self.client = self.load["client"] or "engine"
         self.numbers: Iterator[int] = itertools.count(1)
         self.engine: engine.Engine | None = None
@@ -83,7 +86,6 @@ class Session:
 
     def begin(self) -> None:
         """Time starts; in a process that sends, so does its client. Raises InputError."""
-        resolve(addresses_of(self.load["resolve"]))
         runner: Any = self.environment.runner
         if runner is None or isinstance(runner, LocalRunner | WorkerRunner):
             if self.client == "engine":

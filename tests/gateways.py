@@ -24,7 +24,7 @@ http {{
   fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
   {http}
-  server {{ listen 127.0.0.1:{port}; {server} }}
+  server {{ listen {address}:{port} {tls}; {server} }}
 }}
 """
 )
@@ -46,12 +46,15 @@ listen gateway
 
 
 @contextlib.contextmanager
-def nginx(directory: Path, http: str, server: str) -> Iterator[str]:
+def nginx(
+    directory: Path, http: str, server: str, *, address: str = "127.0.0.1", tls: bool = False
+) -> Iterator[str]:
     """A running nginx; the base URL."""
     config = directory / "nginx.conf"
     command = [needs("nginx"), "-c", str(config), "-e", str(directory / "error.log")]
-    with _served(command, config, NGINX, directory=directory, http=http, server=server) as url:
-        yield url
+    values = {"directory": directory, "http": http, "server": server, "address": address}
+    with _served(command, config, NGINX, **values, tls="ssl" if tls else "") as url:
+        yield url.replace("http:", "https:" if tls else "http:").replace("127.0.0.1", address)
 
 
 @contextlib.contextmanager
@@ -68,13 +71,15 @@ def _served(command: list[str], config: Path, template: str, **values: object) -
     """A gateway on a port that was free when it was chosen; another is tried where it is not."""
     log = config.with_suffix(".log")
     for _ in range(5):
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        address = str(values.get("address", "127.0.0.1"))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.create_server((address.strip("[]"), 0), family=family) as free:
             port = free.getsockname()[1]
         config.write_text(template.format(port=port, **values))
         with log.open("w") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            until(lambda port=port: _listening(port) or process.poll() is not None)  # noqa: B023
+            until(lambda a=address, p=port: _listening(a, p) or process.poll() is not None)  # noqa: B023
             if process.poll() is None:
                 yield f"http://127.0.0.1:{port}"
                 return
@@ -84,7 +89,19 @@ def _served(command: list[str], config: Path, template: str, **values: object) -
     raise AssertionError(log.read_text())
 
 
-def _listening(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def _listening(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address.strip("[]"), port), 1):
         return True
     return False
+
+
+def certificate(directory: Path, name: str) -> tuple[Path, Path]:
+    """A certificate that signs itself, for a name; and its key."""
+    files = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        [needs("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-out", str(files[0]),
+         "-keyout", str(files[1])],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return files

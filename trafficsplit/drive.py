@@ -13,15 +13,34 @@ from pathlib import Path
 import locustfiles
 from analysis import InputError
 
+WRONG_USAGE = 2
 LOCUSTFILE = Path(locustfiles.__file__).with_name("color.py")
 
 
 class DriveError(InputError):
-    """The load ended without its counts. The text is one line."""
+    """The load ended without its counts. The text is one line.
+
+    `refused` says that it was wrongly asked for, and nothing was sent.
+    """
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
-def drive(host: str, run_dir: Path, options: Mapping[str, str], *, users: int) -> None:
+def drive(
+    host: str,
+    run_dir: Path,
+    options: Mapping[str, str],
+    *,
+    users: int,
+    ramp: float = 0.0,
+    processes: int = 1,
+) -> None:
     """Send requests until the run is complete; the counts are in `run_dir` then.
+
+    `users` are added over `ramp` seconds; `options` are the locustfile's, by name, a flag without a
+    value.
 
     SIGINT and SIGTERM end the load early, and its counts are still written. Raises DriveError
     where there are none.
@@ -29,10 +48,13 @@ def drive(host: str, run_dir: Path, options: Mapping[str, str], *, users: int) -
     log = run_dir / "locust.log"
     arguments = [
         *("-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", host),
-        *("--users", str(users), "--spawn-rate", str(users), "--loglevel", "WARNING"),
+        *("--users", str(users), "--spawn-rate", f"{users / ramp if ramp else users:g}"),
+        *("--loglevel", "WARNING"),
         *("--run-dir", str(run_dir)),
     ]
-    arguments += [f"--{name}={value}" for name, value in options.items()]
+    arguments += [f"--{name}={value}" if value else f"--{name}" for name, value in options.items()]
+    if processes > 1:
+        arguments += ["--processes", str(processes)]
     descriptors: list[int] = []
     if sys.stderr.isatty():
         descriptors = [os.dup(sys.stderr.fileno())]
@@ -58,7 +80,8 @@ def drive(host: str, run_dir: Path, options: Mapping[str, str], *, users: int) -
     with contextlib.suppress(OSError):  # on a full disk there is more to say than this
         log.write_text(said, "utf-8")
     if not (run_dir / "run.json").exists():
-        raise DriveError(_why(process.returncode, said, log))
+        refused = process.returncode == WRONG_USAGE
+        raise DriveError(_why(process.returncode, said, log), refused=refused)
 
 
 def _environment() -> dict[str, str]:

@@ -24,6 +24,7 @@ from trafficsplit import __version__
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 ON_SCHEDULE = 0.99  # of the rate, and it is kept
 BUSY, LATE = 0.9, 0.02  # of a core; seconds
+LONG_ENOUGH = 1.0  # seconds, for these two to mean something
 CAPTIONS = {
     "shares": "Each mark is an observed share, and the grey band is what would be fine. The "
     "intervals hold at any time and for all variants together, which is more than the verdict "
@@ -180,7 +181,7 @@ def remarks(run: Run) -> list[str]:
             f"{sender.late:,} requests had to wait for a free connection, which their latency "
             "contains: more --users would show what the gateway alone does"
         )
-    if sender.cpu > BUSY or sender.lag > LATE:
+    if run.elapsed >= LONG_ENOUGH and (sender.cpu > BUSY or sender.lag > LATE):
         found.append(
             f"the client itself was busy ({100 * sender.cpu:.0f} % of a core, its event loop up to "
             f"{1000 * sender.lag:.1f} ms late): latencies contain its own"

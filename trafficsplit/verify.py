@@ -27,6 +27,10 @@ UNREACHABLE = 4
 @expectation
 @option("--users", "How many users ask at once.", type=click.IntRange(1, 10_000), default=16,
         show_default=True)  # fmt: skip
+@option("--ramp", "Add the users over this many seconds.", metavar="SECONDS", default=0.0,
+        type=click.FloatRange(min=0))  # fmt: skip
+@option("--processes", "Send from this many processes.", type=click.IntRange(1, 256), default=1,
+        show_default=True)  # fmt: skip
 @load_options
 @option("--insecure", "Do not check the gateway's TLS certificate.", is_flag=True)
 @option("--report", "Where the report goes.  [reports/TIME-VERDICT]", metavar="DIR",
@@ -42,7 +46,7 @@ def verify(context: click.Context, /, **options: Any) -> int:
     # Imported here, so that --help and a mistyped option answer at once.
     from analysis import question_of_options, read_run
     from analysis.options import EXPECTATIONS, LOAD, check_load, checked_host
-    from trafficsplit.drive import DriveError, drive
+    from trafficsplit.drive import WRONG_USAGE, DriveError, drive
     from trafficsplit.report import further_lines
 
     one_of(context, "weight", "weights")
@@ -59,11 +63,20 @@ def verify(context: click.Context, /, **options: Any) -> int:
                 for name in (*EXPECTATIONS, *LOAD)
                 if options[name]
             }
+            if options["insecure"]:
+                passed_on["insecure"] = ""
             try:
-                drive(address, report.directory, passed_on, users=options["users"])
+                drive(
+                    address,
+                    report.directory,
+                    passed_on,
+                    users=options["users"],
+                    ramp=options["ramp"],
+                    processes=options["processes"],
+                )
             except DriveError as error:
                 print(f"trafficsplit: {error}", file=sys.stderr)
-                return UNREACHABLE
+                return WRONG_USAGE if error.refused else UNREACHABLE
             clock.lap("load")
         run = replace(read_run(report.directory), command=_command())
         judgement, verdict = _report(run, report, clock)

@@ -1,0 +1,80 @@
+"""Servers of our own that answer as they are told, well or badly, on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+Handler = Callable[[socket.socket, int], None]
+PAGE = b'<!doctype html><html><body style="background-color:%s"><p>hello</p></body></html>'
+
+
+def page(colour: str) -> bytes:
+    return PAGE % colour.encode()
+
+
+def plain(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    """A whole answer with a Content-Length."""
+    lines = [f"HTTP/1.1 {status}", "Content-Type: text/html", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+def read_request(connection: socket.socket) -> bool:
+    """Take in one request; False at the end of the connection."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            return False
+        data += piece
+    return True
+
+
+@contextlib.contextmanager
+def served(handler: Handler) -> Iterator[int]:
+    """A server on 127.0.0.1; its port. `handler` gets each connection, and its number from 0."""
+    server = socket.create_server(("127.0.0.1", 0))
+    opened: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def handle(connection: socket.socket, number: int) -> None:
+        with connection, contextlib.suppress(OSError):
+            handler(connection, number)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                opened.append(connection)
+                thread = threading.Thread(target=handle, args=(connection, len(opened) - 1))
+                threads.append(thread)
+                thread.start()
+
+    acceptor = threading.Thread(target=accept)
+    acceptor.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        acceptor.join(10)
+        for connection in opened:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(10)
+
+
+def always(answer: bytes, *, close: bool = False) -> Handler:
+    """The same bytes for every request."""
+
+    def handler(connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            connection.sendall(answer)
+            if close:
+                return
+
+    return handler
