@@ -1,4 +1,4 @@
-"""Whether the Locust process grows: its resident memory from 10,000 to 500,000 requests."""
+"""Whether the Locust process grows: its resident memory from 10^4 to 2·10^6 requests."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from pathlib import Path
 
 import psutil
 
-import lab
+from benchmarks.clients import LOCUSTFILE, targets
 
-LOCUSTFILE = Path(__file__).parent.parent / "locustfiles" / "color.py"
-MARKS = (10_000, 50_000, 100_000, 200_000, 500_000)
+MARKS = (10_000, 50_000, 200_000, 500_000, 1_000_000, 2_000_000)
 
 
 def main() -> None:
     """Print the memory at each mark."""
-    with tempfile.TemporaryDirectory() as name, lab.start(Path(name) / "lab") as started:
+    with tempfile.TemporaryDirectory() as name, targets(Path(name)) as found:
         stats = Path(name) / "stats_stats.csv"
         command = [
             sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "16",
-            "-r", "16", "--host", started.host, "--weight", "25", "--test", "fixed",
+            "-r", "16", "--host", found[0][1], "--weight", "25", "--test", "fixed",
             "--requests", str(MARKS[-1]), "--csv", str(Path(name) / "stats"),
             "--loglevel", "ERROR", "--only-summary",
         ]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         watched = psutil.Process(process.pid)
-        left, last = list(MARKS), 0
+        left, first, last = list(MARKS), 0, 0
         while process.poll() is None:
             memory = 0
             try:
@@ -41,8 +40,10 @@ def main() -> None:
                 last = memory
             while len(left) > 1 and sent >= left[0]:
                 print(f"{left.pop(0):>9,} requests   {memory / 2**20:7.1f} MiB", flush=True)
-            time.sleep(0.2)
-        print(f"{left.pop(0):>9,} requests   {last / 2**20:7.1f} MiB", flush=True)
+                first = first or memory
+            time.sleep(0.05)
+        print(f"{left.pop(0):>9,} requests   {last / 2**20:7.1f} MiB")
+        print(f"growth {(last - first) / 1e6:.1f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lab.fields import LabError
@@ -37,15 +37,21 @@ def spawn(
                 env={**os.environ, **(environment or {})},
                 pass_fds=descriptors,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=dying_with_us(signal.SIGKILL),
             )
     except OSError as error:
         raise LabError(f"{command[0]} cannot be started: {error.strerror or error}") from None
 
 
-def _die_with_parent() -> None:
-    """Even SIGKILL of the parent leaves nothing behind: prctl(PR_SET_PDEATHSIG), Linux only."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def dying_with_us(number: signal.Signals) -> Callable[[], None] | None:
+    """For a child to run first: it gets a signal when we end, be it by SIGKILL.
+
+    prctl(PR_SET_PDEATHSIG), so Linux only; None elsewhere.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, number)
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -24,8 +24,8 @@ from gevent import monkey
 from gevent.event import Event
 
 from load.counting import NO_MORE, Counter
-from load.http import END_OF_HEAD, Answer, AnswerParser, BadAnswerError, Heads
-from load.outcomes import Outcomes, is_cached, row_of
+from load.http import END_OF_HEAD, NO_HEAD, Answer, AnswerParser, BadAnswerError, Heads
+from load.outcomes import Outcomes, row_of
 from load.schedule import Schedule
 from load.target import Target, Tls
 
@@ -192,8 +192,8 @@ class Connection:
     """One connection after the other, one request on its way at most."""
 
     __slots__ = (
-        "_count", "_counter", "_ended", "_engine", "_failures", "_heads", "_leaving", "_number",
-        "_outcomes", "_parser", "_pause", "_read", "_receive", "_refused", "_request", "_send",
+        "_count", "_counter", "_ended", "_engine", "_failures", "_head", "_heads", "_leaving",
+        "_number", "_other_head", "_outcomes", "_parser", "_pause", "_read", "_receive", "_refused", "_request", "_send",
         "_simple", "_socket", "_state", "_take_ticket", "_ticket", "_tls", "_unsent", "since",
     )  # fmt: skip
 
@@ -204,6 +204,7 @@ class Connection:
         self._counter, self._count = engine.counter, engine.counter.count
         self._take_ticket = engine.counter.take
         self._heads = engine.heads.known
+        self._head = self._other_head = NO_HEAD  # the last that were seen here
         self._simple = pause is None and engine.schedule is None and not engine.one_each
         self._state = CLOSED
         self._socket: Any = None
@@ -367,12 +368,24 @@ class Connection:
         except OSError as error:
             self._broken(error)
             return
-        head = self._heads.get(data[: data.find(END_OF_HEAD)])
-        if head is None or len(data) != head.whole or self._parser:
+        if self._parser:
+            self._take(data)
+            return
+        head = self._head
+        if not data.startswith(head.raw):
+            # Two variants' heads in turn, as a rule.
+            head, self._other_head = self._other_head, head
+            if not data.startswith(head.raw):
+                head = self._heads.get(data[: data.find(END_OF_HEAD) + 4], NO_HEAD)
+            self._head = head
+        if len(data) == head.whole:
+            body: bytes | None = data[head.body_at :]
+        else:
+            body = head.body(data)
+        if body is None:
             self._take(data)
             return
         now = clock()
-        body = data[head.body_at :]
         outcomes = self._outcomes
         code = outcomes.codes.get(self._read(body, head.headers).variant)
         if code is None or outcomes.comparing:
@@ -468,9 +481,7 @@ class Connection:
     def _learn(self, data: bytes) -> None:
         end = data.find(END_OF_HEAD)
         if end >= 0:
-            head = self._engine.heads.learn(data[: end + len(END_OF_HEAD)])
-            if head and is_cached(head.headers):
-                self._engine.heads.known.pop(data[:end])
+            self._engine.heads.learn(data[: end + len(END_OF_HEAD)])
 
     def _answered(self, answer: Answer, now: float) -> None:
         engine = self._engine

@@ -135,6 +135,9 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     except InputError as error:  # from the web form: the run is not begun, the page stays
         session = _sessions[id(environment)]
         session.unreachable = str(error)
+    except Exception as error:  # Locust would go on with a run that never began
+        session = _sessions[id(environment)]
+        session.unreachable = f"the run could not begin ({type(error).__name__}: {error})"
     if session.unreachable:
         session.counter.close()
         _end(environment)

@@ -1,7 +1,7 @@
 """HTTP/1.1 as this client speaks it: one request, again and again, and its answers.
 
 Bytes in, answers out; no sockets here. An answer that came whole, with a Content-Length, below a
-head that was seen before, is a look into a dictionary. Everything else goes through llhttp, the
+head that was seen before, is a comparison. Everything else goes through llhttp, the
 parser of Node.js, in C.
 """
 
@@ -18,6 +18,7 @@ MOST_HEAD = 64 * 1024  # bytes
 MOST_BODY = 16 * 1024 * 1024  # bytes, also when decoded
 MOST_HEADS = 512  # remembered
 END_OF_HEAD = b"\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 class BadAnswerError(Exception):
@@ -38,45 +39,86 @@ class Answer:
 
 
 class Head:
-    """The head of an ordinary answer: 200, a Content-Length, to be kept alive, nothing encoded."""
+    """The head of an ordinary answer: 200, of a length or chunked, kept alive, nothing encoded.
 
-    __slots__ = ("body_at", "headers", "whole")
+    `whole` is the length of head and body in bytes, -1 where that is chunked.
+    """
 
-    def __init__(self, body_at: int, length: int, headers: Mapping[str, str]) -> None:
-        self.body_at = body_at
-        self.whole = body_at + length  # bytes, of head and body
+    __slots__ = ("body_at", "headers", "raw", "whole")
+
+    def __init__(self, raw: bytes, length: int | None, headers: Mapping[str, str]) -> None:
+        self.raw = raw
+        self.body_at = len(raw)
+        self.whole = -1 if length is None else len(raw) + length
         self.headers = headers
+
+    def body(self, data: bytes) -> bytes | None:
+        """The body of an answer that begins with this head, None unless it is just here."""
+        if self.whole >= 0:
+            return data[self.body_at :] if len(data) == self.whole else None
+        return unchunked(data, self.body_at)
+
+
+NO_HEAD = Head(b"\0", 1 << 62, {})  # of no answer: nothing begins with it, or is as long
+
+
+def unchunked(data: bytes, at: int) -> bytes | None:
+    """A chunked body from `at` to the end, None unless it is whole and without frills."""
+    end = len(data) - len(LAST_CHUNK)
+    if not data.endswith(LAST_CHUNK):
+        return None
+    pieces = []
+    while at < end:
+        line = data.find(b"\r\n", at, at + 10)
+        size = data[at:line]
+        if line < 0 or not size.isalnum() or b"x" in size.lower():
+            return None
+        try:
+            stop = line + 2 + int(size, 16)
+        except ValueError:
+            return None
+        if data[stop : stop + 2] != b"\r\n" or stop == line + 2:
+            return None
+        pieces.append(data[line + 2 : stop])
+        at = stop + 2
+    return None if at != end else pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class Heads:
-    """Remembers the heads of ordinary answers."""
+    """Remembers the heads of ordinary answers, by their bytes up to and with the empty line."""
 
     def __init__(self) -> None:
         self.known: dict[bytes, Head] = {}
 
     def learn(self, raw: bytes) -> Head | None:
-        """A head (with the empty line) if it is ordinary, for the next time."""
+        """Take in a head if it is ordinary, for the next time."""
         parser = AnswerParser()
         try:
             parser.feed(raw)
         except BadAnswerError:
             return None
         length = parser.headers.get("content-length", "")
+        chunked = parser.headers.get("transfer-encoding", "") == "chunked"
         ordinary = (
             parser.status == 200
-            and length.isdecimal()
-            and int(length) <= MOST_BODY
+            and (chunked or (length.isdecimal() and int(length) <= MOST_BODY))
             and "content-encoding" not in parser.headers
-            and "transfer-encoding" not in parser.headers
             and parser.keep
+            and not (chunked and length)
+            and not is_cached(parser.headers)
         )
         if not ordinary:
             return None
         if len(self.known) >= MOST_HEADS:
             self.known.clear()
-        head = Head(len(raw), int(length), parser.headers)
-        self.known[raw[: -len(END_OF_HEAD)]] = head
+        head = Head(raw, None if chunked else int(length), parser.headers)
+        self.known[raw] = head
         return head
+
+
+def is_cached(headers: Mapping[str, str]) -> bool:
+    """Whether an answer says that it comes out of a cache."""
+    return headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper()
 
 
 class AnswerParser:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from analysis.reading import ResponseReader
 from load.counting import ERRORS, UNIDENTIFIED, Counter, Kind
+from load.http import is_cached
 
 # A cache that repeats answers shows among the first of them.
 BODIES_COMPARED = 1000
@@ -65,11 +66,6 @@ class Outcomes:
 def row_of(kind: Kind) -> str:
     """The row of Locust's statistics that a kind of end belongs to: a variant's, or nobody's."""
     return "unidentified" if kind.outcome == UNIDENTIFIED else kind.variant
-
-
-def is_cached(headers: Mapping[str, str]) -> bool:
-    """Whether an answer says that it comes out of a cache."""
-    return headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper()
 
 
 def _status(status: int, headers: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import itertools
 import shlex
 import sys
@@ -103,6 +104,7 @@ class Session:
         statistics = Statistics(self.environment, self.counter, self.load["path"])
         target = target_of(self.host, ca_file=self.load["ca_file"], insecure=self.options.insecure)
         self.counter.on_ended = statistics.add
+        gc.freeze()  # the collector need not look at Locust again and again
         self.engine = engine.Engine(
             target,
             self.counter,

@@ -92,8 +92,11 @@ class StockClient:
         if not response.status_code:
             cause = getattr(response, "error", None) or error
             code, reason = outcomes.of_failure(), f"{type(cause).__name__}: {cause}"
+        elif _is_cut_off(headers := _headers(response), body):
+            code = outcomes.of_failure()
+            reason = "the connection was closed before the end of the answer"
         else:
-            code, reason = outcomes.of_answer(response.status_code, _headers(response), body)
+            code, reason = outcomes.of_answer(response.status_code, headers, body)
         row = row_of(counter.kinds[code])
         meta["name"] = f"{session.load['path']} [{row}]" if row else session.load["path"]
         sent_at, latency = began, meta["response_time"] / 1000
@@ -141,6 +144,13 @@ def _context(session: Session) -> ssl.SSLContext:
     from load.target import tls_context
 
     return tls_context(session.load["ca_file"], insecure=session.options.insecure)
+
+
+def _is_cut_off(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a body is shorter than was said, which FastHttpUser's client does not mind."""
+    length = headers.get("content-length", "")
+    encoded = headers.get("content-encoding", "identity") != "identity"
+    return length.isdecimal() and not encoded and len(body) < int(length)
 
 
 def _headers(response: Any) -> Mapping[str, str]:

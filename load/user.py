@@ -56,7 +56,7 @@ class SplitUser(User):
                 session.engine.target.request(request.path, headers),
                 self._pause if self._configured else None,
             )
-        elif not session.unreachable:
+        elif session.client != "engine" and not session.unreachable:
             self._stock = StockClient(self, session, request)
 
     @task

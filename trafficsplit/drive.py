@@ -12,6 +12,7 @@ from pathlib import Path
 
 import locustfiles
 from analysis import InputError
+from lab.processes import dying_with_us
 
 WRONG_USAGE = 2
 LOCUSTFILE = Path(locustfiles.__file__).with_name("color.py")
@@ -68,6 +69,7 @@ def drive(
         env=_environment(),
         pass_fds=descriptors,
         start_new_session=True,  # a Ctrl-C comes to us first
+        preexec_fn=dying_with_us(signal.SIGTERM),
     )
     try:
         said = _wait(process)

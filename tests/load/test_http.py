@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from load.http import (
+    LAST_CHUNK,
     MOST_BODY,
     MOST_HEAD,
     Answer,
@@ -159,13 +160,35 @@ def test_rubbish_never_raises_anything_else(pieces: list[bytes]) -> None:
 def test_only_ordinary_heads_are_learned() -> None:
     heads = Heads()
     assert heads.learn(plain(b"")) is not None
-    for line in ("Connection: close", "Content-Encoding: gzip", "Transfer-Encoding: chunked"):
+    for line in ("Connection: close", "Content-Encoding: gzip", "Age: 7", "X-Cache: HIT",
+                 "Transfer-Encoding: chunked"):  # fmt: skip
         assert heads.learn(plain(b"", "200 OK", line)) is None
     assert heads.learn(plain(b"", "503 Service Unavailable")) is None
     assert heads.learn(b"HTTP/1.1 200 OK\r\n\r\n") is None
     for number in range(2000):
         heads.learn(plain(b"", "200 OK", f"X: {number}"))
     assert len(heads.known) <= 512
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=4), st.data())
+def test_chunked_bodies_are_read_at_once_as_the_parser_reads_them(
+    chunks: list[bytes], draw: st.DataObject
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    data = bytearray(head + b"".join(b"%x\r\n%s\r\n" % (len(c), c) for c in chunks) + LAST_CHUNK)
+    known = Heads().learn(head)
+    assert known
+    assert known.body(bytes(data)) == b"".join(chunks)
+    for _ in range(draw.draw(st.integers(1, 3))):  # damaged: nothing that the parser refuses
+        at = draw.draw(st.integers(len(head), len(data)))
+        data[at : at + draw.draw(st.integers(0, 3))] = draw.draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"0x5", b"+5", b";a=b", b"\r\n"]))
+        )
+    at_once = known.body(bytes(data))
+    if at_once is not None:
+        answer = parsed(bytes(data))
+        assert answer
+        assert answer.body == at_once
 
 
 def test_a_request_may_name_another_host() -> None:
