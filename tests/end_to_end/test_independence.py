@@ -17,6 +17,7 @@ def upstreams(the_lab: Lab) -> tuple[int, int]:
 
 def verdict_of(cli: Cli, url: str, *options: str) -> dict[str, object]:
     result = cli("verify", "--host", url, "--json", *options)
+    assert result.stdout, result.stderr
     found: dict[str, object] = json.loads(result.stdout)
     return found
 
