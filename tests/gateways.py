@@ -17,7 +17,7 @@ NGINX = (
     ("user root;" if os.geteuid() == 0 else "")
     + """
 worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;
-events {{ worker_connections 512; }}
+events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 1000000;
   client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
