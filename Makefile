@@ -12,7 +12,8 @@ JOBS ?= auto
 RUNS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup verify run-verify test lab lab-down lint simulate plan bench clean lock
+.PHONY: help setup verify run-verify verify-routes verify-nodeport rollout run-rollout rollback promote \
+  test lab lab-down lint simulate plan bench clean lock
 
 help: ## This list
 	@echo "make TARGET [NAME=VALUE …]"
@@ -25,6 +26,27 @@ verify: run-verify ## Does the gateway split as configured? WEIGHT=25 [HOST=http
 run-verify: $(VENV)/.installed $(VENV)/exit_with.so
 	@$(BIN)/trafficsplit verify $(if $(WEIGHT),--weight '$(WEIGHT)') $(if $(HOST),--host '$(HOST)') $(ARGS); \
 	  echo $$? > $(VENV)/code.$$PPID
+
+rollout: run-rollout ## Set the lab's weights, wait until they are in force, verify: WEIGHT=40
+	@$(exit-with $(shell $(TAKE_CODE)))exit $$($(TAKE_CODE))
+
+rollback: ; @$(MAKE) --no-print-directory rollout WEIGHT=0 ## The same with 100/0: green is never shown
+promote: ; @$(MAKE) --no-print-directory rollout WEIGHT=100 ## The same with 0/100: only green
+
+run-rollout: $(VENV)/.installed $(VENV)/exit_with.so
+	@$(BIN)/trafficsplit rollout --steps '$(WEIGHT)' --hold $(ARGS); echo $$? > $(VENV)/code.$$PPID
+
+verify-routes: lab ## The lab's routes by header and by cookie: with it only green, without it never
+	@verify="$(BIN)/trafficsplit verify --host $$($(BIN)/trafficsplit lab url) $(ARGS)"; set -x; \
+	  $$verify --path /header --header 'want-color: green' --weight 100 && \
+	  $$verify --path /header --weight 0 && \
+	  $$verify --path /cookie --header 'Cookie: a=1; my-color=green; b=2' --weight 100 && \
+	  $$verify --path /cookie --header 'Cookie: my-color=greenish' --weight 0 && \
+	  $$verify --path /cookie --weight 0
+
+verify-nodeport: lab ## Without Istio: the NodePort splits by replicas, 50/50, connection by connection
+	@$(BIN)/trafficsplit verify --host $$($(BIN)/trafficsplit lab url color-service-np) --weight 50 \
+	  --unit session $(ARGS)
 
 test: $(VENV)/.installed ## All tests, the real lab among them
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

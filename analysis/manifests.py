@@ -259,7 +259,7 @@ def _virtual_service(document: Fields, asked: Asked) -> list[Destination] | Inpu
     hosts = spec.strings("hosts")
     if asked.host and not any(_covers(host, asked.host) for host in hosts):
         return spec.error(
-            f"its hosts ({', '.join(hosts) or 'none'}) are not {asked.host}: give --header 'Host: …'",
+            f"its hosts ({', '.join(hosts) or 'none'}) are not {asked.host}: --header 'Host: …'",
             "hosts",
         )
     rules = 0
@@ -373,7 +373,8 @@ def _http_route(document: Fields, asked: Asked) -> list[Destination] | InputErro
     best: tuple[tuple[int, ...], Fields] | None = None
     rules = list(spec.each("rules"))
     for rule in rules:
-        for match in list(rule.each("matches")) or [None]:
+        matches: list[Fields | None] = [*rule.each("matches")]
+        for match in matches or [None]:
             rank = _gateway_rank(match, asked)
             # Of equals the first stands.
             if rank is not None and (best is None or rank > best[0]):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from analysis.errors import InputError
@@ -40,6 +41,55 @@ EXPECTATIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
+# Where the weights may come from instead of the command line.
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "manifest": (
+        "FILE",
+        "take the weights from a manifest: VirtualService, HTTPRoute, TrafficSplit, Rollout or "
+        "Canary, in a file, a directory, or - for standard input",
+    ),
+    "route": ("NAME", "the resource of the manifest, where several have weights for this request"),
+    "map": (
+        "D=V,…",
+        "what responses show for a destination of the manifest: stable=blue,canary=green [by "
+        "labels, subsets or hosts]",
+    ),
+}
+
+
+def weighed(
+    options: Mapping[str, Any], standard_input: Callable[[], str] = lambda: ""
+) -> dict[str, Any]:
+    """The options, with weights in place of the manifest that gives them. Raises InputError."""
+    found = dict(options)
+    source = found.get("manifest")
+    if not source:
+        for name in ("route", "map"):
+            if found.get(name):
+                raise InputError(f"--{name} is for a --manifest, and there is none")
+        return found
+    for name in ("weight", "weights"):
+        if found.get(name):
+            raise InputError(f"--manifest and --{name} both say what is expected: give one of them")
+    from analysis.manifests import Asked, read_documents, split_of_manifest  # 60 ms
+
+    headers = {k.lower(): v for k, v in headers_of(found.get("header") or "").items()}
+    host = urlsplit(found.get("host") or "").netloc
+    asked = Asked(found.get("path") or "/color", headers.get("host", host), headers)
+    text = standard_input() if source == "-" else ""
+    split = split_of_manifest(
+        read_documents(source, text),
+        asked,
+        route=found.get("route") or "",
+        names=found.get("map") or "",
+    )
+    for variant in split:
+        if "," in variant or "=" in variant:
+            raise InputError(f"{variant!r} is no variant's name: give --map {variant}=…")
+    found["weights"] = ",".join(f"{v}={w:g}" for v, w in split.weights.items())
+    return {**found, "manifest": "", "route": "", "map": ""}
+
+
 def question_of_options(
     *,
     weight: str | None = None,
@@ -64,7 +114,8 @@ def question_of_options(
         split = split_of_weights(weights)
     else:
         raise InputError(
-            "no split to expect: give --weight 25 (green) or --weights blue=75,green=25"
+            "no split to expect: give --weight 25 (green), --weights blue=75,green=25, or "
+            "--manifest FILE"
         )
     limits: dict[str, float] = {}
     if alpha:

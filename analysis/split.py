@@ -81,6 +81,11 @@ class Split:
 
 def split_of_weights(text: str) -> Split:
     """A split from `blue=75,green=25`. Raises InputError."""
+    return Split(weights_of_text(text))
+
+
+def weights_of_text(text: str) -> dict[str, float]:
+    """The numbers in `blue=75,green=25`, by variant. Raises InputError."""
     weights: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         variant, separator, weight = (piece.strip() for piece in part.rpartition("="))
@@ -89,7 +94,7 @@ def split_of_weights(text: str) -> Split:
         if variant in weights:
             raise InputError(f"the weight of {variant} is given twice")
         weights[variant] = number(weight, f"the weight of {variant}")
-    return Split(weights)
+    return weights
 
 
 def split_of_weight(text: str) -> Split:

@@ -40,7 +40,7 @@ def main() -> None:
             verdict = json.loads((report / "verdict.json").read_text())
         sender = verdict["sender"]
         print(f"{title}: {verdict['requests']:,} requests in {verdict['elapsed_seconds']:.2f} s, "
-              f"{verdict['errors']} errors; achieved {sender['achieved']:,.1f} a second, "
+              f"errors: {verdict['losses'] or 'none'}; achieved {sender['achieved']:,.1f} a second, "
               f"{sender['late']:,} had to wait for a connection")  # fmt: skip
         for variant, row in verdict["latency_ms"].items():
             shown = ", ".join(f"{quantile} {value:,.1f} ms" for quantile, value in row.items())

@@ -111,6 +111,9 @@ class Server(uvicorn.Server):
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=2,
+            # The gateway ends idle connections, not we: it would send a request into the end of one
+            # now and then, and answer 503.
+            timeout_keep_alive=3600,
         )
         super().__init__(config)
 

@@ -17,19 +17,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lab.fields import LabError
 from lab.lab import MANIFESTS, PATIENCE, ROOT, Lab, start
 from lab.processes import STOP_PATIENCE, last_line
+from lab.system import read_system
+from lab.weights import completed, weights_of, with_weights
 
 
 @dataclass(frozen=True)
 class State:
-    """The lab in the background. `pid` is its owner's; `replicas` lists deployment, pid, port."""
+    """The lab in the background. `pid` is its owner's; `replicas` lists deployment, pid, port.
+
+    `weights` are those in force, in per cent, by variant; `node_ports` the base URLs of services of
+    type NodePort, by name.
+    """
 
     pid: int
     host: str
@@ -37,6 +43,8 @@ class State:
     envoy_pid: int
     replicas: Sequence[dict[str, Any]]
     manifests: Sequence[str]
+    weights: Mapping[str, float]
+    node_ports: Mapping[str, str]
 
 
 # Owners that we started outlive us on purpose; while we live, theirs is an end to be noticed.
@@ -101,6 +109,29 @@ def down() -> bool:
     return True
 
 
+def set_weights(weights: Mapping[str, float]) -> State:
+    """Put weights, in per cent, in force: of some variants, the others share the rest as before.
+
+    No request is lost. Returns when Envoy has them in force. Raises LabError.
+    """
+    state = status()
+    if state is None:
+        raise LabError("no lab is up: trafficsplit lab up")
+    system = read_system([Path(file) for file in state.manifests])
+    every = completed(weights, state.weights)
+    lab = Lab(home(), system, host=state.host, admin=state.admin)
+    lab.set_routes(with_weights(system, every))
+    new = replace(state, weights=every)
+    _write_state(home(), vars(new))
+    return new
+
+
+def _write_state(directory: Path, state: Mapping[str, Any]) -> None:
+    aside = directory / "state.json.new"
+    aside.write_text(json.dumps(state, indent=2) + "\n", "utf-8")
+    aside.replace(directory / "state.json")
+
+
 def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
@@ -109,6 +140,8 @@ def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:
         "envoy_pid": lab.envoy.pid,
         "replicas": [vars(replica) for replica in lab.replicas],
         "manifests": [str(file) for file in manifests],
+        "weights": weights_of(lab.system),
+        "node_ports": lab.node_ports,
     }
 
 
@@ -135,9 +168,7 @@ def own(directory: Path, manifests: Sequence[Path]) -> int:
 def _keep(directory: Path, manifests: Sequence[Path], file: Path, told: Callable[[], bool]) -> int:
     try:
         with start(directory, manifests) as lab:
-            aside = directory / "state.json.new"
-            aside.write_text(json.dumps(_state_of(lab, manifests), indent=2) + "\n", "utf-8")
-            aside.replace(file)
+            _write_state(directory, _state_of(lab, manifests))
             while not told() and not (dead := lab.dead()):
                 time.sleep(0.1)
         if not told():

@@ -17,7 +17,7 @@ from types import TracebackType
 from lab.fields import LabError
 from lab.processes import free_socket, last_line, spawn, stop
 from lab.system import System, read_system
-from lab.translation import LISTENER, ROUTES, Config, bootstrap, routes
+from lab.translation import LISTENER, NODE_PORT, ROUTES, Config, bootstrap, routes
 
 ROOT = Path(__file__).resolve().parent.parent
 APPLICATION = ROOT / "color" / "app.py"
@@ -25,6 +25,9 @@ MANIFESTS = (
     ROOT / "color" / "color-blue.yaml",
     ROOT / "color" / "color-green.yaml",
     ROOT / "istio" / "color-istio-gw-canary-pct.yaml",
+    ROOT / "istio" / "color-istio-gw-client-header.yaml",
+    ROOT / "istio" / "color-istio-gw-client-cookie.yaml",
+    ROOT / "color" / "color-nodeport.yaml",
 )
 PATIENCE = 20.0  # seconds until a lab that does not get ready is given up
 PAUSE = 0.01
@@ -45,7 +48,8 @@ class Replica:
 
 @dataclass
 class Lab:
-    """A running lab. `host` is the gateway's base URL, `admin` that of Envoy's administration.
+    """A running lab. `host` is the gateway's base URL, `admin` that of Envoy's administration;
+    `node_ports` are those of services of type NodePort, by name.
 
     Use it as a context manager, or call `stop`.
     """
@@ -54,6 +58,7 @@ class Lab:
     system: System
     host: str = ""
     admin: str = ""
+    node_ports: dict[str, str] = field(default_factory=dict)
     replicas: list[Replica] = field(default_factory=list)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _rejected: int = 0
@@ -184,12 +189,13 @@ def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]]) -> None:
     _await(has_address, lab, "Envoy does not start", log)
     _await(lambda: _get(lab.admin, "/ready") is not None, lab, "Envoy does not get ready", log)
     listeners = json.loads(_get(lab.admin, "/listeners?format=json") or "{}")
-    address = next(
-        status["local_address"]["socket_address"]
-        for status in listeners["listener_statuses"]
-        if status["name"] == LISTENER
-    )
-    lab.host = f"http://{address['address']}:{address['port_value']}"
+    for status in listeners["listener_statuses"]:
+        address = status["local_address"]["socket_address"]
+        url = f"http://{address['address']}:{address['port_value']}"
+        if status["name"] == LISTENER:
+            lab.host = url
+        else:
+            lab.node_ports[status["name"].removeprefix(NODE_PORT)] = url
     _await(lambda: lab.has_routes(version), lab, "its routes are not in force", log)
 
 

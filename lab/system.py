@@ -60,11 +60,15 @@ class VirtualService:
 
 @dataclass(frozen=True)
 class Service:
-    """Ports of a service lead to ports of the pods with its labels."""
+    """Ports of a service lead to ports of the pods with its labels.
+
+    `node_port` is the port of it that every node opens, 0 where none does.
+    """
 
     name: str
     selector: dict[str, str]
     ports: dict[int, int | str]
+    node_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ def _gateway(document: Fields, system: System) -> None:
 def _service(document: Fields, system: System) -> None:
     name, _ = _metadata(document)
     spec = document.fields("spec")
-    if (kind := spec.take("type", str, "ClusterIP")) != "ClusterIP":
+    kind = spec.take("type", str, "ClusterIP")
+    if kind not in {"ClusterIP", "NodePort"}:
         raise spec.error(f"the lab cannot translate a Service of type {kind}", "type")
     ports: dict[int, int | str] = {}
     for port in spec.each("ports"):
@@ -170,7 +175,8 @@ def _service(document: Fields, system: System) -> None:
         port.done()
     if not ports:
         raise spec.error("a service needs ports")
-    system.services[name] = Service(name, spec.labels("selector"), ports)
+    node_port = next(iter(ports)) if kind == "NodePort" else 0
+    system.services[name] = Service(name, spec.labels("selector"), ports, node_port)
     spec.done()
     document.done()
 

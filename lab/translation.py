@@ -16,6 +16,7 @@ from lab.system import CLUSTER_DOMAIN, Destination, Match, Matcher, Rule, System
 Config = dict[str, Any]
 ROUTES = "http.80"
 LISTENER = "gateway"
+NODE_PORT = "nodeport|"  # and the service's name: listeners and clusters
 _TYPES = "type.googleapis.com/envoy."
 _MOST = 2**32 - 1
 
@@ -40,14 +41,22 @@ def bootstrap(
         for rule in service.rules
         for destination in rule.destinations
     }
+    node_ports = {
+        f"{NODE_PORT}{service.name}": Destination(service.name, "", service.node_port, 0)
+        for service in system.services.values()
+        if service.node_port
+    }
     return {
         "node": {"id": "lab", "cluster": "lab"},
         "admin": {"address": _address(0)},
         "static_resources": {
-            "listeners": [_listener(routes_file, routes_dir)],
+            "listeners": [
+                _listener(routes_file, routes_dir),
+                *(_node_port_listener(name) for name in node_ports),
+            ],
             "clusters": [
                 _cluster(name, [p for d in system.members(destination) for p in ports[d.name]])
-                for name, destination in destinations.items()
+                for name, destination in {**destinations, **node_ports}.items()
             ],
         },
     }
@@ -99,6 +108,17 @@ def _listener(routes_file: str, routes_dir: str) -> Config:
     }
 
 
+def _node_port_listener(name: str) -> Config:
+    """What kube-proxy does: each connection to a pod by chance, and there it stays."""
+    proxy = {
+        "@type": f"{_TYPES}extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": name,
+        "cluster": name,
+    }
+    chain = {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}
+    return {"name": name, "address": _address(0), "filter_chains": [chain]}
+
+
 def _cluster(name: str, ports: Sequence[int]) -> Config:
     endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
     most = dict.fromkeys(
@@ -108,7 +128,7 @@ def _cluster(name: str, ports: Sequence[int]) -> Config:
         "name": name,
         "type": "STATIC",
         "connect_timeout": "10s",
-        "lb_policy": "LEAST_REQUEST",
+        "lb_policy": "RANDOM" if name.startswith(NODE_PORT) else "LEAST_REQUEST",
         "circuit_breakers": {"thresholds": [most]},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }

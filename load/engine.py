@@ -14,6 +14,7 @@ import itertools
 import os
 import socket as names
 import ssl
+import struct
 from collections import deque
 from collections.abc import Callable
 from time import monotonic as clock
@@ -193,8 +194,9 @@ class Connection:
 
     __slots__ = (
         "_count", "_counter", "_ended", "_engine", "_failures", "_head", "_heads", "_leaving",
-        "_number", "_other_head", "_outcomes", "_parser", "_pause", "_read", "_receive", "_refused", "_request", "_send",
-        "_simple", "_socket", "_state", "_take_ticket", "_ticket", "_tls", "_unsent", "since",
+        "_number", "_other_head", "_outcomes", "_parser", "_pause", "_read", "_receive",
+        "_refused", "_request", "_send", "_simple", "_socket", "_state", "_take_ticket", "_ticket",
+        "_tls", "_unsent", "since",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, request: bytes, pause: Callable[[], float] | None) -> None:
@@ -278,6 +280,8 @@ class Connection:
             sock = self._socket = _socket(family, names.SOCK_STREAM)
             sock.setblocking(False)
             sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
+            if engine.one_each:  # thousands a second: none may keep its port for a minute
+                sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, struct.pack("ii", 1, 0))
             code = sock.connect_ex(address)
         except OSError as error:
             self._refuse(error)

@@ -107,8 +107,6 @@ def _client(session: Session) -> str:
         why = f"{names} listens to every request"
     elif not engine.AVAILABLE:
         why = "there is no epoll on this system"
-    if why and not session.environment.runner:
-        return "stock"
     if why and id(session.environment) not in _sessions:
         print(f"trafficsplit: {why}, so Locust's FastHttpUser sends (--client)", file=sys.stderr)
     return "stock" if why else "engine"

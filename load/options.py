@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Action, Namespace
 from typing import TYPE_CHECKING, Any
 
 from analysis import Question, question_of_options
-from analysis.options import EXPECTATIONS, LOAD, REPEATABLE
+from analysis.options import EXPECTATIONS, LOAD, REPEATABLE, SOURCES, weighed
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: LocustArgumentParser) -> None:
     """Add the options to Locust's own. Not in groups: its web form leaves those out."""
-    for name, (metavar, text) in EXPECTATIONS.items():
+    for name, (metavar, text) in {**EXPECTATIONS, **SOURCES}.items():
         flag, env_var = f"--{name.replace('_', '-')}", f"TRAFFICSPLIT_{name.upper()}"
         parser.add_argument(flag, metavar=metavar, default="", env_var=env_var, help=text)
     for name, (metavar, default, text) in LOAD.items():
@@ -56,7 +57,11 @@ def load_options(options: Namespace) -> dict[str, str]:
 
 
 def question_of(options: Namespace) -> Question | None:
-    """The question that the options ask, None where they expect no split. Raises InputError."""
+    """The question that the options ask, None where they expect no split. Raises InputError.
+
+    A manifest is read once, here, and its weights take its place: workers have no such file.
+    """
+    vars(options).update(weighed(vars(options), sys.stdin.read))
     if not (options.weight or options.weights):
         return None
     return question_of_options(**{name: getattr(options, name) or None for name in EXPECTATIONS})

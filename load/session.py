@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from locust.env import Environment
-from locust.runners import LocalRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from analysis import Judgement, Question, Run, Tally, Verdict, judge, reader_of
 from analysis.independence import telling_pairs
@@ -66,11 +66,9 @@ class Session:
         self.workers: dict[str, bool] = {}  # who took part: whether it has sent all it counted
         self.senders: dict[str, Sender] = {}  # how the workers' processes kept up
         question = self.question
-        # A worker sends until the master says stop: only the master sees all counts.
-        alone = question is not None and isinstance(environment.runner, LocalRunner)
         self.counter = Counter(
             question.split if question else None,
-            budget=question.requests if question and alone else None,
+            budget=self._budget(environment.runner),
             settle=float(self.load["settle"]),
             on_complete=on_complete,
         )
@@ -78,6 +76,15 @@ class Session:
         self.outcomes = Outcomes(reader, self.counter)
         self.started_at = datetime.datetime.now(datetime.UTC)
         self._judge_anew()
+
+    def _budget(self, runner: Any) -> int | None:
+        """The most requests that this process may send: a worker's is its share of them."""
+        if self.question is None or isinstance(runner, MasterRunner):
+            return None
+        processes = self.options.shared_by if isinstance(runner, WorkerRunner) else 1
+        every, rest = divmod(self.question.requests, processes)
+        index = runner.worker_index if isinstance(runner, WorkerRunner) else 0
+        return every + (index % processes < rest)
 
     def _judge_anew(self) -> None:
         if self.question and not isinstance(self.environment.runner, WorkerRunner):

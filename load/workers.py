@@ -67,15 +67,20 @@ class Workers:
         session.senders[worker] = Sender(**message["sender"])
         session.workers[worker] = message["complete"]
         session.counter.absorb(message, time.monotonic() - session.counter.began)
+        if self._all_complete(session):  # each has sent its share of the budget
+            session.counter.close()
+            session.counter.flush()
+
+    def _all_complete(self, session: Session) -> bool:
+        """Whether every worker has told all that it counted, but for those that are lost."""
+        missing = {worker.id for worker in self._runner.clients.missing}
+        return all(done or worker in missing for worker, done in session.workers.items())
 
     def close(self, session: Session, patience: float) -> None:
         """Let the workers send no more, and wait for all that they have counted."""
         self._runner.send_message(CLOSE)
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            missing = {worker.id for worker in self._runner.clients.missing}
-            if all(done or worker in missing for worker, done in session.workers.items()):
-                return
+        while time.monotonic() < deadline and not self._all_complete(session):
             gevent.sleep(0.02)
 
 

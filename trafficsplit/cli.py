@@ -13,6 +13,7 @@ import click  # noqa: E402
 from trafficsplit import __version__  # noqa: E402
 from trafficsplit.lab import lab  # noqa: E402
 from trafficsplit.plan import plan  # noqa: E402
+from trafficsplit.rollout import rollout  # noqa: E402
 from trafficsplit.verify import verify  # noqa: E402
 
 WRONG_USAGE = 2
@@ -34,6 +35,7 @@ def trafficsplit(context: click.Context) -> None:
 trafficsplit.add_command(verify)
 trafficsplit.add_command(plan)
 trafficsplit.add_command(lab)
+trafficsplit.add_command(rollout)
 
 
 def main() -> None:

@@ -39,6 +39,36 @@ def down() -> None:
 
 
 @lab.command()
+@click.argument("service", default="")
+def url(service: str) -> None:
+    """Print the gateway's base URL, or that of a SERVICE of type NodePort."""
+    import lab as the_lab
+    from analysis import InputError
+
+    state = the_lab.status()
+    if state is None:
+        raise InputError("no lab is up: trafficsplit lab up")
+    if service and service not in state.node_ports:
+        known = ", ".join(state.node_ports) or "none"
+        raise InputError(f"{service} is no service of type NodePort in the lab: there is {known}")
+    click.echo(state.node_ports[service] if service else state.host)
+
+
+@lab.command("set-weights")
+@click.argument("weights", metavar="VARIANT=PERCENT,…")
+def set_weights(weights: str) -> None:
+    """Change the split, without losing a request: set-weights green=40.
+
+    Variants that are not named share the rest as before. Returns when the weights are in force.
+    """
+    import lab as the_lab
+    from analysis.split import weights_of_text
+
+    state = the_lab.set_weights(weights_of_text(weights))
+    click.echo("In force: " + ", ".join(f"{v} {w:g} %" for v, w in state.weights.items()))
+
+
+@lab.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the whole state.")
 def status(as_json: bool) -> int:
     """Show whether it is up, and where. Exit code 1: it is not."""
@@ -49,6 +79,7 @@ def status(as_json: bool) -> int:
         click.echo(json.dumps(vars(state) if state else None, indent=2))
     elif state:
         click.echo(f"The lab is up: {state.host}/color")
+        click.echo(", ".join(f"{v} {w:g} %" for v, w in state.weights.items()))
         click.echo(f"Envoy's administration: {state.admin} (process {state.envoy_pid})")
         for replica in state.replicas:
             click.echo(

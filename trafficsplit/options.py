@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from analysis.options import EXPECTATIONS, LOAD, REPEATABLE
+from analysis.options import EXPECTATIONS, LOAD, REPEATABLE, SOURCES
 
 Command = Callable[..., Any]
 
@@ -22,7 +22,7 @@ def expectation(command: Command) -> Command:
     """The options that say what is expected, and how surely it is to be known."""
     options = [
         option(f"--{name.replace('_', '-')}", f"{text[0].upper()}{text[1:]}.", metavar=metavar)
-        for name, (metavar, text) in EXPECTATIONS.items()
+        for name, (metavar, text) in {**EXPECTATIONS, **SOURCES}.items()
     ]
     for decorate in reversed(options):
         command = decorate(command)
@@ -36,7 +36,7 @@ def load_options(command: Command) -> Command:
         sentence = f"{text[0].upper()}{text[1:]}."
         settings: dict[str, Any] = {"metavar": metavar, "default": default}
         if name in REPEATABLE:
-            settings |= {"multiple": True, "default": (), "callback": _lines, "type": _Line()}
+            settings |= LINES
         command = option(flag, sentence, **settings)(command)
     return command
 
@@ -49,6 +49,14 @@ class _Line(click.types.StringParamType):
 
 def _lines(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str:
     return "\n".join(values)
+
+
+LINES: dict[str, Any] = {
+    "multiple": True,
+    "default": (),
+    "callback": _lines,
+    "type": _Line(),
+}
 
 
 def one_of(context: click.Context, *names: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.errors import InputError
-from trafficsplit.options import expectation, one_of, option
+from trafficsplit.options import LINES, expectation, one_of, option
 
 if TYPE_CHECKING:
     from analysis import Question, Split
@@ -19,6 +20,9 @@ REPLICAS = (3, 4, 8)  # of two, one stale is half
 
 
 @click.command()
+@option("--host", "The gateway's base URL: of a manifest's rules, those for it.", metavar="URL")
+@option("--path", "Likewise.", metavar="PATH", default="/color")
+@option("--header", "Likewise; may be repeated.", metavar="NAME: VALUE", **LINES)
 @expectation
 @option(
     "--previous-weight",
@@ -37,11 +41,11 @@ REPLICAS = (3, 4, 8)  # of two, one stale is half
 def plan(context: click.Context, /, **options: Any) -> None:
     """How many requests does a question need? Sends nothing."""
     from analysis import question_of_options
-    from analysis.options import EXPECTATIONS
+    from analysis.options import EXPECTATIONS, weighed
     from analysis.split import number, split_of_weight
 
-    one_of(context, "weight", "weights")
-    options = {**options, **context.params}
+    one_of(context, "weight", "weights", "manifest")
+    options = weighed({**options, **context.params}, sys.stdin.read)
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
     given = options["previous_weight"]
     previous = _previous(question, split_of_weight(given) if given else None)

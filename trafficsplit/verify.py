@@ -45,12 +45,12 @@ def verify(context: click.Context, /, **options: Any) -> int:
     clock = _Clock(context.obj)
     # Imported here, so that --help and a mistyped option answer at once.
     from analysis import question_of_options, read_run
-    from analysis.options import EXPECTATIONS, LOAD, check_load, checked_host
+    from analysis.options import EXPECTATIONS, LOAD, check_load, checked_host, weighed
     from trafficsplit.drive import WRONG_USAGE, DriveError, drive
     from trafficsplit.report import further_lines
 
-    one_of(context, "weight", "weights")
-    options = {**options, **context.params}
+    one_of(context, "weight", "weights", "manifest")
+    options = weighed({**options, **context.params}, sys.stdin.read)
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
     check_load({name: options[name] or "" for name in LOAD}, question)
     host = checked_host(options["host"]) if options["host"] else ""

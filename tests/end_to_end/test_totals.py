@@ -71,6 +71,21 @@ def test_three_ways_of_counting_agree(own_lab: Lab, tmp_path: Path, more: tuple[
     assert sum(recorded.order.connections.counts.values()) == tally.requests
 
 
+def test_processes_share_rate_and_budget(own_lab: Lab, tmp_path: Path) -> None:
+    more = ("--processes", "2", "--rate", "500", "--test", "fixed", "--requests", "1501")
+    run = subprocess.run(
+        LOCUST + options(own_lab.host, tmp_path, *more),
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert run.returncode in (0, 1, 3), run.stderr
+    recorded = read_run(tmp_path / "run")
+    assert recorded.tally.requests == 1501
+    assert recorded.interrupted == ""
+    assert (recorded.sender.rate, recorded.sender.processes) == (500, 2)
+    assert recorded.elapsed > 2.5  # and not as fast as it goes
+    assert sum(envoys_counts(own_lab).values()) == 1502
+
+
 def test_a_worker_that_is_killed_costs_what_it_had_not_told(own_lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     master = subprocess.Popen(

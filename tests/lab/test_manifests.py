@@ -21,7 +21,7 @@ def read(tmp_path: Path, *texts: str) -> object:
 
 def test_the_repositorys_manifests_are_the_tutorials() -> None:
     system = read_system(MANIFESTS)
-    (virtual_service,) = system.virtual_services
+    virtual_service = system.virtual_services[0]
     (rule,) = virtual_service.rules
     assert (virtual_service.name, virtual_service.hosts) == ("color-is-vs", ("*",))
     assert [(d.subset, d.weight, d.port) for d in rule.destinations] == [
@@ -32,7 +32,7 @@ def test_the_repositorys_manifests_are_the_tutorials() -> None:
 
 def test_weights_are_translated_as_istiod_does() -> None:
     system = read_system(MANIFESTS)
-    (route,) = routes(system, "1")["resources"][0]["virtual_hosts"][0]["routes"]
+    route = routes(system, "1")["resources"][0]["virtual_hosts"][0]["routes"][0]
     clusters = route["route"]["weighted_clusters"]["clusters"]
     assert [c["weight"] for c in clusters] == [75, 25]
     assert route["match"] == {"prefix": "/color"}

@@ -150,3 +150,29 @@ def test_a_workers_counts_arrive_at_the_master_whole() -> None:
     assert (total.errors, total.unidentified) == (4, 4)
     assert worker.drain()["totals"] == []
     assert sum(n for b in master.latency.values() for n in b.values()) == 20
+
+
+def test_what_a_worker_sends_does_not_grow_with_what_it_counted() -> None:
+    rng, sizes = random.Random(1), []
+    for requests in (5_000, 100_000):
+        worker = Counter(CANARY)
+        for number in range(requests):
+            kind = "green" if rng.random() < 0.25 else "blue"
+            sent_at, latency = number / 1e4, rng.lognormvariate(-7, 0.3)
+            count(worker, worker.take(1 + number % 16), kind, sent_at, latency=latency)
+        sizes.append(len(json.dumps(worker.drain())))
+    assert sizes[1] < 1.6 * sizes[0]
+
+
+def test_a_reset_forgets_what_ended_and_not_what_is_under_way() -> None:
+    counter = Counter(CANARY)
+    counter.began = 100.0
+    early, late = taken(counter), taken(counter)
+    count(counter, early, "blue", 1.0)
+    counter.reset(105.0)
+    assert counter.tally.requests == 0
+    assert counter.stretches == []
+    count(counter, late, "green", -4.0)  # sent before the reset
+    assert counter.tally.counts["green"] == counter.tally.requests == 1
+    assert counter.stretches[0].start == 0
+    assert counter.sent == 1

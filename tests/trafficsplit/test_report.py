@@ -8,9 +8,10 @@ import pytest
 
 from analysis import Run, judge
 from analysis.plots import write_plots
+from analysis.run import Sender
 from tests.analysis.test_judge import made
 from tests.analysis.test_plots import RUNS
-from trafficsplit.report import as_json, verdict_object, write_page
+from trafficsplit.report import as_json, remarks, verdict_object, write_page
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "trafficsplit" / "verdict.schema.json").read_text()
@@ -63,3 +64,25 @@ def test_what_strangers_send_is_escaped(tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert attack not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("sender", "said"),
+    [
+        (Sender(), ""),
+        (Sender(processes=3, lost=1), "a worker was lost: what had not been told is not counted"),
+        (Sender(rate=900, achieved=500), "500 requests a second were sent and not 900"),
+        (Sender(rate=900, achieved=899, late=7), "7 requests had to wait for a free connection"),
+        (Sender(rate=900, achieved=899), ""),
+        (Sender(cpu=0.97), "the client itself was busy (97 % of a core"),
+        (Sender(lag=0.5), "its event loop up to 500.0 ms late"),
+    ],
+)
+def test_what_the_client_could_not_do_is_told(sender: Sender, said: str) -> None:
+    run = dataclasses.replace(made({"blue": 60, "green": 20}), sender=sender, elapsed=5.0)
+    found = remarks(run)
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+    # In an instant neither CPU nor lag means anything.
+    short = dataclasses.replace(run, elapsed=0.1)
+    assert len(remarks(short)) == (bool(said) and "busy" not in "".join(found))

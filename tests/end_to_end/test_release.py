@@ -1,0 +1,222 @@
+"""The life of a canary on the lab: weights set, walked through, taken back, continued."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lab
+from tests.conftest import Cli
+from tests.end_to_end.test_verify import envoys_counts
+from tests.lab.test_lab import until
+
+pytestmark = pytest.mark.lab
+# Wide questions, so that a step takes a second.
+QUICK = ("--tolerance", "4", "--users", "8")
+
+
+@pytest.fixture
+def our_lab(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[lab.State]:
+    """A lab in the background, of this test alone."""
+    monkeypatch.setenv("TRAFFICSPLIT_LAB_DIR", str(tmp_path / "no-lab"))
+    assert cli("lab", "up").returncode == 0
+    state = lab.status()
+    assert state
+    yield state
+    cli("lab", "down")
+
+
+def state_of(tmp_path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((tmp_path / "reports" / "rollout" / "rollout.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    assert isinstance(found, dict)
+    return found
+
+
+def started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("trafficsplit")), *arguments],
+        cwd=tmp_path, env=dict(os.environ), text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_weights_are_set_and_in_force_when_it_returns(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    result = cli("lab", "set-weights", "green=40")
+    assert (result.returncode, result.stdout) == (0, "In force: blue 60 %, green 40 %\n")
+    assert cli("verify", "--weight", "40", *QUICK).returncode == 0
+    assert "blue 60 %, green 40 %" in cli("lab", "status").stdout
+    assert cli("lab", "set-weights", "green=0.5").returncode == 0
+    assert cli("verify", "--weight", "0.5").returncode == 0
+    for wrong, said in (
+        ("red=5", "there is no variant red, but blue, green"),
+        ("green=101", "give per cent, from 0 to 100"),
+        ("green=40,blue=40", "the weights sum to 80, and not to 100"),
+        ("green", "'green' is not of the form"),
+    ):
+        refused = cli("lab", "set-weights", wrong)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+        assert said in refused.stderr
+
+
+def test_changing_weights_under_load_loses_no_request(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    before = sum(envoys_counts(our_lab).values())
+    done = threading.Event()
+
+    def flip() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            lab.set_weights({"green": float(10 + number * 37 % 80)})
+            time.sleep(0.1)
+
+    flipping = threading.Thread(target=flip)
+    flipping.start()
+    try:
+        cli("verify", "--weight", "25", "--test", "fixed", "--requests", "20000", "--report", "out")
+    finally:
+        done.set()
+        flipping.join(20)
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert (verdict["requests"], verdict["errors"]) == (20_000, 0)
+    assert sum(envoys_counts(our_lab).values()) == before + 20_000 + 1
+
+
+def test_a_rollout_to_all_in_steps(cli: Cli, our_lab: lab.State, tmp_path: Path) -> None:
+    result = cli("rollout", "--steps", "5,50,100", "--pause", "0.1s", *QUICK[2:])
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "done: blue 75 %, green 25 % → blue 0 %, green 100 %, every step" in result.stdout
+    state = state_of(tmp_path)
+    assert [entry["verdict"] for entry in state["log"]] == ["match"] * 3
+    assert state["phase"] == "finished"
+    page = (tmp_path / "reports" / "rollout" / "rollout.html").read_text()
+    assert page.count(">match</strong>") == 3
+    assert 'href="03/report.html"' in page
+    assert (tmp_path / "reports" / "rollout" / "03" / "report.html").exists()
+    assert cli("verify", "--weight", "100").returncode == 0
+    # another one may follow, and the rollback is one too
+    back = cli("rollout", "--steps", "0", "--hold")
+    assert back.returncode == 0, back.stdout
+    assert cli("verify", "--weight", "0").returncode == 0
+
+
+def when(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    def watch() -> None:
+        if until(condition, 60):
+            act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_canary_that_fails_at_the_third_step_goes_back_by_itself(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    (green,) = (r["pid"] for r in our_lab.replicas if "green" in r["deployment"])
+    fails = when(
+        lambda: len(state_of(tmp_path).get("log", [])) == 2,
+        lambda: os.kill(green, signal.SIGSTOP),
+    )
+    recovers = when(
+        lambda: state_of(tmp_path).get("phase") == "going back",
+        lambda: os.kill(green, signal.SIGCONT),
+    )
+    result = cli("rollout", "--steps", "25,50,75,100", *QUICK, "--timeout", "0.5")
+    fails.join()
+    recovers.join()
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert "going back to blue 75 %, green 25 %" in result.stdout
+    assert "it is back at blue 75 %, green 25 %, which is verified" in result.stdout
+    log = state_of(tmp_path)["log"]
+    assert [entry["verdict"] for entry in log] == ["match", "match", "failing", "match"]
+    assert log[-1]["back"]
+    assert cli("verify", "--weight", "25", *QUICK).returncode == 0
+
+
+def test_one_that_was_killed_is_continued_or_undone(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    process = started(tmp_path, "rollout", "--steps", "25,50,100", *QUICK)
+    assert until(lambda: len(state_of(tmp_path).get("log", [])) == 1, 60)
+    assert until(lambda: state_of(tmp_path)["phase"] == "verifying", 60)
+    process.kill()
+    process.communicate()
+    refused = cli("rollout", "--steps", "10")
+    assert refused.returncode == 2
+    assert "a rollout is unfinished (the gateway has blue 50 %, green 50 %" in refused.stderr
+    result = cli("rollout", "--continue")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [entry["weights"]["green"] for entry in state_of(tmp_path)["log"]] == [25, 50, 100]
+    process = started(tmp_path, "rollout", "--steps", "40,60", "--pause", "60", *QUICK)
+    assert until(lambda: state_of(tmp_path).get("phase") == "passed", 60)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode == 130
+    assert "interrupted: the gateway has blue 60 %, green 40 %; go on with" in said
+    undone = cli("rollout", "--undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert "it is back at blue 0 %, green 100 %" in undone.stdout
+
+
+def test_routes_by_header_and_cookie(cli: Cli, our_lab: lab.State) -> None:
+    verify = ("verify", "--host", our_lab.host)
+    for path, header, weight in (
+        ("/header", "want-color: green", "100"),
+        ("/header", "", "0"),
+        ("/header", "want-color: blue", "0"),
+        ("/cookie", "Cookie: my-color=green", "100"),
+        ("/cookie", "Cookie: a=1; my-color=green; b=2", "100"),
+        ("/cookie", "Cookie: my-color=greenish", "0"),
+        ("/cookie", "Cookie: not-my-color=green", "0"),
+        ("/cookie", "", "0"),
+    ):
+        headers = ("--header", header) if header else ()
+        result = cli(*verify, "--path", path, *headers, "--weight", weight,
+                     "--zero-tolerance", "1")  # fmt: skip
+        assert result.returncode == 0, (path, header, result.stdout)
+
+
+def test_the_node_port_splits_by_replicas(cli: Cli, our_lab: lab.State) -> None:
+    url = cli("lab", "url", "color-service-np").stdout.strip()
+    assert url == our_lab.node_ports["color-service-np"]
+    by_session = cli("verify", "--host", url, "--weight", "50", "--unit", "session", *QUICK)
+    assert by_session.returncode == 0, by_session.stdout
+    kept = cli("verify", "--host", url, "--weight", "50", "--users", "40")
+    assert kept.returncode == 3  # it keeps a connection on one pod, as kube-proxy does
+    assert "--unit session" in kept.stdout
+    assert cli("lab", "url", "nothing").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "no steps: give --steps 5,25,50,100"),
+        (("--steps", "5,x"), "the step x is not a number"),
+        (("--steps", "120"), "the step 120 is no weight"),
+        (("--steps", "5", "--pause", "soon"), "--pause is not a number"),
+        (("--continue",), "no rollout in"),
+        (("--continue", "--undo"), "give one of them"),
+        (("--steps", "5", "--variant", "red"), "there is no variant red"),
+    ],
+)
+def test_what_cannot_be_walked_is_refused(
+    cli: Cli, our_lab: lab.State, options: tuple[str, ...], said: str
+) -> None:
+    result = cli("rollout", *options)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert said in result.stderr

@@ -1,0 +1,189 @@
+"""The state of a release on its way: what was, what is set, what comes, and how each step went.
+
+It is in a file before each thing that is done, so that whatever ends us, the next can go on or go
+back from there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import lab
+from analysis import InputError
+from analysis.split import number
+from lab.weights import completed
+
+STATE = "rollout.json"
+
+
+def steps_of(text: str | None) -> list[float]:
+    """Weights in per cent from `5,25,50,100`. Raises InputError."""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if not parts:
+        raise InputError("no steps: give --steps 5,25,50,100")
+    steps = [number(part.removesuffix("%"), f"the step {part}") for part in parts]
+    for step in steps:
+        if not 0 <= step <= 100:
+            raise InputError(f"the step {step:g} is no weight: give per cent, from 0 to 100")
+    return steps
+
+
+def seconds(text: str) -> float:
+    """A time from `10`, `10s` or `2m`. Raises InputError."""
+    factor = 60.0 if text.endswith("m") else 1.0
+    value = factor * number(text.rstrip("sm"), "--pause")
+    if value < 0:
+        raise InputError(f"--pause is {text}: give seconds, from 0")
+    return value
+
+
+@dataclass
+class Release:
+    """One release. Weights are in per cent, by variant; `log` has a dict for each verification.
+
+    `phase` is `setting`, `verifying`, `passed`, `going back` or `finished`.
+    """
+
+    directory: Path
+    variant: str
+    before: Mapping[str, float]
+    weights: Mapping[str, float]
+    steps: Sequence[float]
+    pause: float = 0.0
+    hold: bool = False
+    verify_options: Sequence[str] = ()
+    index: int = 0
+    phase: str = "setting"
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def begun(cls, directory: Path, *, variant: str, **settings: Any) -> Release:
+        """A new one, on the lab, which is started where none is up. Raises InputError."""
+        if (directory / STATE).exists() and cls.read(directory).phase != "finished":
+            raise InputError(
+                f"a rollout is unfinished ({cls.read(directory).where()}), or --report elsewhere"
+            )
+        before = dict((lab.status() or lab.up()).weights)
+        completed({variant: 0.0}, before)  # whether there is such a variant
+        release = cls(directory, variant, before, before, **settings)
+        release.write()
+        return release
+
+    @classmethod
+    def read(cls, directory: Path) -> Release:
+        """The one whose state is in a directory. Raises InputError."""
+        try:
+            facts = json.loads((directory / STATE).read_text("utf-8"))
+            return cls(directory, **facts)
+        except OSError as error:
+            raise InputError(f"no rollout in {directory}: {error.strerror or error}") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"the rollout in {directory} is damaged: {error}") from None
+
+    def write(self) -> None:
+        """Put the state into its file, whole or not at all. Raises InputError."""
+        facts = {name: value for name, value in asdict(self).items() if name != "directory"}
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            aside = self.directory / f"{STATE}.new"
+            aside.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+            aside.replace(self.directory / STATE)
+        except OSError as error:
+            raise InputError(
+                f"{self.directory} cannot be written ({error.strerror or error}): give another "
+                "--report DIR"
+            ) from None
+
+    def where(self) -> str:
+        """What state the gateway is in, and the ways out."""
+        shown = ", ".join(f"{variant} {weight:g} %" for variant, weight in self.weights.items())
+        return f"the gateway has {shown}; go on with --continue, go back with --undo"
+
+    def next_weights(self) -> dict[str, float] | None:
+        """The weights of the present step, None behind the last."""
+        if self.index >= len(self.steps):
+            return None
+        return completed({self.variant: self.steps[self.index]}, self.before)
+
+    def set(self, weights: Mapping[str, float]) -> None:
+        """Put weights in force. Raises InputError."""
+        if self.phase != "going back":
+            self.phase = "setting"
+        # Written first: from here on the gateway may have them.
+        self.weights = dict(weights)
+        self.write()
+        lab.set_weights(weights)
+
+    def verify(self, weights: Mapping[str, float]) -> Mapping[str, Any]:
+        """Verify them by a process of its own, and put down how it went."""
+        if self.phase != "going back":
+            self.phase = "verifying"
+        self.write()
+        state = lab.status()
+        if state is None:
+            raise InputError(f"the lab has ended: {self.where()}")
+        report = self.directory / f"{len(self.log) + 1:02d}"
+        expected = ",".join(f"{variant}={weight:g}" for variant, weight in weights.items())
+        run = subprocess.run(
+            [sys.executable, "-c", "from trafficsplit.cli import main; main()", "verify",
+             "--host", state.host, "--weights", expected, "--report", str(report),
+             *self.verify_options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        try:
+            verdict = json.loads((report / "verdict.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            said = run.stderr.strip().splitlines()
+            raise InputError(said[-1].removeprefix("trafficsplit: ") if said else
+                             f"verify ended with code {run.returncode}") from None  # fmt: skip
+        entry = {
+            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            "weights": dict(weights),
+            "shares": verdict["shares"],
+            "confidence": verdict["confidence"],
+            "verdict": verdict["verdict"],
+            "reason": verdict["reason"],
+            "requests": verdict["requests"],
+            "errors": verdict["errors"],
+            "exit_code": run.returncode,
+            "report": report.name,
+            "back": self.phase == "going back",
+        }
+        self.log.append(entry)
+        self.write()
+        write_timeline(self)
+        return entry
+
+    def passed(self) -> None:
+        """The present step is verified."""
+        self.index, self.phase = self.index + 1, "passed"
+        self.write()
+
+    def going_back(self) -> None:
+        """No more steps."""
+        self.phase = "going back"
+        self.write()
+
+    def finish(self) -> None:
+        """All is said."""
+        self.phase = "finished"
+        self.write()
+
+
+def write_timeline(release: Release) -> None:
+    """Write rollout.html: every step, when, what was set and what was seen. Raises OSError."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template("rollout.html").render(release=release)
+    (release.directory / "rollout.html").write_text(page, "utf-8")
