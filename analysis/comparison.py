@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc, bdtrik, gammaln, logsumexp, ndtr
 
-from analysis.latency import bounds_of, quantile
+from analysis.latency import at_rank, middle_of, quantile
 from analysis.run import LatencyKey, Run
 
 Buckets = Mapping[int, int]
@@ -58,18 +58,8 @@ def interval(buckets: Buckets, q: float, alpha: float) -> tuple[float, float] | 
         return None
     low = math.floor(float(bdtrik(alpha / 2, n, q)))
     high = math.ceil(float(bdtrik(1 - alpha / 2, n, q))) + 1
-    ends = [_at_rank(buckets, rank) for rank in (max(low, 1), min(high, n))]
+    ends = [at_rank(buckets, rank) for rank in (max(low, 1), min(high, n))]
     return ends[0], ends[1]
-
-
-def _at_rank(buckets: Buckets, rank: int) -> float:
-    seen = 0
-    for bucket in sorted(buckets):
-        seen += buckets[bucket]
-        if seen >= rank:
-            low, high = bounds_of(bucket)
-            return (low + high - 1) / 2000
-    raise AssertionError("a rank beyond the total")
 
 
 def compare(run: Run) -> list[Comparison]:
@@ -122,8 +112,8 @@ def p_of_quantile(ours: Buckets, theirs: Buckets, q: float, ratio: float = 1.0) 
     Mood's median test, for another quantile: how many are above the pooled quantile, ours and
     theirs times `ratio`, by Fisher's exact test (Conover, section 4.3).
     """
-    one = {_middle(bucket): count for bucket, count in ours.items()}
-    other = {_middle(bucket) * ratio: count for bucket, count in theirs.items()}
+    one = {middle_of(bucket): count for bucket, count in ours.items()}
+    other = {middle_of(bucket) * ratio: count for bucket, count in theirs.items()}
     n, m = sum(one.values()), sum(other.values())
     if not n or not m:
         return 1.0
@@ -136,11 +126,6 @@ def p_of_quantile(ours: Buckets, theirs: Buckets, q: float, ratio: float = 1.0) 
             break
     above = [sum(count for v, count in group.items() if v > cut) for group in (one, other)]
     return p_of_fisher(above[0], n, above[1], m)
-
-
-def _middle(bucket: int) -> float:
-    low, high = bounds_of(bucket)
-    return (low + high - 1) / 2
 
 
 def p_of_fisher(x: int, n: int, y: int, m: int) -> float:

@@ -38,12 +38,20 @@ def bounds_of(bucket: int) -> tuple[int, int]:
 def quantile(buckets: Mapping[int, int], q: float) -> float | None:
     """The `q` quantile (0 to 1) in milliseconds, within 1 %; None where there are no latencies."""
     total = sum(buckets.values())
-    if not total:
-        return None
-    rank, seen = max(math.ceil(q * total), 1), 0
+    return at_rank(buckets, max(math.ceil(q * total), 1)) if total else None
+
+
+def at_rank(buckets: Mapping[int, int], rank: int) -> float:
+    """The latency in milliseconds that so many (from 1) do not exceed, within 1 %."""
+    seen = 0
     for bucket in sorted(buckets):
         seen += buckets[bucket]
         if seen >= rank:
-            low, high = bounds_of(bucket)
-            return (low + high - 1) / 2000
+            return middle_of(bucket) / 1000
     raise AssertionError("a rank beyond the total")
+
+
+def middle_of(bucket: int) -> float:
+    """What stands for the latencies of a bucket, in microseconds."""
+    low, high = bounds_of(bucket)
+    return (low + high - 1) / 2

@@ -20,7 +20,7 @@ from matplotlib.colors import is_color_like, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
-from analysis.latency import bounds_of, quantile
+from analysis.latency import middle_of, quantile
 from analysis.planning import fixed_size, requests_to_match, requests_to_mismatch
 from analysis.question import Question
 from analysis.run import LatencyKey, Run
@@ -187,7 +187,7 @@ def latency_by_variant(run: Run) -> Figure:
             if key.status != "2xx":
                 look = Look(WARNING, WARNING, "x", ":", "")
             ordered = sorted(buckets)
-            middle = [(bounds_of(b)[0] + bounds_of(b)[1] - 1) / 2000 for b in ordered]
+            middle = [middle_of(b) / 1000 for b in ordered]
             total = sum(buckets.values())
             part = [100 * seen / total for seen in accumulate(buckets[b] for b in ordered)]
             median, tail = quantile(buckets, 0.5), quantile(buckets, 0.99)

@@ -39,9 +39,15 @@ def main() -> None:
             process.wait()
             verdict = json.loads((report / "verdict.json").read_text())
         sender = verdict["sender"]
-        print(f"{title}: {verdict['requests']:,} requests in {verdict['elapsed_seconds']:.2f} s, "
-              f"errors: {verdict['losses'] or 'none'}; achieved {sender['achieved']:,.1f} a second, "
-              f"{sender['late']:,} had to wait for a connection")  # fmt: skip
+        print(
+            f"{title}: {verdict['requests']:,} requests in {verdict['elapsed_seconds']:.2f} s, "
+            f"errors: {verdict['losses'] or 'none'}"
+        )
+        if sender["rate"]:
+            print(
+                f"  achieved {sender['achieved']:,.1f} a second; {sender['late']:,} had to wait "
+                "for a connection"
+            )
         for variant, row in verdict["latency_ms"].items():
             shown = ", ".join(f"{quantile} {value:,.1f} ms" for quantile, value in row.items())
             print(f"  {variant}: {shown}", flush=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis import Question, Split, Tally, Verdict, judge
+from analysis import Tally, Verdict, judge
 from analysis.comparison import (
     compare,
     interval,
@@ -17,8 +17,7 @@ from analysis.comparison import (
 )
 from analysis.latency import buckets_of
 from analysis.run import LatencyKey, Run, Stretch
-
-CANARY = Question(Split({"blue": 75, "green": 25}), tolerance=0.02, requests=6000)
+from tests.analysis.test_judge import made
 
 
 def buckets(milliseconds: np.ndarray) -> Counter[int]:  # type: ignore[type-arg]
@@ -106,18 +105,7 @@ def test_a_slow_tail_is_found() -> None:
 
 
 def run(latency: dict[LatencyKey, Counter[int]], **more: object) -> Run:
-    return Run(
-        question=CANARY,
-        host="http://gateway",
-        path="/color",
-        started_at="2026-01-01T00:00:00.000Z",
-        elapsed=6.0,
-        users=16,
-        stretches=[Stretch(0, 6, Tally({"blue": 4500, "green": 1500}))],
-        latency=latency,
-        decided="match",
-        **more,  # type: ignore[arg-type]
-    )
+    return replace(made({"blue": 4500, "green": 1500}), latency=latency, decided="match", **more)  # type: ignore[arg-type]
 
 
 def test_a_slow_canary_fails_a_split_that_matches_and_only_where_a_ratio_is_set() -> None:

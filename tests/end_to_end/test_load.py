@@ -33,7 +33,7 @@ def in_turn(green_after: float = 0.0, green_fails: bool = False) -> Handler:
             green = (turn * 2654435761 >> 7) % 4 == 0
             if green:
                 time.sleep(green_after)
-            failing = green and green_fails and turn % 3 == 0
+            failing = green and green_fails and turn % 15 == 0
             status = "503 Service Unavailable" if failing else "200 OK"
             connection.sendall(plain(page("green" if green else "blue"), status))
 

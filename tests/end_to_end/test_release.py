@@ -152,7 +152,7 @@ def test_one_that_was_killed_is_continued_or_undone(
     cli: Cli, our_lab: lab.State, tmp_path: Path
 ) -> None:
     process = started(tmp_path, "rollout", "--steps", "25,50,100", *QUICK)
-    assert until(lambda: len(state_of(tmp_path).get("log", [])) == 1, 60)
+    assert until(lambda: state_of(tmp_path).get("index") == 1, 60)
     assert until(lambda: state_of(tmp_path)["phase"] == "verifying", 60)
     process.kill()
     process.communicate()

@@ -72,7 +72,7 @@ def test_every_verdict_has_its_code_and_its_sentence(
     assert result.returncode == code, result.stdout + result.stderr
     first, *further, last = result.stdout.splitlines()
     assert said in first
-    assert all(line.startswith(("diagnosis: ", "change: ")) for line in further)
+    assert all(line.startswith(("diagnosis: ", "change: ", "note: ")) for line in further)
     assert last.startswith("report: ")
 
 

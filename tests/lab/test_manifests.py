@@ -73,7 +73,7 @@ REFUSALS = [
     ("    - color-is-gw", "    - other-gw", "other-gw is no Gateway", "gateways:"),
     ("protocol: HTTP", "protocol: TLS", "plain HTTP only", "protocol: TLS"),
     ("kind: Gateway", "kind: EnvoyFilter", "cannot translate a EnvoyFilter", "apiVersion"),
-    ("  selector:\n    app", "  type: NodePort\n  selector:\n    app", "type NodePort", "type: N"),
+    ("  selector:\n    app", "  type: ExternalName\n  selector:\n    app", "type Ext", "type: E"),
     ("-gw\n", "-gw\n  namespace: other\n", "no namespace but default", "namespace: other"),
     ("  http:\n", "  tcp: []\n  http:\n", "cannot translate", "tcp: []"),
 ]

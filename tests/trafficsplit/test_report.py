@@ -70,7 +70,7 @@ def test_what_strangers_send_is_escaped(tmp_path: Path) -> None:
     ("sender", "said"),
     [
         (Sender(), ""),
-        (Sender(processes=3, lost=1), "a worker was lost: what had not been told is not counted"),
+        (Sender(processes=3, lost=1), "a worker was lost, with what had not yet been told"),
         (Sender(rate=900, achieved=500), "500 requests a second were sent and not 900"),
         (Sender(rate=900, achieved=899, late=7), "7 requests had to wait for a free connection"),
         (Sender(rate=900, achieved=899), ""),
