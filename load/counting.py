@@ -382,8 +382,9 @@ class Counter:
 
     def absorb(self, message: dict[str, Any], now: float) -> None:
         """Add what a worker has drained; it all goes into the present stretch of time."""
-        self.elapsed = max(self.elapsed, now)
-        stretch = self._stretch(now)
+        if message["totals"]:  # workers go on reporting when all is done
+            self.elapsed = max(self.elapsed, now)
+        stretch = self._stretch(min(now, self.elapsed))
         for name, target in (("totals", self._totals), ("judged", self._unjudged)):
             for key, count in message[name]:
                 outcome = key if isinstance(key, str) else (key[0],)

@@ -145,6 +145,8 @@ def test_a_workers_counts_arrive_at_the_master_whole() -> None:
         count(worker, taken(worker), kind, reason=reason)
         # Locust packs what travels: it must be plain data
         master.absorb(json.loads(json.dumps(worker.drain())), 1.0)
+    master.absorb(json.loads(json.dumps(worker.drain())), 60.0)
+    assert master.elapsed == 1.0  # a report of nothing is no time of the run
     total = master.tally
     assert total.counts == {"blue": 4, "green": 4, "red": 4}
     assert (total.errors, total.unidentified) == (4, 4)
