@@ -18,7 +18,7 @@ RUNS ?= 10000
 help: ## This list
 	@echo "make TARGET [NAME=VALUE …]"
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' \
-	  | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	  | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
 
 verify: run-verify ## Does the gateway split as configured? WEIGHT=25 [HOST=http://…] [ARGS=…]
 	@$(exit-with $(shell $(TAKE_CODE)))exit $$($(TAKE_CODE))
