@@ -21,8 +21,10 @@ import lab
 from analysis import InputError
 from analysis.split import number
 from lab.weights import completed
+from trafficsplit.effect import Effect, observed
 
 STATE = "rollout.json"
+MISMATCH = 1
 
 
 def steps_of(text: str | None) -> list[float]:
@@ -37,12 +39,12 @@ def steps_of(text: str | None) -> list[float]:
     return steps
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, what: str) -> float:
     """A time from `10`, `10s` or `2m`. Raises InputError."""
     factor = 60.0 if text.endswith("m") else 1.0
-    value = factor * number(text.rstrip("sm"), "--pause")
+    value = factor * number(text.rstrip("sm"), what)
     if value < 0:
-        raise InputError(f"--pause is {text}: give seconds, from 0")
+        raise InputError(f"{what} is {text}: give seconds, from 0")
     return value
 
 
@@ -60,6 +62,7 @@ class Release:
     steps: Sequence[float]
     pause: float = 0.0
     hold: bool = False
+    in_force_within: float | None = None  # seconds
     verify_options: Sequence[str] = ()
     index: int = 0
     phase: str = "setting"
@@ -114,23 +117,39 @@ class Release:
             return None
         return completed({self.variant: self.steps[self.index]}, self.before)
 
-    def set(self, weights: Mapping[str, float]) -> None:
-        """Put weights in force. Raises InputError."""
+    def set(self, weights: Mapping[str, float]) -> Effect | None:
+        """Put weights in force, and see when they are; None where nothing changes.
+
+        Raises InputError.
+        """
         if self.phase != "going back":
             self.phase = "setting"
+        state = self._state()
         # Written first: from here on the gateway may have them.
         self.weights = dict(weights)
         self.write()
-        lab.set_weights(weights)
+        if dict(state.weights) == dict(weights):
+            return None
+        return observed(
+            state.host,
+            state.admin,
+            weights,
+            lambda: lab.set_weights(weights),
+            self.directory / f"{len(self.log) + 1:02d}-effect",
+        )
 
-    def verify(self, weights: Mapping[str, float]) -> Mapping[str, Any]:
+    def _state(self) -> lab.State:
+        state = lab.status()
+        if state is None:
+            raise InputError(f"the lab has ended: {self.where()}")
+        return state
+
+    def verify(self, weights: Mapping[str, float], effect: Effect | None) -> Mapping[str, Any]:
         """Verify them by a process of its own, and put down how it went."""
         if self.phase != "going back":
             self.phase = "verifying"
         self.write()
-        state = lab.status()
-        if state is None:
-            raise InputError(f"the lab has ended: {self.where()}")
+        state = self._state()
         report = self.directory / f"{len(self.log) + 1:02d}"
         expected = ",".join(f"{variant}={weight:g}" for variant, weight in weights.items())
         run = subprocess.run(
@@ -156,12 +175,28 @@ class Release:
             "errors": verdict["errors"],
             "exit_code": run.returncode,
             "report": report.name,
+            "effect": effect.as_plain() if effect else None,
+            "effect_text": str(effect) if effect else "nothing changed",
             "back": self.phase == "going back",
         }
+        late = self._too_late(effect)
+        if late and run.returncode == 0:
+            entry |= {"verdict": "mismatch", "reason": late, "exit_code": MISMATCH}
         self.log.append(entry)
         self.write()
         write_timeline(self)
         return entry
+
+    def _too_late(self, effect: Effect | None) -> str:
+        """What to say where the weights came into force too late, or nobody can tell."""
+        if self.in_force_within is None or effect is None or effect.latest is None:
+            return ""
+        if effect.latest <= self.in_force_within:
+            return ""
+        return (
+            f"The weights came into force up to {effect.latest:.2f} s after they were set, and "
+            f"--in-force-within says {self.in_force_within:g} s."
+        )
 
     def passed(self) -> None:
         """The present step is verified."""
@@ -177,6 +212,7 @@ class Release:
         """All is said."""
         self.phase = "finished"
         self.write()
+        write_timeline(self)
 
 
 def write_timeline(release: Release) -> None:

@@ -23,6 +23,8 @@ HELD, INTERRUPTED = 3, 130
 @click.command(context_settings={"ignore_unknown_options": True})
 @option("--steps", "The canary's weights in per cent, one after the other.", metavar="5,25,50,100")
 @option("--pause", "Wait between steps, after a match.", metavar="SECONDS", default="0s")
+@option("--in-force-within", "Weights that come into force later are a mismatch.",
+        metavar="SECONDS")  # fmt: skip
 @option("--variant", "The canary.", metavar="NAME", default="green", show_default=True)
 @option("--hold", "Leave the weights as they are where a step does not match.", is_flag=True)
 @option("--yes", "Ask nothing: on inconclusive go back.", is_flag=True)
@@ -53,7 +55,10 @@ def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
             directory,
             steps=steps_of(options["steps"]),
             variant=options["variant"],
-            pause=seconds(options["pause"]),
+            pause=seconds(options["pause"], "--pause"),
+            in_force_within=seconds(options["in_force_within"], "--in-force-within")
+            if options["in_force_within"]
+            else None,
             verify_options=verify_options,
             hold=options["hold"],
         )
@@ -112,8 +117,10 @@ def _go_back(release: Release, code: int) -> int:
 def _step(release: Release, weights: Mapping[str, float]) -> Mapping[str, Any]:
     """Set weights, wait until they are in force, and verify them."""
     print(f"step: {_text(weights)}", flush=True)
-    release.set(weights)
-    verdict = release.verify(weights)
+    effect = release.set(weights)
+    if effect:
+        print(f"  {effect}", flush=True)
+    verdict = release.verify(weights, effect)
     at = datetime.datetime.fromisoformat(str(verdict["at"])).strftime("%H:%M:%S")
     print(f"  {at} {verdict['verdict']}: {verdict['reason']}", flush=True)
     return verdict

@@ -102,9 +102,16 @@ def test_a_rollout_to_all_in_steps(cli: Cli, our_lab: lab.State, tmp_path: Path)
     assert "done: blue 75 %, green 25 % → blue 0 %, green 100 %, every step" in result.stdout
     state = state_of(tmp_path)
     assert [entry["verdict"] for entry in state["log"]] == ["match"] * 3
+    for entry in state["log"]:  # each is seen coming into force, by requests of which none is lost
+        effect = entry["effect"]
+        assert (effect["requests"], effect["errors"]) == (3000, 0)
+        assert effect["earliest"] <= effect["seconds"] <= effect["latest"]
+        assert effect["earliest"] < 2  # by Envoy's word it was in force before the next step
     assert state["phase"] == "finished"
     page = (tmp_path / "reports" / "rollout" / "rollout.html").read_text()
     assert page.count(">match</strong>") == 3
+    assert page.count("3,000 requests meanwhile, none lost.") == 3
+    assert "· finished" in page
     assert 'href="03/report.html"' in page
     assert (tmp_path / "reports" / "rollout" / "03" / "report.html").exists()
     assert cli("verify", "--weight", "100").returncode == 0
@@ -112,6 +119,15 @@ def test_a_rollout_to_all_in_steps(cli: Cli, our_lab: lab.State, tmp_path: Path)
     back = cli("rollout", "--steps", "0", "--hold")
     assert back.returncode == 0, back.stdout
     assert cli("verify", "--weight", "0").returncode == 0
+
+
+def test_weights_that_come_into_force_too_late_are_a_mismatch(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    # no gateway can be so quick: the interval of a change has a width
+    result = cli("rollout", "--steps", "90", "--hold", "--in-force-within", "0.0", *QUICK)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "mismatch: The weights came into force up to" in result.stdout
 
 
 def when(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
