@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -55,7 +56,10 @@ def drive(
     ]
     arguments += [f"--{name}={value}" if value else f"--{name}" for name, value in options.items()]
     if processes > 1:
-        arguments += ["--processes", str(processes)]
+        # Locust's own port may be another run's, whose master would get our workers.
+        port = str(_free_port())
+        arguments += ["--processes", str(processes), "--master-bind-host", "127.0.0.1"]
+        arguments += ["--master-bind-port", port, "--master-port", port]
     descriptors: list[int] = []
     if sys.stderr.isatty():
         descriptors = [os.dup(sys.stderr.fileno())]
@@ -84,6 +88,11 @@ def drive(
     if not (run_dir / "run.json").exists():
         refused = process.returncode == WRONG_USAGE
         raise DriveError(_why(process.returncode, said, log), refused=refused)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def _environment() -> dict[str, str]:

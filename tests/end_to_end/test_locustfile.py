@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -66,9 +67,11 @@ def test_wrong_options_are_refused_before_anything_is_sent(tmp_path: Path) -> No
 
 
 def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
     result = locust(
         tmp_path, "--headless", "-u", "8", "-r", "8", "--processes", "2", "--host", the_lab.host,
-        "--weight", "25",
+        "--weight", "25", "--master-bind-port", port, "--master-port", port,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "match: " in result.stderr
@@ -77,8 +80,6 @@ def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> Non
 def test_the_web_page_takes_the_options_and_shows_the_variants(
     tmp_path: Path, the_lab: Lab
 ) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"

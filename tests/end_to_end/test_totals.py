@@ -16,6 +16,7 @@ from lab import Lab
 from tests.conftest import ROOT
 from tests.end_to_end.test_verify import envoys_counts
 from tests.lab.test_lab import until
+from tests.servers import page, plain, read_request, served
 
 pytestmark = pytest.mark.lab
 LOCUST = [
@@ -39,6 +40,9 @@ def locusts(prefix: Path) -> dict[str, int]:
 
 def options(host: str, tmp_path: Path, *more: str) -> list[str]:
     (tmp_path / "run").mkdir(exist_ok=True)
+    if "--processes" in more:  # not Locust's own port: another test's master may have it
+        port = free_port()
+        more = (*more, "--master-bind-port", port, "--master-port", port)
     return [
         "--headless", "-u", "8", "-r", "8", "--host", host, "--weight", "25",
         "--run-dir", str(tmp_path / "run"), "--csv", str(tmp_path / "stats"), *more,
@@ -69,6 +73,39 @@ def test_three_ways_of_counting_agree(own_lab: Lab, tmp_path: Path, more: tuple[
     assert all(0 <= seen[v] - tally.counts[v] <= 1 for v in tally.counts)
     assert sum(sum(b.values()) for b in recorded.latency.values()) == tally.requests
     assert sum(recorded.order.connections.counts.values()) == tally.requests
+
+
+@pytest.mark.parametrize("more", [(), ("--client", "stock"), ("--processes", "2")])
+def test_failures_are_in_locusts_list_one_by_one(tmp_path: Path, more: tuple[str, ...]) -> None:
+    answers = [
+        plain(page("green")),
+        plain(page("blue")),
+        plain(page("blue"), "503 Service Unavailable"),
+        plain(b"<html>no colour</html>"),
+    ]
+
+    def in_turn(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            number += 1
+            connection.sendall(answers[number % 4])
+
+    with served(in_turn) as port:
+        run = subprocess.run(
+            LOCUST + options(f"http://127.0.0.1:{port}", tmp_path, "--test", "fixed", "--requests",
+                             "400", "--max-failing", "90", *more),
+            capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+        )  # fmt: skip
+    assert "Traceback" not in run.stderr
+    tally = read_run(tmp_path / "run").tally
+    assert tally.requests == 400
+    assert tally.lost > 100
+    rows = locusts(tmp_path / "stats")
+    assert rows["Aggregated"] == tally.requests
+    assert rows["/color [unidentified]"] == tally.unidentified
+    with (tmp_path / "stats_failures.csv").open() as file:
+        listed = {row["Error"]: int(row["Occurrences"]) for row in csv.DictReader(file)}
+    assert sum(listed.values()) == tally.lost
+    assert sum(n for why, n in listed.items() if "HTTP 503" in why) == tally.errors
 
 
 def test_processes_share_rate_and_budget(own_lab: Lab, tmp_path: Path) -> None:

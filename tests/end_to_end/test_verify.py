@@ -63,6 +63,7 @@ def test_a_gateway_as_configured_matches_and_leaves_a_report(cli: Cli, tmp_path:
         (("--weight", "25", "--variant-from", "cookie:color"), 0, "match: "),
         (("--weight", "25", "--test", "fixed", "--requests", "12000"), 0, "chi-square p = "),
         (("--weight", "40", "--test", "fixed"), 1, "chi-square p = "),
+        (("--weight", "25", "--processes", "2"), 0, "match: "),
     ],
 )
 def test_every_verdict_has_its_code_and_its_sentence(
