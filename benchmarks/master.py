@@ -6,7 +6,6 @@ counter that has seen 5,000 requests.
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.clients import LOCUSTFILE
-from tests.servers import always, page, plain, served
+from tests.servers import always, free_port, page, plain, served
 
 WORKERS = (10, 50, 100, 200)
 SETTLED, MEASURED = 4.0, 8.0  # seconds
@@ -81,8 +80,7 @@ def main() -> None:
 
 def share(workers: int, gateway: int) -> float:
     """The master's CPU over some seconds, as a fraction of a core."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = free_port()
     with tempfile.TemporaryDirectory() as name:
         simulator = Path(name) / "simulator.py"
         simulator.write_text(SIMULATOR)

@@ -63,6 +63,11 @@ def completed(weights: Mapping[str, float], before: Mapping[str, float]) -> dict
     return {v: weights.get(v, shared.get(v, 0.0)) for v in before}
 
 
+def in_words(weights: Mapping[str, float]) -> str:
+    """Weights in per cent, for people."""
+    return ", ".join(f"{variant} {weight:g} %" for variant, weight in weights.items())
+
+
 def with_weights(system: System, weights: Mapping[str, float]) -> System:
     """The system with other weights, in per cent, for all variants of its split."""
     old = split_rule(system)

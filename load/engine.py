@@ -47,6 +47,11 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 2.0  # seconds
 CONNECTING, SHAKING_HANDS, IDLE, WAITING, CLOSED = range(5)
 
 
+def backoff(failures: int) -> float:
+    """Seconds to wait after a failure that followed so many others in a row."""
+    return min(FIRST_BACKOFF * 2.0 ** min(failures, 10), LONGEST_BACKOFF)
+
+
 class Engine:
     """Sends requests over connections that are added and removed, and counts the answers.
 
@@ -299,7 +304,7 @@ class Connection:
             self._close()
             self._connect()
         else:
-            self.fail(f"{type(error).__name__}: {error.strerror or error}")
+            self._broken(error)
 
     def _connected(self) -> None:
         """The socket has something to say of the connecting."""
@@ -405,16 +410,7 @@ class Connection:
             self._state = IDLE
             return
         self.since = now
-        try:
-            sent = self._send(self._request)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._broken(error)
-            return
-        if sent != len(self._request):
-            self._unsent = self._request[sent:]
-            self._engine.change(self._socket.fileno(), READ | WRITE)
+        self._transmit()
 
     # --- everything else that may happen ---
 
@@ -490,6 +486,7 @@ class Connection:
     def _answered(self, answer: Answer, now: float) -> None:
         engine = self._engine
         code, reason = engine.outcomes.of_answer(answer.status, answer.headers, answer.body)
+        # Given up first: whatever goes wrong from here on, it is counted once.
         ticket, self._ticket = self._ticket, NO_MORE
         latency = now - self.since
         counter = engine.counter
@@ -497,7 +494,6 @@ class Connection:
         if reason and counter.counts(sent_at):
             engine.on_failure(reason, latency, size, row_of(counter.kinds[code]))
         counter.count(ticket, code, sent_at, latency, size, reason)
-        self._failures = 0
         self._next(keep=answer.keep)
 
     def _next(self, *, keep: bool) -> None:
@@ -534,9 +530,8 @@ class Connection:
         if self._leaving:
             self._end()
             return
-        pause = min(FIRST_BACKOFF * 2**self._failures, LONGEST_BACKOFF)
-        self._failures = min(self._failures + 1, 10)
-        engine.at(clock() + pause, self._begin_if_idle)
+        engine.at(clock() + backoff(self._failures), self._begin_if_idle)
+        self._failures += 1
 
     def _close(self) -> None:
         self._state, self._parser, self._tls, self._unsent = CLOSED, None, None, b""

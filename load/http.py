@@ -129,7 +129,7 @@ class AnswerParser:
         self._size = 0  # of the head so far, at most
         self._pieces: list[bytes] = []
         self._length = 0
-        self._begun = self._headed = self._done = self._more = False
+        self._headed = self._done = self._more = False
         self.status = 0
         self.keep = True
         self.headers: dict[str, str] = {}
@@ -175,14 +175,12 @@ class AnswerParser:
         """A status line is coming."""
         if self._done:
             self._more = True
-        self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line, or one of the trailer."""
         if self._done or self._headed:
             return
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
-        self.headers[key] = f"{self.headers[key]}\n{text}" if key in self.headers else text
+        add_header(self.headers, name.decode("latin-1"), value.decode("latin-1").strip())
 
     def on_headers_complete(self) -> None:
         """The empty line."""
@@ -208,6 +206,12 @@ class AnswerParser:
             self._done = True
         else:
             self.headers = {}
+
+
+def add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Put a header under its lower-case name; of several with one name, a line each."""
+    key = name.lower()
+    headers[key] = f"{headers[key]}\n{value}" if key in headers else value
 
 
 def decoded(body: bytes, encoding: str) -> bytes:

@@ -7,7 +7,6 @@ Slower than the engine, by one or two orders of magnitude, but every request fir
 from __future__ import annotations
 
 import http.cookiejar
-import ssl
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -18,9 +17,11 @@ from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 
 from load.counting import NO_MORE
-from load.engine import FIRST_BACKOFF, LONGEST_BACKOFF
+from load.engine import backoff
+from load.http import add_header
 from load.outcomes import row_of
 from load.request import Request
+from load.target import tls_context
 
 if TYPE_CHECKING:
     from load.session import Session
@@ -76,8 +77,8 @@ class StockClient:
             if not answered:  # killed in the middle: an answer that never came is nobody's
                 counter.give_back(ticket)
         if not response.status_code:
-            gevent.sleep(min(FIRST_BACKOFF * 2**self._failures, LONGEST_BACKOFF))
-            self._failures = min(self._failures + 1, 10)
+            gevent.sleep(backoff(self._failures))
+            self._failures += 1
         else:
             self._failures = 0
         return True
@@ -113,7 +114,9 @@ def _fast_session(user: User, session: Session) -> tuple[Any, dict[str, Any]]:
         base_url=session.host,
         request_event=user.environment.events.request,
         user=user,
-        ssl_context_factory=lambda: _context(session),
+        ssl_context_factory=lambda: tls_context(
+            session.load["ca_file"], insecure=session.options.insecure
+        ),
         insecure=session.options.insecure,
         connection_timeout=timeout,
         network_timeout=timeout,
@@ -140,12 +143,6 @@ def _nobody() -> http.cookiejar.DefaultCookiePolicy:
     return http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
 
 
-def _context(session: Session) -> ssl.SSLContext:
-    from load.target import tls_context
-
-    return tls_context(session.load["ca_file"], insecure=session.options.insecure)
-
-
 def _is_cut_off(headers: Mapping[str, str], body: bytes) -> bool:
     """Whether a body is shorter than was said, which FastHttpUser's client does not mind."""
     length = headers.get("content-length", "")
@@ -161,6 +158,5 @@ def _headers(response: Any) -> Mapping[str, str]:
     )
     headers: dict[str, str] = {}
     for name, value in pairs:
-        key = name.lower()
-        headers[key] = f"{headers[key]}\n{value}" if key in headers else value
+        add_header(headers, name, value)
     return headers

@@ -11,6 +11,12 @@ Handler = Callable[[socket.socket, int], None]
 PAGE = b'<!doctype html><html><body style="background-color:%s"><p>hello</p></body></html>'
 
 
+def free_port() -> str:
+    """A port that was free when it was chosen, as an option's text."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
+
+
 def page(colour: str) -> bytes:
     return PAGE % colour.encode()
 

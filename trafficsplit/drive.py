@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import locustfiles
 from analysis import InputError
-from lab.processes import dying_with_us
+from lab.processes import dying_with_us, free_socket
 
 WRONG_USAGE = 2
 LOCUSTFILE = Path(locustfiles.__file__).with_name("color.py")
@@ -57,7 +56,8 @@ def drive(
     arguments += [f"--{name}={value}" if value else f"--{name}" for name, value in options.items()]
     if processes > 1:
         # Locust's own port may be another run's, whose master would get our workers.
-        port = str(_free_port())
+        with free_socket() as free:
+            port = str(free.getsockname()[1])
         arguments += ["--processes", str(processes), "--master-bind-host", "127.0.0.1"]
         arguments += ["--master-bind-port", port, "--master-port", port]
     descriptors: list[int] = []
@@ -88,11 +88,6 @@ def drive(
     if not (run_dir / "run.json").exists():
         refused = process.returncode == WRONG_USAGE
         raise DriveError(_why(process.returncode, said, log), refused=refused)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _environment() -> dict[str, str]:

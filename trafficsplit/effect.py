@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+# One verification as a process of its own.
+VERIFY = [sys.executable, "-c", "from trafficsplit.cli import main; main()", "verify"]
 RATE, REQUESTS, LEAD = 1000, 3000, 1.0  # a second; in all; seconds before the change
 PATIENCE = 15.0  # seconds until the first requests
 LONGEST = 8.0  # seconds from the change: what a gateway that hangs may take of our time
@@ -63,10 +65,9 @@ def observed(
     expected = ",".join(f"{variant}=1" for variant in variants)
     sent = _sent(admin)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from trafficsplit.cli import main; main()", "verify", "--host",
-         host, "--weights", expected, "--report", str(report), "--rate", str(RATE), "--test",
-         "fixed", "--requests", str(REQUESTS), "--max-failing", "99", "--users", "64",
-         "--timeout", "2"],
+        [*VERIFY, "--host", host, "--weights", expected, "--report", str(report), "--rate",
+         str(RATE), "--test", "fixed", "--requests", str(REQUESTS), "--max-failing", "99",
+         "--users", "64", "--timeout", "2"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -63,9 +63,10 @@ def set_weights(weights: str) -> None:
     """
     import lab as the_lab
     from analysis.split import weights_of_text
+    from lab.weights import in_words
 
     state = the_lab.set_weights(weights_of_text(weights))
-    click.echo("In force: " + ", ".join(f"{v} {w:g} %" for v, w in state.weights.items()))
+    click.echo(f"In force: {in_words(state.weights)}")
 
 
 @lab.command()
@@ -73,13 +74,14 @@ def set_weights(weights: str) -> None:
 def status(as_json: bool) -> int:
     """Show whether it is up, and where. Exit code 1: it is not."""
     import lab as the_lab
+    from lab.weights import in_words
 
     state = the_lab.status()
     if as_json:
         click.echo(json.dumps(vars(state) if state else None, indent=2))
     elif state:
         click.echo(f"The lab is up: {state.host}/color")
-        click.echo(", ".join(f"{v} {w:g} %" for v, w in state.weights.items()))
+        click.echo(in_words(state.weights))
         click.echo(f"Envoy's administration: {state.admin} (process {state.envoy_pid})")
         for replica in state.replicas:
             click.echo(

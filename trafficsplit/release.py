@@ -9,19 +9,17 @@ from __future__ import annotations
 import datetime
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 import lab
 from analysis import InputError
 from analysis.split import number
-from lab.weights import completed
-from trafficsplit.effect import Effect, observed
+from lab.weights import completed, in_words
+from trafficsplit.effect import VERIFY, Effect, observed
+from trafficsplit.report import rendered
 
 STATE = "rollout.json"
 MISMATCH = 1
@@ -108,8 +106,9 @@ class Release:
 
     def where(self) -> str:
         """What state the gateway is in, and the ways out."""
-        shown = ", ".join(f"{variant} {weight:g} %" for variant, weight in self.weights.items())
-        return f"the gateway has {shown}; go on with --continue, go back with --undo"
+        return (
+            f"the gateway has {in_words(self.weights)}; go on with --continue, go back with --undo"
+        )
 
     def next_weights(self) -> dict[str, float] | None:
         """The weights of the present step, None behind the last."""
@@ -153,8 +152,7 @@ class Release:
         report = self.directory / f"{len(self.log) + 1:02d}"
         expected = ",".join(f"{variant}={weight:g}" for variant, weight in weights.items())
         run = subprocess.run(
-            [sys.executable, "-c", "from trafficsplit.cli import main; main()", "verify",
-             "--host", state.host, "--weights", expected, "--report", str(report),
+            [*VERIFY, "--host", state.host, "--weights", expected, "--report", str(report),
              *self.verify_options],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
@@ -217,9 +215,5 @@ class Release:
 
 def write_timeline(release: Release) -> None:
     """Write rollout.html: every step, when, what was set and what was seen. Raises OSError."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("rollout.html").render(release=release)
+    page = rendered("rollout.html", release=release)
     (release.directory / "rollout.html").write_text(page, "utf-8")

@@ -224,14 +224,6 @@ def as_json(verdict: Mapping[str, Any]) -> str:
 
 def write_page(verdict: Mapping[str, Any], plots: Sequence[Path], directory: Path) -> None:
     """Write report.html: one file that opens anywhere. Raises OSError."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = _percent
     pictures = [
         {
             "name": path.stem,
@@ -240,10 +232,21 @@ def write_page(verdict: Mapping[str, Any], plots: Sequence[Path], directory: Pat
         }
         for path in plots
     ]
-    page = environment.get_template("report.html").render(
-        v=verdict, pictures=pictures, further=further_lines(verdict)
-    )
+    page = rendered("report.html", v=verdict, pictures=pictures, further=further_lines(verdict))
     (directory / "report.html").write_text(page, "utf-8")
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A page from one of our templates; whatever stands in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = _percent
+    return environment.get_template(template).render(**values)
 
 
 def _percent(fraction: float | None, digits: int = 2) -> str:

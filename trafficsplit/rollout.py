@@ -75,6 +75,8 @@ def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
 
 def _walk(release: Release, *, yes: bool) -> int:
     """All steps that are left."""
+    from lab.weights import in_words
+
     while (weights := release.next_weights()) is not None:
         verdict = _step(release, weights)
         code = int(verdict["exit_code"])
@@ -94,21 +96,23 @@ def _walk(release: Release, *, yes: bool) -> int:
             return code
         return _go_back(release, code)
     release.finish()
-    print(f"done: {_text(release.before)} → {_text(release.weights)}, every step verified")
+    print(f"done: {in_words(release.before)} → {in_words(release.weights)}, every step verified")
     print(f"report: {release.directory / 'rollout.html'}")
     return 0
 
 
 def _go_back(release: Release, code: int) -> int:
     """To where it began; the code says why."""
-    print(f"going back to {_text(release.before)}", flush=True)
+    from lab.weights import in_words
+
+    print(f"going back to {in_words(release.before)}", flush=True)
     release.going_back()
     verdict = _step(release, release.before)
     release.finish()
     if verdict["exit_code"] == 0:
-        print(f"it is back at {_text(release.before)}, which is verified")
+        print(f"it is back at {in_words(release.before)}, which is verified")
     else:
-        print(f"it was set back to {_text(release.before)}, but that is not verified")
+        print(f"it was set back to {in_words(release.before)}, but that is not verified")
         code = code or int(verdict["exit_code"])
     print(f"report: {release.directory / 'rollout.html'}")
     return code
@@ -116,7 +120,9 @@ def _go_back(release: Release, code: int) -> int:
 
 def _step(release: Release, weights: Mapping[str, float]) -> Mapping[str, Any]:
     """Set weights, wait until they are in force, and verify them."""
-    print(f"step: {_text(weights)}", flush=True)
+    from lab.weights import in_words
+
+    print(f"step: {in_words(weights)}", flush=True)
     effect = release.set(weights)
     if effect:
         print(f"  {effect}", flush=True)
@@ -124,7 +130,3 @@ def _step(release: Release, weights: Mapping[str, float]) -> Mapping[str, Any]:
     at = datetime.datetime.fromisoformat(str(verdict["at"])).strftime("%H:%M:%S")
     print(f"  {at} {verdict['verdict']}: {verdict['reason']}", flush=True)
     return verdict
-
-
-def _text(weights: Mapping[str, float]) -> str:
-    return ", ".join(f"{variant} {weight:g} %" for variant, weight in weights.items())

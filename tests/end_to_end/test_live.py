@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from tests.conftest import ROOT, needs
 from tests.end_to_end.test_locustfile import fetched
 from tests.gateways import nginx
 from tests.lab.test_lab import until
+from tests.servers import free_port
 
 LOCUST = [
     str(Path(sys.executable).with_name("locust")), "-f",
@@ -30,11 +30,6 @@ THREE = (
 )
 # Wide enough a question for a browser to look on while it is being answered.
 LONG = ("--weights", "blue=50,green=30,red=20", "--tolerance", "0.05", "--requests", "9000000")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -119,7 +114,7 @@ def data_of(url: str) -> dict[str, Any]:
 def test_three_variants_are_seen_while_they_are_counted(
     tmp_path: Path, gateway: str, page: Page
 ) -> None:
-    port = str(free_port())
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     options = ("--host", gateway, "--web-host", "127.0.0.1", "--web-port", port, *LONG)
     with started(*options, "-u", "4", "-r", "4", directory=tmp_path):
@@ -176,7 +171,7 @@ def test_three_variants_are_seen_while_they_are_counted(
 
 
 def test_a_distributed_run_is_seen_at_the_master(tmp_path: Path, gateway: str, page: Page) -> None:
-    web, bind = str(free_port()), str(free_port())
+    web, bind = free_port(), free_port()
     url = f"http://127.0.0.1:{web}"
     master = ("--master", "--master-bind-port", bind, "--expect-workers", "2", "--autostart",
               "-u", "4", "-r", "4", "--host", gateway, "--web-host", "127.0.0.1", "--web-port",

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from lab import Lab
 from tests.conftest import ROOT
+from tests.servers import free_port
 
 pytestmark = pytest.mark.lab
 LOCUSTFILE = ROOT / "locustfiles" / "color.py"
@@ -67,8 +67,7 @@ def test_wrong_options_are_refused_before_anything_is_sent(tmp_path: Path) -> No
 
 
 def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = free_port()
     result = locust(
         tmp_path, "--headless", "-u", "8", "-r", "8", "--processes", "2", "--host", the_lab.host,
         "--weight", "25", "--master-bind-port", port, "--master-port", port,
@@ -80,8 +79,7 @@ def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> Non
 def test_the_web_page_takes_the_options_and_shows_the_variants(
     tmp_path: Path, the_lab: Lab
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = tmp_path / "locust.log"
     with log.open("w") as output:

@@ -16,7 +16,7 @@ from lab import Lab
 from tests.conftest import ROOT
 from tests.end_to_end.test_verify import envoys_counts
 from tests.lab.test_lab import until
-from tests.servers import page, plain, read_request, served
+from tests.servers import free_port, page, plain, read_request, served
 
 pytestmark = pytest.mark.lab
 LOCUST = [
@@ -47,11 +47,6 @@ def options(host: str, tmp_path: Path, *more: str) -> list[str]:
         "--headless", "-u", "8", "-r", "8", "--host", host, "--weight", "25",
         "--run-dir", str(tmp_path / "run"), "--csv", str(tmp_path / "stats"), *more,
     ]  # fmt: skip
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return str(free.getsockname()[1])
 
 
 @pytest.mark.parametrize(

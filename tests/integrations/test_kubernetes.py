@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from lab import Lab
 from tests.conftest import ROOT
-from tests.end_to_end.test_totals import free_port
+from tests.servers import free_port
 
 HERE = ROOT / "integrations" / "kubernetes"
 
