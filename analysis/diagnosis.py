@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from analysis.evidence import log_evidence_against_exact
+from analysis.gateways import GatewayComparison, compare_gateways
 from analysis.independence import Draws, Independence
 from analysis.run import Run
 from analysis.split import Split
@@ -86,6 +87,9 @@ def _certain(run: Run, draws: Independence) -> Iterator[Explanation]:
             "every request is a new connection without cookies.",
             0.0,
         )
+    gateways = compare_gateways(run)
+    if gateways and gateways.off:
+        yield _stale(run, gateways)
     if run.cached > 0.02 * max(tally.identified, 1):
         yield Explanation(
             "a cache in between",
@@ -93,6 +97,29 @@ def _certain(run: Run, draws: Independence) -> Iterator[Explanation]:
             "was counted is the cache's choice, so ask past it, or switch it off for this path.",
             0.0,
         )
+
+
+def _stale(run: Run, gateways: GatewayComparison) -> Explanation:
+    """Gateways that are off, as one that has not heard of the new weights is."""
+    names = ", ".join(one.name for one in gateways.off)
+    has = "has" if len(gateways.off) == 1 else "have"
+    old = run.previous
+    if old is not None and all(
+        _fits(one.tally.counts, {v: old[v] for v in old}, run.question.alpha)
+        for one in gateways.off
+    ):
+        return Explanation(
+            f"{names} still {has} the old weights",
+            f"{names} still {has} the old weights ({old}): see whether it is in sync "
+            "(istioctl proxy-status).",
+            0.0,
+        )
+    return Explanation(
+        f"{names} {has} other weights",
+        f"{names} {has} other weights than configured, the others do not: compare the gateways' "
+        "configuration (istioctl proxy-status).",
+        0.0,
+    )
 
 
 def _lost_variant(run: Run) -> Iterator[Explanation]:

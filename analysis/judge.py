@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Protocol
 
 from analysis.comparison import compare
 from analysis.fixed import FixedTest, chi_square, standardised_residuals
+from analysis.gateways import compare_gateways
 from analysis.independence import Draws, Independence, independence
 from analysis.planning import BUDGET_QUANTILE, fixed_size, requests_to_match
 from analysis.question import Question
@@ -22,8 +24,11 @@ from analysis.verdict import Judgement, Verdict
 class Watch(Protocol):
     """What looks at a run while it goes on, and says when the answer is known."""
 
-    def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
-        """Add counts, in order of sending; any verdict but `inconclusive` ends the run."""
+    def look(self, batch: Sequence[Tally]) -> Verdict:
+        """Add counts, in order of sending, a tally for each gateway.
+
+        Any verdict but `inconclusive` ends the run.
+        """
         ...
 
     @property
@@ -43,10 +48,11 @@ class FixedWatch:
         self._question = question
         self._lost = 0
 
-    def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
+    def look(self, batch: Sequence[Tally]) -> Verdict:
         """Add counts; the verdict so far."""
-        self._lost += errors + unidentified
-        if any(count and self._question.split[v] == 0 for v, count in counts.items()):
+        tally = sum(batch, Tally())
+        self._lost += tally.lost
+        if unexpected(self._question.split, tally):
             return Verdict.MISMATCH
         if self._lost > self._question.max_failing * self._question.requests:
             return Verdict.FAILING
@@ -125,13 +131,18 @@ def _judge_split(run: Run) -> Judgement:
     return judged
 
 
+WORST_FIRST = (Draws.CLUSTERED, Draws.EVEN, Draws.INDEPENDENT, Draws.UNKNOWN)
+
+
 def draws_of(run: Run) -> Independence:
     """What a run's responses are as draws.
 
     A split that changed once in the run looks clustered, as its shares come and go: where it was
     steady before and after, that is all there is to it.
     """
-    found = independence(run.order)
+    # Each gateway may have a share of its own, and is told by its own order.
+    each = [independence(gateway.order) for gateway in run.each_gateway]
+    found = min(each, key=lambda one: WORST_FIRST.index(one.draws))
     if found.draws is Draws.CLUSTERED and not found.by_connection:
         change = change_in(run)
         if change is not None and change.steady:
@@ -143,9 +154,8 @@ def draws_of(run: Run) -> Independence:
 def replay(run: Run) -> SequentialTest:
     """The sequential test on a run's counts, in order of sending."""
     test = SequentialTest.of(run.question)
-    for stretch in run.stretches:
-        tally = stretch.tally
-        test.update(tally.counts, tally.errors, tally.unidentified)
+    for batch in zip_longest(*(gateway.stretches for gateway in run.each_gateway)):
+        test.look([stretch.tally if stretch else Tally() for stretch in batch])
     return test
 
 
@@ -158,7 +168,10 @@ def _judge_sequential(run: Run) -> Judgement:
         return Judgement(Verdict.MISMATCH, _surprise(question.split, surprise, tally))
     if verdict in (Verdict.MATCH, Verdict.MISMATCH):
         variant = _worst(question.split, tally)
-        reason = _match(run) if verdict is Verdict.MATCH else _mismatch(run, variant)
+        if verdict is Verdict.MATCH:
+            reason = _match(run)
+        else:
+            reason = _at_gateways(run) or _mismatch(run, variant)
         return Judgement(verdict, reason)
     if failing := _failing(run, certain=verdict is Verdict.FAILING):
         return Judgement(Verdict.FAILING, failing)
@@ -230,7 +243,12 @@ def _judge_fixed(run: Run) -> Judgement:
         return Judgement(Verdict.INCONCLUSIVE, f"Only {done} were answered: {why}.")
 
     test = chi_square(tally.counts, question.split)
-    if test.p_value < question.alpha:
+    gateways = compare_gateways(run)
+    if gateways and (gateways.p_value or 1.0) < question.chi_square_alpha:
+        reason = _at_gateways(run) or "The gateways do not split alike"
+        evidence = f"(homogeneity: p = {show_p(gateways.p_value or 0.0)})."
+        return Judgement(Verdict.MISMATCH, f"{reason.removesuffix('.')} {evidence}")
+    if test.p_value < question.chi_square_alpha:
         variant = _worst(question.split, tally)
         reason = _mismatch(run, variant, f" (chi-square p = {show_p(test.p_value)})")
         return Judgement(Verdict.MISMATCH, reason)
@@ -290,6 +308,28 @@ def _mismatch(run: Run, variant: str, evidence: str = "") -> str:
     )
 
 
+def _at_gateways(run: Run) -> str:
+    """Which of several gateways is not as configured; empty where none is singled out."""
+    found = compare_gateways(run)
+    if found is None or not found.off:
+        return ""
+    split, others = run.question.split, [one for one in found.each if one not in found.off]
+    parts = []
+    for one in found.off:
+        variant = _worst(split, one.tally)
+        parts.append(
+            f"{one.name} gives {variant} {100 * (one.tally.share(variant) or 0):.1f} % of "
+            f"{one.tally.identified:,} responses and not its {100 * split[variant]:g} %"
+        )
+    rest = sum((one.tally for one in others), Tally())
+    variant = _worst(split, found.off[0].tally)
+    if rest.identified:
+        who = "the other gateway gives" if len(others) == 1 else (
+            f"the other {len(others)} gateways give")  # fmt: skip
+        parts.append(f"{who} it {100 * (rest.share(variant) or 0):.1f} %")
+    return "; ".join(parts) + "."
+
+
 def _match(run: Run, test: FixedTest | None = None) -> str:
     question, tally = run.question, run.tally
     split = question.split
@@ -303,7 +343,8 @@ def _match(run: Run, test: FixedTest | None = None) -> str:
         f"{variant} {(tally.share(variant) or 0) * 100:.1f} % (weight {weight * 100:g} %)"
         for variant, weight in split.positive.items()
     )
-    found = f"The split is as configured in {tally.identified:,} responses: {shares}"
+    together = f" of {len(run.gateways)} gateways together" if run.gateways else ""
+    found = f"The split is as configured in {tally.identified:,} responses{together}: {shares}"
     if test is None:
         return f"{found}, each within {points(question.tolerance)}."
     return (

@@ -74,7 +74,7 @@ def weighed(
     from analysis.manifests import Asked, read_documents, split_of_manifest  # 60 ms
 
     headers = {k.lower(): v for k, v in headers_of(found.get("header") or "").items()}
-    host = urlsplit(found.get("host") or "").netloc
+    host = urlsplit((found.get("host") or "").split(",")[0]).netloc
     asked = Asked(found.get("path") or "/color", headers.get("host", host), headers)
     text = standard_input() if source == "-" else ""
     split = split_of_manifest(
@@ -117,7 +117,7 @@ def question_of_options(
             "no split to expect: give --weight 25 (green), --weights blue=75,green=25, or "
             "--manifest FILE"
         )
-    limits: dict[str, float] = {}
+    limits: dict[str, Any] = {}
     if alpha:
         limits["alpha"] = number(alpha, "--alpha")
     if power:
@@ -174,7 +174,12 @@ LOAD: Mapping[str, tuple[str, str, str]] = {
         "HttpUser) [engine]",
     ),
     "header": ("NAME: VALUE", "", "send this header too, or another Host; may be repeated"),
-    "resolve": ("NAME:ADDRESS", "", "take ADDRESS for NAME, whatever DNS says; may be repeated"),
+    "resolve": (
+        "NAME:ADDRESS,…",
+        "",
+        "take ADDRESS for NAME, whatever DNS says; each of several, or without any all that DNS "
+        "knows, is a gateway of its own; may be repeated",
+    ),
     "ca_file": ("FILE", "", "trust this certificate authority (PEM), and no other"),
     "max_p99_ratio": (
         "RATIO",
@@ -250,17 +255,22 @@ def headers_of(text: str) -> dict[str, str]:
     return headers
 
 
-def addresses_of(text: str) -> dict[str, str]:
-    """Addresses by name, from lines of `NAME:ADDRESS`. Raises InputError."""
-    addresses = {}
+def addresses_of(text: str) -> dict[str, list[str]]:
+    """Addresses by name, from lines of `NAME:ADDRESS,ADDRESS`; none of `NAME` alone.
+
+    Raises InputError.
+    """
+    addresses: dict[str, list[str]] = {}
     for line in text.splitlines():
-        name, _, address = line.strip().partition(":")
+        name, colon, rest = line.strip().partition(":")
         try:
-            addresses[name.lower()] = str(ip_address(address.strip("[]")))
+            parts = [part.strip().strip("[]") for part in rest.split(",")] if colon else []
+            found = list(dict.fromkeys(str(ip_address(part)) for part in parts))
         except ValueError:
             name = ""
-        if not name:
+        if not name or any(c <= " " for c in name):
             raise InputError(f"--resolve {line!r} is not NAME:ADDRESS, e.g. gateway:10.0.0.7")
+        addresses[name.lower()] = found
     return addresses
 
 
@@ -279,10 +289,16 @@ def checked_path(path: str) -> str:
     return path
 
 
-def checked_host(host: str | None) -> str:
-    """A base URL, without the slash at its end. Raises InputError."""
-    if not host:
+def hosts_of(text: str | None) -> list[str]:
+    """Base URLs from text that has them with commas or spaces in between. Raises InputError."""
+    hosts = [checked_host(part) for part in re.split(r"[,\s]+", text or "") if part]
+    if not hosts:
         raise InputError("no gateway to ask: give --host http://ADDRESS")
+    return list(dict.fromkeys(hosts))
+
+
+def checked_host(host: str) -> str:
+    """A base URL, without the slash at its end. Raises InputError."""
     try:
         url = urlsplit(host)
         valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0

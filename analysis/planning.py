@@ -47,8 +47,8 @@ def fixed_size(question: Question) -> int:
     """The sample size at which the fixed test has the power to see a deviation of one tolerance."""
     needed = [question.requests_for_zero] if _asks_of_zero(question) else []
     if len(question.split.positive) > 1:
-        size = sample_size(question.split, question.tolerance, question.alpha, question.power)
-        needed.append(size)
+        alpha, power = question.chi_square_alpha, question.power
+        needed.append(sample_size(question.split, question.tolerance, alpha, power))
     return max(needed)
 
 

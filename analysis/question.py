@@ -20,8 +20,8 @@ class Question:
     `tolerance`, `zero_tolerance` (for variants of weight 0), `alpha`, `power` and `max_failing`
     are fractions. `test` is the judge: `sequential`, which may be looked at at any time, or
     `fixed`, chi-square at a sample size set beforehand. `requests` is the budget of the one and
-    the sample size of the other; 0: not planned yet (`analysis.planning.planned`). Raises
-    InputError for values out of their range.
+    the sample size of the other; 0: not planned yet (`analysis.planning.planned`). So many
+    `gateways` share the load. Raises InputError for values out of their range.
     """
 
     split: Split
@@ -32,6 +32,7 @@ class Question:
     max_failing: float = 0.01
     requests: int = 0
     test: str = "sequential"
+    gateways: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -50,6 +51,8 @@ class Question:
             raise InputError(
                 f"the share of failing requests is {self.max_failing:g}: give a fraction below 1"
             )
+        if self.gateways < 1:
+            raise InputError(f"{self.gateways} gateways cannot be asked: give at least one")
         if self.requests < 0 or self.requests > MOST_REQUESTS:
             raise InputError(
                 f"{self.requests} requests cannot be sent: give from 1 to {MOST_REQUESTS:,}"
@@ -58,6 +61,11 @@ class Question:
     def tolerance_of(self, variant: str) -> float:
         """The tolerance that holds for a variant; that of weight 0, or 100 %, is its own."""
         return self.zero_tolerance if self.split[variant] in (0.0, 1.0) else self.tolerance
+
+    @property
+    def chi_square_alpha(self) -> float:
+        """Alpha of a chi-square test; of several gateways their sum and homogeneity are tested."""
+        return self.alpha / 2 if self.gateways > 1 else self.alpha
 
     @property
     def requests_for_zero(self) -> int:

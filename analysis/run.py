@@ -1,10 +1,11 @@
 """A run: all that was counted, as the load wrote it and every later stage reads it.
 
-A directory holds it in three files, so that any stage after the load can be run again:
+A directory holds it in a few files, so that any stage after the load can be run again:
 
     run.json      what was asked, of whom, when, and why responses were lost
     tally.csv     counts by stretch of time: from, to (seconds), errors, unidentified, variants …
     latency.csv   counts by variant and latency: variant, status, low_us, high_us, requests
+    gateways.csv  tally.csv of each gateway, where there are several; its name comes first
 """
 
 from __future__ import annotations
@@ -35,6 +36,20 @@ class Stretch:
     start: float
     end: float
     tally: Tally
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One of several gateways: by time, what was sent to it, and in what order it answered."""
+
+    name: str
+    stretches: Sequence[Stretch]
+    order: Order = field(default_factory=Order)
+
+    @property
+    def tally(self) -> Tally:
+        """The sum of its stretches."""
+        return sum((stretch.tally for stretch in self.stretches), Tally())
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ class Sender:
 
 @dataclass(frozen=True)
 class Run:
-    """One run against one gateway.
+    """One run against a gateway, or several: `gateways` is empty where there is one.
 
     `started_at` is ISO 8601 in UTC, `elapsed` in seconds. `latency` has buckets of
     `analysis.latency`. `losses` counts the reasons of errors and unidentified responses.
@@ -112,6 +127,7 @@ class Run:
     settle: float = 0.0
     previous: Split | None = None
     order: Order = field(default_factory=Order)
+    gateways: Sequence[Gateway] = ()
     cached: int = 0
     sender: Sender = field(default_factory=Sender)
     max_p99_ratio: float | None = None
@@ -128,6 +144,11 @@ class Run:
         for stretch in self.stretches:
             total += stretch.tally
         return total
+
+    @property
+    def each_gateway(self) -> Sequence[Gateway]:
+        """All gateways, also where there is only one."""
+        return self.gateways or [Gateway(self.host, self.stretches, self.order)]
 
     def interval(self, variant: str) -> tuple[float, float]:
         """The 1 − alpha interval of a variant's share, of the kind that goes with the test.
@@ -147,21 +168,29 @@ class Run:
         return self.tally.requests / self.elapsed if self.elapsed > 0 else 0.0
 
 
+_WRITTEN_APART = {
+    "question", "stretches", "latency", "order", "previous", "sender", "gateways"
+}  # fmt: skip
+
+
 def write_run(run: Run, directory: Path) -> None:
-    """Write the three files. Raises OSError."""
+    """Write the files. Raises OSError."""
     facts = {
         f.name: getattr(run, f.name)
         for f in dataclasses.fields(run)
-        if f.name not in {"question", "stretches", "latency", "order", "previous", "sender"}
+        if f.name not in _WRITTEN_APART
     }
     facts["previous"] = dict(run.previous.weights) if run.previous else None
     facts["order"] = run.order.as_plain()
     facts["sender"] = vars(run.sender)
+    facts["gateways"] = {one.name: one.order.as_plain() for one in run.gateways}
     question = {f.name: getattr(run.question, f.name) for f in dataclasses.fields(run.question)}
     question["split"] = dict(run.question.split.weights)
     text = json.dumps({**facts, "question": question}, indent=2, ensure_ascii=False)
     write_tally(run, directory / "tally.csv")
     write_latency(run, directory / "latency.csv")
+    if run.gateways:
+        write_gateways(run, directory / "gateways.csv")
     # Last: where it is, the others are whole.
     (directory / "run.json").write_text(text + "\n", "utf-8")
 
@@ -171,12 +200,28 @@ def write_tally(run: Run, path: Path) -> None:
     variants = list(run.tally.counts)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["from_seconds", "to_seconds", "errors", "unidentified", *variants])
-        for stretch in run.stretches:
-            tally = stretch.tally
-            counts = [tally.counts.get(variant, 0) for variant in variants]
-            times = [f"{stretch.start:.3f}", f"{stretch.end:.3f}"]
-            rows.writerow([*times, tally.errors, tally.unidentified, *counts])
+        rows.writerow([*_TALLY_COLUMNS, *variants])
+        rows.writerows(_row(stretch, variants) for stretch in run.stretches)
+
+
+def write_gateways(run: Run, path: Path) -> None:
+    """The same for each gateway, whose name comes first. Raises OSError."""
+    variants = list(run.tally.counts)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["gateway", *_TALLY_COLUMNS, *variants])
+        for gateway in run.gateways:
+            rows.writerows([gateway.name, *_row(s, variants)] for s in gateway.stretches)
+
+
+_TALLY_COLUMNS = ("from_seconds", "to_seconds", "errors", "unidentified")
+
+
+def _row(stretch: Stretch, variants: Sequence[str]) -> list[str | int]:
+    tally = stretch.tally
+    counts = [tally.counts.get(variant, 0) for variant in variants]
+    times = [f"{stretch.start:.3f}", f"{stretch.end:.3f}"]
+    return [*times, tally.errors, tally.unidentified, *counts]
 
 
 def write_latency(run: Run, path: Path) -> None:
@@ -196,12 +241,15 @@ def read_run(directory: Path) -> Run:
         question = dict(facts.pop("question"))
         question["split"] = Split(question["split"])
         previous = facts.pop("previous")
+        orders = {name: Order.from_plain(o) for name, o in facts.pop("gateways", {}).items()}
+        by_gateway = _read_stretches(directory / "gateways.csv", 1) if orders else {}
         return Run(
+            gateways=[Gateway(name, by_gateway[name], order) for name, order in orders.items()],
             previous=Split(previous) if previous else None,
             order=Order.from_plain(facts.pop("order")),
             sender=Sender(**facts.pop("sender")),
             question=Question(**question),
-            stretches=_read_tally(directory / "tally.csv"),
+            stretches=_read_stretches(directory / "tally.csv").get("", []),
             latency=_read_latency(directory / "latency.csv"),
             **facts,
         )
@@ -211,15 +259,19 @@ def read_run(directory: Path) -> Run:
         raise InputError(f"the run in {directory} is damaged: {error}") from None
 
 
-def _read_tally(path: Path) -> list[Stretch]:
+def _read_stretches(path: Path, named: int = 0) -> dict[str, list[Stretch]]:
+    """The stretches of a table, by what its first column says where it has one for names."""
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    stretches = []
+    variants = header[named + len(_TALLY_COLUMNS) :]
+    found: dict[str, list[Stretch]] = {}
     for row in rows:
-        counts = dict(zip(header[4:], map(int, row[4:]), strict=True))
-        tally = Tally(counts, errors=int(row[2]), unidentified=int(row[3]))
-        stretches.append(Stretch(float(row[0]), float(row[1]), tally))
-    return stretches
+        start, end, errors, unidentified, *counts = row[named:]
+        by_variant = dict(zip(variants, map(int, counts), strict=True))
+        tally = Tally(by_variant, errors=int(errors), unidentified=int(unidentified))
+        name = row[0] if named else ""
+        found.setdefault(name, []).append(Stretch(float(start), float(end), tally))
+    return found
 
 
 def _read_latency(path: Path) -> dict[LatencyKey, dict[int, int]]:

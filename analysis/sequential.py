@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.special import logsumexp
 
 from analysis.errors import InputError
 from analysis.evidence import (
     CONCENTRATIONS,
     Edge,
+    Floats,
     Mixture,
     confidence_interval,
     edges,
@@ -32,7 +34,12 @@ class SequentialTest:
     alpha if every share is within it; however often it is looked at. A verdict once reached
     stands. `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha` and
     `max_failing` are fractions. The state is the tally: `update` with another test's tally merges
-    the two. Raises InputError for values out of their range.
+    the two.
+
+    With several `gateways`, of which each has a number from 0, `mismatch` also looks at each of
+    them: one that is stale shows there long before it shows in the sum. `match` is about the sum.
+
+    Raises InputError for values out of their range.
     """
 
     def __init__(
@@ -42,9 +49,14 @@ class SequentialTest:
         alpha: float = 0.01,
         zero_tolerance: float = 0.001,
         max_failing: float = 0.01,
+        gateways: int = 1,
     ) -> None:
         tolerance = split.default_tolerance if tolerance is None else tolerance
-        self._begin(Question(split, tolerance, zero_tolerance, alpha, max_failing=max_failing))
+        self._begin(
+            Question(
+                split, tolerance, zero_tolerance, alpha, max_failing=max_failing, gateways=gateways
+            )
+        )
 
     @classmethod
     def of(cls, question: Question) -> SequentialTest:
@@ -58,6 +70,7 @@ class SequentialTest:
         self._index = {variant: index for index, variant in enumerate(question.split)}
         self._weights = np.array(list(question.split.weights.values()))
         self._counts = np.zeros(len(self._index))
+        self._by_gateway = np.zeros((question.gateways, len(self._index)))
         self._strangers: dict[str, int] = {}
         self._errors = self._unidentified = 0
         self._verdict = Verdict.INCONCLUSIVE
@@ -71,11 +84,29 @@ class SequentialTest:
         self._needs_zero = bool(self._zero) or len(self._index) == 1
         self._threshold = math.log(1 / question.alpha)
 
-    def update(self, counts: Mapping[str, int], errors: int = 0, unidentified: int = 0) -> Verdict:
+    def update(
+        self,
+        counts: Mapping[str, int],
+        errors: int = 0,
+        unidentified: int = 0,
+        gateway: int = 0,
+    ) -> Verdict:
         """Add the counts since the last update, and return the verdict so far.
 
         Raises InputError, and adds nothing, for counts that are negative or not whole.
         """
+        self._add(counts, errors, unidentified, gateway)
+        return self._verdict_so_far()
+
+    def look(self, batch: Sequence[Tally]) -> Verdict:
+        """Add the counts since the last look, a tally for each gateway; the verdict so far."""
+        for gateway, tally in enumerate(batch):
+            self._add(tally.counts, tally.errors, tally.unidentified, gateway)
+        return self._verdict_so_far()
+
+    def _add(self, counts: Mapping[str, int], errors: int, unidentified: int, gateway: int) -> None:
+        if not 0 <= gateway < len(self._by_gateway):
+            raise InputError(f"there is no gateway {gateway}, but {len(self._by_gateway)} from 0")
         for name, count in counts.items():
             # numpy's integers are welcome, truth values and fractions are not
             if type(count) is not int and not isinstance(count, np.integer):
@@ -88,10 +119,13 @@ class SequentialTest:
             index = self._index.get(name)
             if index is not None:
                 self._counts[index] += count
+                self._by_gateway[gateway, index] += count
             elif count:
                 self._strangers[name] = self._strangers.get(name, 0) + int(count)
         self._errors += errors
         self._unidentified += unidentified
+
+    def _verdict_so_far(self) -> Verdict:
         if self._verdict is Verdict.INCONCLUSIVE:
             self._verdict = self._judge()
         return self._verdict
@@ -170,7 +204,9 @@ class SequentialTest:
         if self._needs_zero and all(self._passed):
             missing = self._threshold / -math.log1p(-self.question.zero_tolerance) - identified
             least = min(least, missing)
-        least = min(least, self._mixture.least_more(self._counts, self._threshold, least))
+        # A mean reaches the threshold only where one of what it is of does.
+        for row in [self._counts, *self._several]:
+            least = min(least, self._mixture.least_more(row, self._threshold, least))
         return max(math.ceil(least - 1e-6), 1) if math.isfinite(least) else MANY
 
     @property
@@ -191,10 +227,28 @@ class SequentialTest:
 
     @property
     def log_mismatch(self) -> float:
-        """The logarithm of the evidence that some share is outside its tolerance."""
+        """The logarithm of the evidence that some share is outside its tolerance.
+
+        With several gateways the mean of two e-processes: that of the sum, and the mean of each
+        gateway's (DESIGN.md 4, "several gateways"; Ramdas et al. 2023, section 3.2).
+        """
         if self._surprised:
             return math.inf
-        return self._mixture.log_evidence(self._counts)
+        pooled = self._mixture.log_evidence(self._counts)
+        if not len(self._several):
+            return pooled
+        each = logsumexp(self.log_mismatch_by_gateway) - math.log(len(self._several))
+        return float(np.logaddexp(pooled, each)) - math.log(2)
+
+    @property
+    def log_mismatch_by_gateway(self) -> list[float]:
+        """The same of each gateway by itself."""
+        return [self._mixture.log_evidence(row) for row in self._by_gateway]
+
+    @property
+    def _several(self) -> Floats:
+        """Counts by gateway, none where there is only one."""
+        return self._by_gateway if len(self._by_gateway) > 1 else self._by_gateway[:0]
 
     @property
     def log_match(self) -> float:

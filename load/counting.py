@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter as Multiset
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.latency import buckets_of
 from analysis.order import Codes, Order, OrderRecorder
-from analysis.run import LatencyKey, Stretch
+from analysis.run import Gateway, LatencyKey, Stretch
 from analysis.sequential import MANY
 from analysis.split import Split
 from analysis.tally import Tally
@@ -38,14 +38,16 @@ NO_MORE = -1  # instead of a ticket
 
 @dataclass(frozen=True)
 class Kind:
-    """A way in which a request can end: what it counts as, who answered, and how.
+    """A way in which a request can end: what it counts as, who answered, how, and where.
 
-    `variant` is empty where nobody said; `status` is `2xx` … `5xx`, or `none` without an answer.
+    `variant` is empty where nobody said; `status` is `2xx` … `5xx`, or `none` without an answer;
+    `gateway` is the number of the one that was asked.
     """
 
     outcome: Outcome
     variant: str = ""
     status: str = "2xx"
+    gateway: int = 0
 
 
 # Codes of requests that have not ended, and of those that are left out.
@@ -66,6 +68,22 @@ class Ended:
     sizes: NDArray[np.int64]
 
 
+class AtGateway:
+    """What is counted of one gateway."""
+
+    def __init__(self, variants: Iterable[str]) -> None:
+        self.totals: Multiset[Outcome] = Multiset(dict.fromkeys(variants, 0))
+        self.unjudged: Multiset[Outcome] = Multiset()
+        self.stretches: dict[int, Multiset[Outcome]] = {}
+        self.recorder = OrderRecorder()
+        self.workers = Order()
+
+    @property
+    def order(self) -> Order:
+        """What is kept of the order of sending."""
+        return self.workers + self.recorder.order
+
+
 class Counter:
     """Counts requests in constant memory, and shows them to the judge in order of sending.
 
@@ -73,8 +91,9 @@ class Counter:
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
 
     At most `budget` requests are sent (None: no bound); what is sent in the first `settle` seconds
-    is not counted. `on_ended` is shown what has ended, in batches. `on_complete` is called once,
-    when no more are to be sent and the last has ended.
+    is not counted. `gateways` are the names of all that are asked. `on_ended` is shown what has
+    ended, in batches. `on_complete` is called once, when no more are to be sent and the last has
+    ended.
     """
 
     def __init__(
@@ -84,7 +103,9 @@ class Counter:
         settle: float = 0.0,
         on_complete: Callable[[], None] = lambda: None,
         on_ended: Callable[[Ended], None] = lambda _: None,
+        gateways: Sequence[str] = ("",),
     ) -> None:
+        self.gateways = tuple(gateways)
         self.variants = tuple(split or ())
         self._expected = frozenset(split.positive if split else ())
         self.budget = budget
@@ -95,7 +116,7 @@ class Counter:
         self.complete = False
         self.on_ended = on_ended
         self._on_complete = on_complete
-        self._judge: Callable[[Tally], int] = lambda _: MANY
+        self._judge: Callable[[Sequence[Tally]], int] = lambda _: MANY
         self._look_after = MANY  # so many ordinary responses
         self._at_once = MOST_AT_ONCE  # as many may have ended before we look
         self._left = MANY if budget is None else budget
@@ -103,7 +124,9 @@ class Counter:
         self.kinds: list[Kind] = []
         self._codes_of: dict[Kind, int] = {}
         self._lost: set[int] = set()  # codes, and those of variants that were to get nothing
-        ordinary = (Kind(variant, variant) for variant in self.variants)
+        numbers = range(len(self.gateways))
+        ordinary = [Kind(v, v, gateway=number) for number in numbers for v in self.variants]
+        self._most_kinds = 2 + len(ordinary) + 6 * MOST_STRANGERS * len(self.gateways)
         for kind in (Kind(("under way",)), Kind(("left out",)), *ordinary):
             self.code_of(kind)
         # In order of sending, from the ticket `_first` on.
@@ -124,12 +147,8 @@ class Counter:
         self.elapsed = 0.0
         self.losses: Multiset[str] = Multiset()
         self.latency: dict[LatencyKey, Multiset[int]] = {}
-        self._totals: Multiset[Outcome] = Multiset(dict.fromkeys(self.variants, 0))
-        self._unjudged: Multiset[Outcome] = Multiset()
-        self._recorder = OrderRecorder()
-        self._orders = Order()  # of workers
+        self._at = [AtGateway(self.variants) for _ in self.gateways]
         self._width = FIRST_WIDTH
-        self._stretches: dict[int, Multiset[Outcome]] = {}
 
     def reset(self, now: float) -> None:
         """Forget all that has ended, and begin again. What is under way will count."""
@@ -141,8 +160,10 @@ class Counter:
         """Whether a request that was sent then is counted."""
         return sent_at >= self._counts_from
 
-    def judge_by(self, judge: Callable[[Tally], int]) -> None:
+    def judge_by(self, judge: Callable[[Sequence[Tally]], int]) -> None:
         """Show `judge` the counts since its last look, in order of sending, again and again.
+
+        It gets a tally for each gateway.
 
         It says how many more responses it can do without another look; 0 ends the run. Lost
         requests, and variants that were to get nothing, it is shown at once.
@@ -156,8 +177,9 @@ class Counter:
         """
         code = self._codes_of.get(kind)
         if code is None:
-            if len(self.kinds) >= 2 + len(self.variants) + 6 * MOST_STRANGERS:
-                kind = Kind(UNIDENTIFIED) if isinstance(kind.outcome, str) else Kind(kind.outcome)
+            if len(self.kinds) >= self._most_kinds:
+                outcome = UNIDENTIFIED if isinstance(kind.outcome, str) else kind.outcome
+                kind = Kind(outcome, gateway=kind.gateway)
             code = self._codes_of.setdefault(kind, len(self.kinds))
             if code == len(self.kinds):
                 self.kinds.append(kind)
@@ -237,7 +259,8 @@ class Counter:
     @property
     def sent(self) -> int:
         """Requests that have been sent."""
-        return self._totals.total() + len(self._ended_codes) + self._under_way
+        ended = sum(at.totals.total() for at in self._at)
+        return ended + len(self._ended_codes) + self._under_way
 
     # --- what they mean ---
 
@@ -261,11 +284,13 @@ class Counter:
         del self._ended_latencies[:], self._ended_sizes[:]
         self.elapsed = max(self.elapsed, float((ended.sent_at + ended.latencies).max()))
         for code, count in _counted(ended.codes):
-            self._totals[self.kinds[code].outcome] += count
-        self._stretch(float(ended.sent_at.max()))
+            kind = self.kinds[code]
+            self._at[kind.gateway].totals[kind.outcome] += count
+        self._widen(float(ended.sent_at.max()))
         places = (ended.sent_at / self._width).astype(np.int64)
         for (code, place), count in _counted_pairs(ended.codes, places):
-            self._stretch(place * self._width, place)[self.kinds[code].outcome] += count
+            kind = self.kinds[code]
+            self._stretch(kind.gateway, place)[kind.outcome] += count
         microseconds = (ended.latencies * 1e6).astype(np.int64)
         for (code, bucket), count in _counted_pairs(ended.codes, buckets_of(microseconds)):
             kind = self.kinds[code]
@@ -286,22 +311,31 @@ class Counter:
         self._first += complete
         for code, count in _counted(codes):
             if code != LEFT_OUT:
-                self._unjudged[self.kinds[code].outcome] += count
-        named = [k for k, kind in enumerate(self.kinds) if isinstance(kind.outcome, str)]
-        place = np.full(len(self.kinds), -1)
-        place[named] = np.arange(len(named))
-        codes = place[codes]
-        if (codes < 0).any():
-            codes, connections = codes[codes >= 0], connections[codes >= 0]
-        self._recorder.extend([self.kinds[k].variant for k in named], codes, connections)
+                kind = self.kinds[code]
+                self._at[kind.gateway].unjudged[kind.outcome] += count
+        for gateway, at in enumerate(self._at):
+            named = [
+                code
+                for code, kind in enumerate(self.kinds)
+                if isinstance(kind.outcome, str) and kind.gateway == gateway
+            ]
+            place = np.full(len(self.kinds), -1)
+            place[named] = np.arange(len(named))
+            its, on = place[codes], connections
+            if (its < 0).any():
+                its, on = its[its >= 0], on[its >= 0]
+            at.recorder.extend([self.kinds[k].variant for k in named], its, on)
 
     def _look(self) -> None:
         """Show the judge what is new, if there is something to see."""
-        due = self._unjudged.total() >= self._look_after or any(
-            outcome not in self._expected for outcome in self._unjudged
+        new = sum(at.unjudged.total() for at in self._at)
+        due = new >= self._look_after or any(
+            outcome not in self._expected for at in self._at for outcome in at.unjudged
         )
         if due and not self.closed:
-            batch, self._unjudged = _tally(self._unjudged), Multiset()
+            batch = [_tally(at.unjudged) for at in self._at]
+            for at in self._at:
+                at.unjudged = Multiset()
             self._look_after = self._judge(batch)
             self._at_once = min(self._look_after, MOST_AT_ONCE)
             if not self._look_after:
@@ -312,33 +346,36 @@ class Counter:
             self.complete = True
             self._on_complete()
 
-    def _stretch(self, now: float, index: int | None = None) -> Multiset[Outcome]:
-        index = int(now / self._width) if index is None else index
-        while index >= MOST_STRETCHES:
-            merged: dict[int, Multiset[Outcome]] = {}
-            for old, counts in self._stretches.items():
-                merged.setdefault(old // 2, Multiset()).update(counts)
-            self._stretches, self._width = merged, self._width * 2
-            index = int(now / self._width)
-        if index not in self._stretches:
-            self._stretches[index] = Multiset()
-        return self._stretches[index]
+    def _widen(self, now: float) -> None:
+        """Make the stretches as wide as they must be to reach until now."""
+        while int(now / self._width) >= MOST_STRETCHES:
+            for at in self._at:
+                merged: dict[int, Multiset[Outcome]] = {}
+                for old, counts in at.stretches.items():
+                    merged.setdefault(old // 2, Multiset()).update(counts)
+                at.stretches = merged
+            self._width *= 2
+
+    def _stretch(self, gateway: int, index: int) -> Multiset[Outcome]:
+        return self._at[gateway].stretches.setdefault(index, Multiset())
 
     @property
     def pairs_within_connections(self) -> int:
         """Pairs of responses in a row on one connection, so far."""
-        workers = self._orders.within_connections.pairs
-        return workers + self._recorder.pairs_within_connections
+        return sum(
+            at.workers.within_connections.pairs + at.recorder.pairs_within_connections
+            for at in self._at
+        )
 
     @property
     def order(self) -> Order:
         """What is kept of the order of sending."""
-        return self._orders + self._recorder.order
+        return sum((at.order for at in self._at), Order())
 
     @property
     def counted(self) -> Tally:
         """The counts that have been looked at."""
-        return _tally(self._totals)
+        return sum((_tally(at.totals) for at in self._at), Tally())
 
     @property
     def tally(self) -> Tally:
@@ -350,14 +387,29 @@ class Counter:
     def stretches(self) -> list[Stretch]:
         """The counts by time, the empty stretches in between included."""
         self.flush()
+        return self._stretches_of(self._at)
+
+    def _stretches_of(self, gateways: Sequence[AtGateway]) -> list[Stretch]:
         width = self._width
+        last = max((index for at in self._at for index in at.stretches), default=-1)
         return [
             Stretch(
                 index * width,
                 min((index + 1) * width, self.elapsed),
-                _tally(self._stretches.get(index, Multiset())),
+                sum((_tally(at.stretches.get(index, Multiset())) for at in gateways), Tally()),
             )
-            for index in range(max(self._stretches, default=-1) + 1)
+            for index in range(last + 1)
+        ]
+
+    @property
+    def by_gateway(self) -> list[Gateway]:
+        """What each of several gateways did, none where there is one."""
+        if len(self._at) == 1:
+            return []
+        self.flush()
+        return [
+            Gateway(name, self._stretches_of([at]), at.order)
+            for name, at in zip(self.gateways, self._at, strict=True)
         ]
 
     # --- distributed: a worker's counts travel to the master with its statistics ---
@@ -366,10 +418,15 @@ class Counter:
         """All counts since the last call, as plain data, and forget them."""
         self.flush()
         message = {
-            "totals": _plain(self._totals),
-            "judged": _plain(self._unjudged),
+            "gateways": [
+                {
+                    "totals": _plain(at.totals),
+                    "judged": _plain(at.unjudged),
+                    "order": at.recorder.order.as_plain(),
+                }
+                for at in self._at
+            ],
             "cached": self.cached,
-            "order": self._recorder.order.as_plain(),
             "losses": dict(self.losses),
             "latency": [
                 [key.variant, key.status, dict(buckets.items())]
@@ -382,20 +439,25 @@ class Counter:
 
     def absorb(self, message: dict[str, Any], now: float) -> None:
         """Add what a worker has drained; it all goes into the present stretch of time."""
-        if message["totals"]:  # workers go on reporting when all is done
+        # Workers go on reporting when all is done.
+        if any(told["totals"] for told in message["gateways"]):
             self.elapsed = max(self.elapsed, now)
-        stretch = self._stretch(min(now, self.elapsed))
-        for name, target in (("totals", self._totals), ("judged", self._unjudged)):
-            for key, count in message[name]:
-                outcome = key if isinstance(key, str) else (key[0],)
-                if isinstance(outcome, str):
-                    outcome = self.variant_or_stranger(outcome)
-                    self.code_of(Kind(outcome, outcome if isinstance(outcome, str) else ""))
-                target[outcome] += count
-                if name == "totals":
-                    stretch[outcome] += count
+        self._widen(min(now, self.elapsed))
+        index = int(min(now, self.elapsed) / self._width)
+        # All have the same gateways: they come from the same options.
+        for number, (at, told) in enumerate(zip(self._at, message["gateways"], strict=True)):
+            stretch = self._stretch(number, index)
+            for name, target in (("totals", at.totals), ("judged", at.unjudged)):
+                for key, count in told[name]:
+                    outcome = key if isinstance(key, str) else (key[0],)
+                    if isinstance(outcome, str):
+                        outcome = self.variant_or_stranger(outcome)
+                        self.code_of(Kind(outcome, outcome if isinstance(outcome, str) else ""))
+                    target[outcome] += count
+                    if name == "totals":
+                        stretch[outcome] += count
+            at.workers += Order.from_plain(told["order"])
         self.cached += message["cached"]
-        self._orders += Order.from_plain(message["order"])
         self.losses.update(message["losses"])
         for variant, status, buckets in message["latency"]:
             known = self.latency.setdefault(LatencyKey(variant, status), Multiset())

@@ -16,7 +16,7 @@ import socket as names
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic as clock
 from typing import Any
 
@@ -55,12 +55,13 @@ def backoff(failures: int) -> float:
 class Engine:
     """Sends requests over connections that are added and removed, and counts the answers.
 
-    `on_failure(reason, seconds, length, variant)` is told of every lost request.
+    Each connection is one to one of the `targets`. `on_failure(reason, seconds, length, variant)`
+    is told of every lost request.
     """
 
     def __init__(
         self,
-        target: Target,
+        targets: Sequence[Target],
         counter: Counter,
         outcomes: Outcomes,
         *,
@@ -69,11 +70,11 @@ class Engine:
         schedule: Schedule | None = None,
         on_failure: Callable[..., None] = lambda *_: None,
     ) -> None:
-        self.target, self.counter, self.outcomes = target, counter, outcomes
+        self.targets, self.counter, self.outcomes = targets, counter, outcomes
         self.timeout, self.one_each, self.schedule = timeout, one_each, schedule
         self.on_failure = on_failure
         self.heads = Heads()
-        self.good_address = 0
+        self.good_addresses = [0 for _ in targets]
         self.free: deque[Connection] = deque()  # ready to send, when the schedule says so
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
@@ -87,12 +88,14 @@ class Engine:
 
     # --- connections ---
 
-    def add(self, request: bytes, pause: Callable[[], float] | None = None) -> Connection:
+    def add(
+        self, request: bytes, pause: Callable[[], float] | None = None, gateway: int = 0
+    ) -> Connection:
         """One more connection, sending a request at once, and again after each answer.
 
-        `pause` gives seconds to wait in between.
+        `pause` gives seconds to wait in between; `gateway` is the number of its target.
         """
-        connection = Connection(self, request, pause)
+        connection = Connection(self, request, pause, gateway)
         self._connections.add(connection)
         gevent.get_hub().loop.run_callback(connection.begin)
         return connection
@@ -198,14 +201,23 @@ class Connection:
     """One connection after the other, one request on its way at most."""
 
     __slots__ = (
-        "_count", "_counter", "_ended", "_engine", "_failures", "_head", "_heads", "_leaving",
+        "_codes", "_count", "_counter", "_ended", "_engine", "_failures", "_gateway", "_head",
+        "_heads", "_leaving",
         "_number", "_other_head", "_outcomes", "_parser", "_pause", "_read", "_receive",
-        "_refused", "_request", "_send", "_simple", "_socket", "_state", "_take_ticket", "_ticket",
-        "_tls", "_unsent", "since",
+        "_refused", "_request", "_send", "_simple", "_socket", "_state", "_take_ticket", "_target",
+        "_ticket", "_tls", "_unsent", "since",
     )  # fmt: skip
 
-    def __init__(self, engine: Engine, request: bytes, pause: Callable[[], float] | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        request: bytes,
+        pause: Callable[[], float] | None,
+        gateway: int,
+    ) -> None:
         self._engine, self._request, self._pause = engine, request, pause
+        self._gateway, self._target = gateway, engine.targets[gateway]
+        self._codes = engine.outcomes.codes[gateway]
         # What every request needs is at hand.
         self._outcomes, self._read = engine.outcomes, engine.outcomes.read
         self._counter, self._count = engine.counter, engine.counter.count
@@ -279,8 +291,9 @@ class Connection:
 
     def _connect(self) -> None:
         engine = self._engine
-        addresses = engine.target.addresses
-        family, address = addresses[(engine.good_address + self._refused) % len(addresses)]
+        addresses = self._target.addresses
+        good = engine.good_addresses[self._gateway]
+        family, address = addresses[(good + self._refused) % len(addresses)]
         try:
             sock = self._socket = _socket(family, names.SOCK_STREAM)
             sock.setblocking(False)
@@ -300,7 +313,7 @@ class Connection:
     def _refuse(self, error: OSError) -> None:
         """An address does not take us; another may."""
         self._refused += 1
-        if self._refused < len(self._engine.target.addresses):
+        if self._refused < len(self._target.addresses):
             self._close()
             self._connect()
         else:
@@ -312,15 +325,15 @@ class Connection:
         if code:
             self._refuse(OSError(code, os.strerror(code)))
             return
-        engine = self._engine
-        addresses = len(engine.target.addresses)
-        engine.good_address = (engine.good_address + self._refused) % addresses
+        engine, target = self._engine, self._target
+        good = engine.good_addresses[self._gateway] + self._refused
+        engine.good_addresses[self._gateway] = good % len(target.addresses)
         self._refused = 0
-        if engine.target.context:
+        if target.context:
             descriptor = self._socket.fileno()
             self._tls = Tls(
-                engine.target.context,
-                engine.target.name,
+                target.context,
+                target.name,
                 self._socket,
                 on_blocked=lambda: engine.change(descriptor, READ | WRITE),
             )
@@ -396,7 +409,7 @@ class Connection:
             return
         now = clock()
         outcomes = self._outcomes
-        code = outcomes.codes.get(self._read(body, head.headers).variant)
+        code = self._codes.get(self._read(body, head.headers).variant)
         if code is None or outcomes.comparing:
             self._answered(Answer(200, head.headers, body, True), now)
             return
@@ -485,7 +498,9 @@ class Connection:
 
     def _answered(self, answer: Answer, now: float) -> None:
         engine = self._engine
-        code, reason = engine.outcomes.of_answer(answer.status, answer.headers, answer.body)
+        code, reason = engine.outcomes.of_answer(
+            answer.status, answer.headers, answer.body, self._gateway
+        )
         # Given up first: whatever goes wrong from here on, it is counted once.
         ticket, self._ticket = self._ticket, NO_MORE
         latency = now - self.since
@@ -523,7 +538,7 @@ class Connection:
         if ticket != NO_MORE:
             counter = engine.counter
             latency = clock() - self.since
-            sent_at, code = self.since - counter.began, engine.outcomes.of_failure()
+            sent_at, code = self.since - counter.began, engine.outcomes.of_failure(self._gateway)
             if counter.counts(sent_at):
                 engine.on_failure(reason, latency, 0, "")
             counter.count(ticket, code, sent_at, latency, 0, reason)

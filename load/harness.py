@@ -19,11 +19,10 @@ from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from analysis import InputError, write_run
-from analysis.options import checked_host
+from analysis.options import hosts_of
 from load import engine, workers
 from load.options import add_options
 from load.progress import show_progress
-from load.readiness import why_not_ready
 from load.session import Session
 
 WRONG_USAGE = 2
@@ -65,7 +64,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
             # Its options come with the start, from the master.
             workers.introduce(runner, lambda: session_of(environment).counter.close())
         elif environment.parsed_options and environment.parsed_options.headless:
-            checked_host(session.host)
+            hosts_of(session.host)
     except InputError as error:
         print(f"trafficsplit: {error}", file=sys.stderr)
         sys.exit(WRONG_USAGE)
@@ -81,6 +80,16 @@ def _prepared(environment: Environment) -> Session:
         before.end()
     session = Session(environment, on_complete=partial(_on_complete, environment))
     session.client = _client(session)
+    if session.client != "engine" and any(place.address for place in session.places):
+        raise InputError(
+            f"--client {session.client} cannot ask several addresses of one name: use the engine, "
+            "or give each a --host"
+        )
+    users = session.options.num_users or 1
+    if users < len(session.places) and not isinstance(environment.runner, WorkerRunner):
+        raise InputError(
+            f"{users} users cannot ask {len(session.places)} gateways: give more --users"
+        )
     if session.client != "engine":
         # Without it Locust cuts off the answers that are on their way, and the slower variant
         # loses. The engine waits for its answers itself.
@@ -120,15 +129,9 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         options.shared_by = max(len(runner.clients.all), 1)
     try:
         session = _prepared(environment)
-        checked_host(session.host)
+        hosts_of(session.host)
         if not isinstance(runner, WorkerRunner):
-            session.unreachable = why_not_ready(
-                session.host,
-                session.load["path"],
-                headers=session.headers,
-                ca_file=session.load["ca_file"],
-                insecure=options.insecure,
-            )
+            session.unreachable = session.why_not_ready()
         session.begin()
     except InputError as error:  # from the web form: the run is not begun, the page stays
         session = _sessions[id(environment)]

@@ -13,17 +13,22 @@ BODIES_COMPARED = 1000
 
 
 class Outcomes:
-    """Reads answers, and keeps what it learns: `codes` of variants with a good answer."""
+    """Reads answers, and keeps what it learns.
+
+    `codes` are of variants with a good answer, a dict for each gateway.
+    """
 
     def __init__(self, reader: ResponseReader, counter: Counter) -> None:
         self.read = reader.read
         self.counter = counter
-        self.codes: dict[str | None, int] = {}
+        self.codes: list[dict[str | None, int]] = [{} for _ in counter.gateways]
         self.comparing = True
         self._bodies: dict[int, None] = {}
         self._looks = 0
 
-    def of_answer(self, status: int, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
+    def of_answer(
+        self, status: int, headers: Mapping[str, str], body: bytes, gateway: int = 0
+    ) -> tuple[int, str]:
         """The code to count an answer by, and the reason why it is lost, empty where it is not."""
         reading = self.read(body, headers)
         variant, counter = reading.variant, self.counter
@@ -32,21 +37,18 @@ class Outcomes:
         outcome = counter.variant_or_stranger(variant) if variant else UNIDENTIFIED
         if not 200 <= status < 300:
             known = variant if variant and outcome == variant else ""
-            return counter.code_of(Kind(ERRORS, known, kind)), _status(status, headers)
-        if not variant:
-            return counter.code_of(Kind(UNIDENTIFIED, "", kind)), reading.reason
-        if outcome == UNIDENTIFIED:
-            return counter.code_of(Kind(UNIDENTIFIED, "", kind)), (
-                "too many different names of variants"
-            )
-        code = counter.code_of(Kind(variant, variant, kind))
+            return counter.code_of(Kind(ERRORS, known, kind, gateway)), _status(status, headers)
+        if not variant or outcome == UNIDENTIFIED:
+            reason = "too many different names of variants" if variant else reading.reason
+            return counter.code_of(Kind(UNIDENTIFIED, "", kind, gateway)), reason
+        code = counter.code_of(Kind(variant, variant, kind, gateway))
         if kind == "2xx":
-            self.codes[variant] = code
+            self.codes[gateway][variant] = code
         return code, ""
 
-    def of_failure(self) -> int:
+    def of_failure(self, gateway: int = 0) -> int:
         """The code of a request without an answer."""
-        return self.counter.code_of(Kind(ERRORS, "", "none"))
+        return self.counter.code_of(Kind(ERRORS, "", "none", gateway))
 
     def _look_for_a_cache(self, headers: Mapping[str, str], body: bytes) -> None:
         """Count an answer out of a cache: it says so, or shows an older request's id."""

@@ -9,7 +9,8 @@ import shlex
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,18 @@ from typing import Any
 from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from analysis import Judgement, Question, Run, Tally, Verdict, judge, reader_of
+from analysis import Judgement, Question, Run, Tally, Verdict, judge, planned, reader_of
 from analysis.independence import telling_pairs
 from analysis.judge import Watch, unexpected, watch_of
-from analysis.options import addresses_of, check_load, headers_of, rate_of, ratio_of
+from analysis.options import (
+    addresses_of,
+    check_load,
+    headers_of,
+    hosts_of,
+    rate_of,
+    ratio_of,
+    whole,
+)
 from analysis.run import Sender
 from analysis.sequential import MANY
 from analysis.split import split_of_weight
@@ -29,9 +38,10 @@ from load.counting import Counter
 from load.options import load_options, question_of
 from load.outcomes import Outcomes
 from load.pulse import Pulse
+from load.readiness import why_not_ready
 from load.schedule import Schedule
 from load.statistics import Statistics
-from load.target import resolve, target_of, tls_context
+from load.target import Place, places_of, resolve, target_of, tls_context
 
 
 class Session:
@@ -45,16 +55,26 @@ class Session:
         options: Any = environment.parsed_options
         self.environment = environment
         self.options: Namespace = options
-        self.host = (environment.host or "").rstrip("/")
+        self.host = ", ".join(hosts_of(environment.host)) if environment.host else ""
         self.question: Question | None = question_of(options)
         self.load = load_options(options)
         check_load(self.load, self.question)
         self.headers = headers_of(self.load["header"])
-        resolve(addresses_of(self.load["resolve"]))
+        addresses = addresses_of(self.load["resolve"])
+        self.resolved = {name: given[0] for name, given in addresses.items() if given}
+        resolve(self.resolved)
+        hosts = hosts_of(environment.host) if environment.host else []
+        self.places = places_of(hosts, addresses) or [Place("")]
+        if self.question:
+            asked = whole(options.requests, "--requests")
+            anew = replace(self.question, gateways=len(self.places), requests=asked)
+            self.question = planned(anew)
         if self.load["ca_file"]:
             tls_context(self.load["ca_file"], insecure=options.insecure)
         self.client = self.load["client"] or "engine"
         self.numbers: Iterator[int] = itertools.count(1)
+        # Each user asks one gateway; workers begin with different ones.
+        self.turns: Iterator[int] = itertools.count(getattr(environment.runner, "worker_index", 0))
         self.engine: engine.Engine | None = None
         self.schedule: Schedule | None = None
         self.pulse = Pulse()
@@ -71,6 +91,7 @@ class Session:
             budget=self._budget(environment.runner),
             settle=float(self.load["settle"]),
             on_complete=on_complete,
+            gateways=[str(place) for place in self.places],
         )
         reader = reader_of(self.load["variant_from"], question.split if question else ())
         self.outcomes = Outcomes(reader, self.counter)
@@ -109,19 +130,42 @@ class Session:
 
     def _begin_engine(self) -> None:
         statistics = Statistics(self.environment, self.counter, self.load["path"])
-        target = target_of(self.host, ca_file=self.load["ca_file"], insecure=self.options.insecure)
+        settings = {"ca_file": self.load["ca_file"], "insecure": self.options.insecure}
+        targets = [target_of(place, **settings) for place in self.places]
         self.counter.on_ended = statistics.add
         # The collector need not look at Locust again and again; the engine makes no cycles.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         self.engine = engine.Engine(
-            target,
+            targets,
             self.counter,
             self.outcomes,
             timeout=float(self.load["timeout"]),
             one_each=self.load["unit"] == "session",
             on_failure=statistics.lost,
         )
+
+    def why_not_ready(self) -> str:
+        """Wait until every gateway answers; empty when they do, otherwise what one does instead."""
+        try:
+            for place in self.places:
+                resolve({**self.resolved, **({place.name: place.address} if place.address else {})})
+                reason = why_not_ready(
+                    place.host,
+                    self.load["path"],
+                    headers=self.headers,
+                    ca_file=self.load["ca_file"],
+                    insecure=self.options.insecure,
+                )
+                if reason:
+                    return f"{place}: {reason}" if place.address else reason
+        finally:
+            resolve(self.resolved)
+        return ""
+
+    def next_gateway(self) -> int:
+        """The number of the gateway that the next user asks: the load is theirs in equal parts."""
+        return next(self.turns) % len(self.places)
 
     def reset(self) -> None:
         """Forget what was counted, as Locust does with its statistics; the run goes on."""
@@ -136,10 +180,10 @@ class Session:
             self.engine.close()
             self.engine = None
 
-    def _look(self, watch: Watch, most: int, batch: Tally) -> int:
+    def _look(self, watch: Watch, most: int, batch: Sequence[Tally]) -> int:
         """Show the judge a batch; 0 when no more requests are needed, or may be sent."""
         counter = self.counter
-        self.verdict = watch.update(batch.counts, batch.errors, batch.unidentified)
+        self.verdict = watch.look(batch)
         left = most - counter.sent if counter.budget is None else MANY
         if left <= 0:
             return 0
@@ -179,6 +223,7 @@ class Session:
             settle=counter.settle,
             previous=split_of_weight(previous) if previous else None,
             order=counter.order,
+            gateways=counter.by_gateway,
             cached=counter.cached,
             decided="" if self.verdict is Verdict.INCONCLUSIVE else str(self.verdict),
             interrupted=self.ended_by,

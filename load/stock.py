@@ -34,8 +34,9 @@ class StockClient:
     not followed, so that what answers is what was asked.
     """
 
-    def __init__(self, user: User, session: Session, request: Request) -> None:
+    def __init__(self, user: User, session: Session, request: Request, gateway: int) -> None:
         self._session = session
+        self._gateway = gateway
         self._path = request.path
         self._headers = {**request.headers, **session.headers}
         self._number = next(session.numbers)
@@ -45,7 +46,7 @@ class StockClient:
             self._number = 0
         self._failures = 0
         make = _requests_session if session.client == "requests" else _fast_session
-        self._client, self._settings = make(user, session)
+        self._client, self._settings = make(user, session, session.places[gateway].host)
 
     def ask(self) -> bool:
         """One request, when it is due; False when no more are to be sent."""
@@ -92,12 +93,12 @@ class StockClient:
         body = response.content or b""
         if not response.status_code:
             cause = getattr(response, "error", None) or error
-            code, reason = outcomes.of_failure(), f"{type(cause).__name__}: {cause}"
+            code, reason = outcomes.of_failure(self._gateway), f"{type(cause).__name__}: {cause}"
         elif _is_cut_off(headers := _headers(response), body):
-            code = outcomes.of_failure()
+            code = outcomes.of_failure(self._gateway)
             reason = "the connection was closed before the end of the answer"
         else:
-            code, reason = outcomes.of_answer(response.status_code, headers, body)
+            code, reason = outcomes.of_answer(response.status_code, headers, body, self._gateway)
         row = row_of(counter.kinds[code])
         meta["name"] = f"{session.load['path']} [{row}]" if row else session.load["path"]
         sent_at, latency = began, meta["response_time"] / 1000
@@ -108,10 +109,10 @@ class StockClient:
         counter.count(ticket, code, sent_at - counter.began, latency, len(body), reason)
 
 
-def _fast_session(user: User, session: Session) -> tuple[Any, dict[str, Any]]:
+def _fast_session(user: User, session: Session, host: str) -> tuple[Any, dict[str, Any]]:
     timeout = float(session.load["timeout"])
     client = FastHttpSession(
-        base_url=session.host,
+        base_url=host,
         request_event=user.environment.events.request,
         user=user,
         ssl_context_factory=lambda: tls_context(
@@ -127,10 +128,8 @@ def _fast_session(user: User, session: Session) -> tuple[Any, dict[str, Any]]:
     return client, {}
 
 
-def _requests_session(user: User, session: Session) -> tuple[Any, dict[str, Any]]:
-    client = HttpSession(
-        base_url=session.host, request_event=user.environment.events.request, user=user
-    )
+def _requests_session(user: User, session: Session, host: str) -> tuple[Any, dict[str, Any]]:
+    client = HttpSession(base_url=host, request_event=user.environment.events.request, user=user)
     client.trust_env = False
     client.cookies.set_policy(_nobody())
     client.verify = session.load["ca_file"] or True

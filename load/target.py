@@ -19,6 +19,48 @@ Address = tuple[int, Any]  # family, and what connect() takes
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a gateway is: its base URL, and its address where that is not DNS's affair."""
+
+    host: str
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """The host's name, as DNS knows it."""
+        return (urlsplit(self.host).hostname or "").lower()
+
+    def __str__(self) -> str:
+        return f"{self.host} ({self.address})" if self.address else self.host
+
+
+def places_of(hosts: Sequence[str], addresses: Mapping[str, Sequence[str]]) -> list[Place]:
+    """The gateways of checked base URLs: one each, or one for each address to be told apart.
+
+    `addresses` are by name; where it has a name without any, DNS's are taken. Raises InputError for
+    a name without an address.
+    """
+    found = []
+    for host in hosts:
+        name = Place(host).name
+        given = addresses.get(name)
+        if given is None or len(given) == 1:
+            found.append(Place(host))
+            continue
+        every = given or sorted({str(address[0]) for _, address in _found(name, 0)})
+        found += [Place(host, address) for address in every] if len(every) > 1 else [Place(host)]
+    return found
+
+
+def _found(name: str, port: int) -> list[Address]:
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{name} has no address ({error}): check the name, or --resolve") from None
+    return list(dict.fromkeys((family, address) for family, *_, address in found))
+
+
+@dataclass(frozen=True)
 class Target:
     """One gateway. `context` is None where it speaks plain HTTP."""
 
@@ -33,16 +75,12 @@ class Target:
         return request_bytes(self.prefix + path, self.host, headers)
 
 
-def target_of(host: str, *, ca_file: str = "", insecure: bool = False) -> Target:
-    """The target of a checked base URL. Raises InputError, for a name without an address."""
-    url = urlsplit(host)
+def target_of(place: Place, *, ca_file: str = "", insecure: bool = False) -> Target:
+    """What a place comes to. Raises InputError, for a name without an address."""
+    url = urlsplit(place.host)
     name = url.hostname or ""
     port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise InputError(f"{name} has no address ({error}): check the name, or --resolve") from None
-    addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
+    addresses = _found(place.address or name, port)
     context = tls_context(ca_file, insecure=insecure) if url.scheme == "https" else None
     if context:
         context.set_alpn_protocols(["http/1.1"])

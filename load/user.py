@@ -52,12 +52,14 @@ class SplitUser(User):
             headers = {**request.headers, **session.headers}
             if session.load["unit"] == "session":
                 headers["Connection"] = "close"
+            gateway = session.next_gateway()
             self._connection = session.engine.add(
-                session.engine.target.request(request.path, headers),
+                session.engine.targets[gateway].request(request.path, headers),
                 self._pause if self._configured else None,
+                gateway,
             )
         elif session.client != "engine" and not session.unreachable:
-            self._stock = StockClient(self, session, request)
+            self._stock = StockClient(self, session, request, session.next_gateway())
 
     @task
     def draw(self) -> None:

@@ -15,6 +15,7 @@ import jinja2
 from analysis import Judgement, Run, chi_square, power, replay
 from analysis.comparison import compare, interval
 from analysis.diagnosis import Diagnosis, diagnose
+from analysis.gateways import compare_gateways
 from analysis.independence import Independence
 from analysis.judge import draws_of
 from analysis.latency import quantile
@@ -85,6 +86,7 @@ def verdict_object(
         "unit": run.unit,
         "settle_seconds": run.settle,
         "host": run.host,
+        "gateways": _gateways(run),
         "path": run.path,
         "started_at": run.started_at,
         "interrupted": run.interrupted,
@@ -102,6 +104,29 @@ def _evidence(run: Run) -> dict[str, float | None]:
         "exactly_as_configured": _finite(test.log_exact()),
         "threshold": test.threshold,
     }
+
+
+def _gateways(run: Run) -> dict[str, Any] | None:
+    """What each of several gateways did, None where there is one."""
+    found = compare_gateways(run)
+    if found is None:
+        return None
+    each = [
+        {
+            "name": one.name,
+            "requests": one.tally.requests,
+            "errors": one.tally.errors,
+            "unidentified": one.tally.unidentified,
+            "observed": {v: one.tally.counts.get(v, 0) for v in one.confidence},
+            "shares": {v: one.tally.share(v) for v in one.confidence},
+            "confidence": {v: list(ends) for v, ends in one.confidence.items()},
+            "mismatch_evidence": _finite(one.log_mismatch),
+            "off": one.off,
+        }
+        for one in found.each
+    ]
+    test = {"statistic": found.statistic, "dof": found.dof, "p_value": found.p_value}
+    return {"each": each, "homogeneity": test}
 
 
 def _independence(found: Independence) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trafficsplit.options import expectation, load_options, one_of, option
+from trafficsplit.options import LINES, expectation, load_options, one_of, option
 
 if TYPE_CHECKING:
     from analysis import Judgement, Run
@@ -23,7 +23,8 @@ UNREACHABLE = 4
 
 
 @click.command()
-@option("--host", "The gateway's base URL.  [the lab, started if none is up]", metavar="URL")
+@option("--host", "The gateway's base URL; of several gateways one each.  [the lab, started if "
+        "none is up]", metavar="URL", **LINES)  # fmt: skip
 @expectation
 @option("--users", "How many users ask at once.", type=click.IntRange(1, 10_000), default=16,
         show_default=True)  # fmt: skip
@@ -45,15 +46,15 @@ def verify(context: click.Context, /, **options: Any) -> int:
     clock = _Clock(context.obj)
     # Imported here, so that --help and a mistyped option answer at once.
     from analysis import question_of_options, read_run
-    from analysis.options import EXPECTATIONS, LOAD, check_load, checked_host, weighed
+    from analysis.options import EXPECTATIONS, LOAD, check_load, hosts_of, weighed
     from trafficsplit.drive import WRONG_USAGE, DriveError, drive
     from trafficsplit.report import further_lines
 
     one_of(context, "weight", "weights", "manifest")
-    options = weighed({**options, **context.params}, sys.stdin.read)
+    host = ",".join(hosts_of(options["host"])) if options["host"] else ""
+    options = weighed({**options, **context.params, "host": host}, sys.stdin.read)
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
     check_load({name: options[name] or "" for name in LOAD}, question)
-    host = checked_host(options["host"]) if options["host"] else ""
     clock.lap("imports")
     with _report_directory(options["report"]) as report:
         with _gateway(host, report.directory) as address:

@@ -109,10 +109,10 @@ def test_exit_codes_are_the_contract() -> None:
 def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
     question = planned(Question(CANARY, 0.02, test="fixed", requests=1000))
     watch = FixedWatch(question)
-    assert watch.update({"blue": 900}) is Verdict.INCONCLUSIVE  # an odd share is no reason
-    assert watch.update({}, errors=10) is Verdict.INCONCLUSIVE
-    assert watch.update({}, errors=1) is Verdict.FAILING
-    assert FixedWatch(question).update({"red": 1}) is Verdict.MISMATCH
+    assert watch.look([Tally({"blue": 900})]) is Verdict.INCONCLUSIVE  # an odd share is no reason
+    assert watch.look([Tally(errors=10)]) is Verdict.INCONCLUSIVE
+    assert watch.look([Tally(errors=1)]) is Verdict.FAILING
+    assert FixedWatch(question).look([Tally({"red": 1})]) is Verdict.MISMATCH
 
 
 @pytest.mark.parametrize(("weight", "tolerance"), [(0.25, 0.02), (0.05, 0.02), (0.5, 0.05)])

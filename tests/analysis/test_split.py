@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import InputError, Question, Split, Tally
-from analysis.options import EXPECTATIONS, checked_host, checked_path, question_of_options
+from analysis.options import (
+    EXPECTATIONS,
+    addresses_of,
+    checked_host,
+    checked_path,
+    hosts_of,
+    question_of_options,
+)
 from analysis.split import split_of_weight, split_of_weights
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
@@ -94,8 +101,9 @@ def test_any_options_ask_a_question_or_are_refused(given_options: dict[str, str 
 
 @given(st.text(max_size=20))
 def test_any_address_is_usable_or_refused(text: str) -> None:
-    for check in (checked_host, checked_path):
+    for check in (checked_host, hosts_of, checked_path):
         assert read_or_line(check, text)
+    assert read_or_line(addresses_of, f"x{text}")
 
 
 def test_tallies_add_up_and_refuse_what_is_no_count() -> None:

@@ -1,6 +1,7 @@
 import heapq
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
@@ -34,8 +35,8 @@ def test_the_judge_sees_the_order_of_sending_whatever_comes_back_first(
     kinds = data.draw(st.lists(st.sampled_from(["blue", "green"]), min_size=20, max_size=20))
     counter, seen = Counter(CANARY), []
 
-    def judge(batch: Tally) -> int:
-        seen.append(batch)
+    def judge(batch: Sequence[Tally]) -> int:
+        seen.extend(batch)
         return 1
 
     counter.judge_by(judge)
@@ -57,8 +58,8 @@ def false_alarms(slow: float, *, connections: int, runs: int, in_order_of_comple
         rng = random.Random(seed)
         counter, test = Counter(CANARY, budget=3000), SequentialTest(CANARY)
 
-        def judge(batch: Tally, test: SequentialTest = test) -> int:
-            test.update(batch.counts)
+        def judge(batch: Sequence[Tally], test: SequentialTest = test) -> int:
+            test.look(batch)
             return test.least_more
 
         if not in_order_of_completion:
@@ -101,7 +102,7 @@ def test_the_budget_is_kept_and_completion_is_told_once() -> None:
 
 def test_a_request_that_was_never_answered_does_not_hold_up_the_rest() -> None:
     counter, seen = Counter(CANARY), []
-    counter.judge_by(lambda batch: seen.append(batch) or 1)  # type: ignore[func-returns-value]
+    counter.judge_by(lambda batch: seen.extend(batch) or 1)  # type: ignore[func-returns-value]
     first, second = taken(counter), taken(counter)
     count(counter, second, "green")
     assert not seen
@@ -150,7 +151,7 @@ def test_a_workers_counts_arrive_at_the_master_whole() -> None:
     total = master.tally
     assert total.counts == {"blue": 4, "green": 4, "red": 4}
     assert (total.errors, total.unidentified) == (4, 4)
-    assert worker.drain()["totals"] == []
+    assert worker.drain()["gateways"][0]["totals"] == []
     assert sum(n for b in master.latency.values() for n in b.values()) == 20
 
 

@@ -19,7 +19,7 @@ from load.counting import Counter
 from load.engine import Engine
 from load.outcomes import Outcomes
 from load.schedule import Schedule
-from load.target import target_of
+from load.target import Place, target_of
 from tests.servers import Handler, always, page, plain, read_request, served
 
 CANARY = Split({"blue": 75, "green": 25})
@@ -52,9 +52,9 @@ def drive(
     counter = Counter(CANARY, budget=budget, on_complete=done.set)
     driven = Driven(counter)
     counter.began = time.monotonic()
-    target = target_of(f"http://127.0.0.1:{port}")
+    target = target_of(Place(f"http://127.0.0.1:{port}"))
     engine = Engine(
-        target,
+        [target],
         counter,
         Outcomes(reader_of("page", CANARY), counter),
         timeout=timeout,
@@ -236,8 +236,8 @@ def test_users_may_leave_and_their_last_answer_counts() -> None:
     with served(in_pieces(GREEN, pause=0)) as port:
         counter = Counter(CANARY)
         counter.began = time.monotonic()
-        target = target_of(f"http://127.0.0.1:{port}")
-        engine = Engine(target, counter, Outcomes(reader_of(), counter), timeout=5)
+        target = target_of(Place(f"http://127.0.0.1:{port}"))
+        engine = Engine([target], counter, Outcomes(reader_of(), counter), timeout=5)
         try:
             connections = [engine.add(target.request("/", {})) for _ in range(4)]
             Event().wait(0.2)
