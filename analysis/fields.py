@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -91,6 +91,25 @@ class Fields:
         name = next(iter(self._data))
         return str(name), self.take(name, str, "")
 
+    @property
+    def where(self) -> str:
+        """Its path in the document, as `spec.http[0].route[1]`."""
+        return self._where
+
+    @property
+    def file(self) -> str:
+        """The file it is from."""
+        return self._file
+
+    @property
+    def data(self) -> CommentedMap:
+        """What was read."""
+        return self._data
+
+    def position(self, name: str) -> tuple[int, int] | None:
+        """Line and column, from 0, of a field's value; None where the field is missing."""
+        return tuple(self._data.lc.value(name)) if name in self._data else None
+
     def names(self) -> list[str]:
         """The names of all fields."""
         return [str(name) for name in self._data]
@@ -105,7 +124,7 @@ class Fields:
         return f"{self._where}.{name}" if self._where else name
 
     def _at(self, name: str) -> str:
-        return f"{self._file}:{self._line_of(name) + 1}"
+        return f"{self._file}:{self._line_of(name) + 1}" if self._file else ""
 
     def _line_of(self, name: str) -> int:
         """The line of a field, from 0; that of the whole mapping where it is missing."""
@@ -113,6 +132,19 @@ class Fields:
             return int(self._data.lc.key(name)[0])
         except (KeyError, TypeError, AttributeError):
             return self._line
+
+
+def document_of(data: Mapping[str, Any]) -> Fields:
+    """What comes from an API and has neither a file nor lines, as fields."""
+    return Fields(_commented(data), "")
+
+
+def _commented(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return CommentedMap({key: _commented(value) for key, value in data.items()})
+    if isinstance(data, list):
+        return CommentedSeq([_commented(value) for value in data])
+    return data
 
 
 def documents(file: Path) -> list[Fields]:

@@ -79,6 +79,21 @@ def judge(run: Run) -> Judgement:
     """
     if run.unreachable:
         return Judgement(Verdict.FAILING, run.unreachable)
+    if run.unread:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"Whether the weights of {run.source} changed meanwhile is not known, since they could "
+            f"not be read again: {run.unread}.",
+        )
+    if run.reread and any(
+        abs(run.reread[v] - run.question.split[v]) > 1e-6
+        for v in {*run.reread, *run.question.split}
+    ):
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"The weights of {run.source} changed while they were verified, from "
+            f"{run.question.split} to {run.reread}: verify again.",
+        )
     judged = _judge_split(run)
     worse = " ".join(_worse(run))
     if not worse:

@@ -36,12 +36,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a part of the traffic goes. `labels` are those of its pods, where they are known."""
+    """Where a part of the traffic goes. `labels` are those of its pods, where they are known.
+
+    `fields` has its weight, in a field of that name, where it can be set.
+    """
 
     host: str
     weight: float
     subset: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    fields: Fields | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -286,7 +290,7 @@ def _istio_destination(route: Fields, *, alone: bool) -> Destination:
     target = route.fields("destination")
     weight = _weight(route, 0)
     host, subset = target.need("host"), target.take("subset", str, "")
-    return Destination(short(str(host)), 100 if alone else weight, str(subset))
+    return Destination(short(str(host)), 100 if alone else weight, str(subset), fields=route)
 
 
 def _covers(pattern: str, host: str) -> bool:
@@ -388,7 +392,8 @@ def _http_route(document: Fields, asked: Asked) -> list[Destination] | InputErro
     for backend in rule.each("backendRefs"):
         weight = _weight(backend, 1)
         host, space = str(backend.need("name")), str(backend.take("namespace", str, ""))
-        found.append(Destination(f"{host}.{space}" if space else host, weight))
+        name = f"{host}.{space}" if space else host
+        found.append(Destination(name, weight, fields=backend))
     return _some(rule, "backendRefs", found)
 
 
@@ -456,7 +461,7 @@ def _traffic_split(document: Fields, asked: Asked) -> list[Destination]:
             weight = int(weight[:-1]) if weight.endswith("m") else 1000 * int(weight)
         if weight < 0:
             raise backend.error(f"the weight is negative: {weight}", "weight")
-        found.append(Destination(str(backend.need("service")), weight))
+        found.append(Destination(str(backend.need("service")), weight, fields=backend))
     return _some(spec, "backends", found)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from analysis.errors import InputError
 from analysis.planning import planned
 from analysis.question import TESTS, Question
 from analysis.reading import reader_of
-from analysis.split import number, split_of_weight, split_of_weights
+from analysis.split import Split, number, split_of_weight, split_of_weights
+
+if TYPE_CHECKING:
+    from analysis.manifests import Asked
 
 UNITS = ("request", "session")
 CLIENTS = ("engine", "stock", "requests")
@@ -57,6 +60,10 @@ SOURCES: Mapping[str, tuple[str, str]] = {
 }
 
 
+# Sources that are asked over the network, by the commands that may.
+ELSEWHERE = ("virtual_service", "http_route")
+
+
 def weighed(
     options: Mapping[str, Any], standard_input: Callable[[], str] = lambda: ""
 ) -> dict[str, Any]:
@@ -64,6 +71,8 @@ def weighed(
     found = dict(options)
     source = found.get("manifest")
     if not source:
+        if any(found.get(name) for name in ELSEWHERE):
+            return found
         for name in ("route", "map"):
             if found.get(name):
                 raise InputError(f"--{name} is for a --manifest, and there is none")
@@ -71,11 +80,9 @@ def weighed(
     for name in ("weight", "weights"):
         if found.get(name):
             raise InputError(f"--manifest and --{name} both say what is expected: give one of them")
-    from analysis.manifests import Asked, read_documents, split_of_manifest  # 60 ms
+    from analysis.manifests import read_documents, split_of_manifest  # 60 ms
 
-    headers = {k.lower(): v for k, v in headers_of(found.get("header") or "").items()}
-    host = urlsplit((found.get("host") or "").split(",")[0]).netloc
-    asked = Asked(found.get("path") or "/color", headers.get("host", host), headers)
+    asked = asked_of(found)
     text = standard_input() if source == "-" else ""
     split = split_of_manifest(
         read_documents(source, text),
@@ -83,11 +90,24 @@ def weighed(
         route=found.get("route") or "",
         names=found.get("map") or "",
     )
+    return {**found, "weights": text_of_split(split), "manifest": "", "route": "", "map": ""}
+
+
+def asked_of(options: Mapping[str, Any]) -> Asked:
+    """The request of the run, as manifests match it. Raises InputError."""
+    from analysis.manifests import Asked
+
+    headers = {k.lower(): v for k, v in headers_of(options.get("header") or "").items()}
+    host = urlsplit((options.get("host") or "").split(",")[0]).netloc
+    return Asked(options.get("path") or "/color", headers.get("host", host), headers)
+
+
+def text_of_split(split: Split) -> str:
+    """A split as --weights takes it. Raises InputError for names that cannot be written so."""
     for variant in split:
         if "," in variant or "=" in variant:
             raise InputError(f"{variant!r} is no variant's name: give --map {variant}=…")
-    found["weights"] = ",".join(f"{v}={w:g}" for v, w in split.weights.items())
-    return {**found, "manifest": "", "route": "", "map": ""}
+    return ",".join(f"{v}={w!r}" for v, w in split.weights.items())
 
 
 def question_of_options(

@@ -110,8 +110,9 @@ class Run:
     `max_p99_ratio` and `max_error_ratio` bound how much worse a canary may be; `order` is what is
     kept of the order of sending; `cached` counts the responses that came out of a cache.
     `decided` is the verdict that the sequential test reached while the run went on, empty where it
-    reached none. `interrupted` says what ended the run before its time, empty where nothing did;
-    `unreachable` why the gateway could not be asked at all.
+    reached none. `source` names where the weights are configured, and `reread` is what it said
+    after the run, None where it was not asked, with `unread` saying why it could not be read.
+    `interrupted` says what ended the run before its time, empty where nothing did; `unreachable` why the gateway could not be asked at all.
     """
 
     question: Question
@@ -133,6 +134,9 @@ class Run:
     max_p99_ratio: float | None = None
     max_error_ratio: float | None = None
     decided: str = ""
+    source: str = ""
+    reread: Split | None = None
+    unread: str = ""
     interrupted: str = ""
     unreachable: str = ""
     command: str = ""
@@ -169,7 +173,7 @@ class Run:
 
 
 _WRITTEN_APART = {
-    "question", "stretches", "latency", "order", "previous", "sender", "gateways"
+    "question", "stretches", "latency", "order", "previous", "reread", "sender", "gateways"
 }  # fmt: skip
 
 
@@ -180,7 +184,9 @@ def write_run(run: Run, directory: Path) -> None:
         for f in dataclasses.fields(run)
         if f.name not in _WRITTEN_APART
     }
-    facts["previous"] = dict(run.previous.weights) if run.previous else None
+    for name in ("previous", "reread"):
+        split: Split | None = getattr(run, name)
+        facts[name] = dict(split.weights) if split else None
     facts["order"] = run.order.as_plain()
     facts["sender"] = vars(run.sender)
     facts["gateways"] = {one.name: one.order.as_plain() for one in run.gateways}
@@ -240,12 +246,13 @@ def read_run(directory: Path) -> Run:
         facts: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
         question = dict(facts.pop("question"))
         question["split"] = Split(question["split"])
-        previous = facts.pop("previous")
+        previous, reread = facts.pop("previous"), facts.pop("reread", None)
         orders = {name: Order.from_plain(o) for name, o in facts.pop("gateways", {}).items()}
         by_gateway = _read_stretches(directory / "gateways.csv", 1) if orders else {}
         return Run(
             gateways=[Gateway(name, by_gateway[name], order) for name, order in orders.items()],
             previous=Split(previous) if previous else None,
+            reread=Split(reread) if reread else None,
             order=Order.from_plain(facts.pop("order")),
             sender=Sender(**facts.pop("sender")),
             question=Question(**question),

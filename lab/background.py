@@ -22,11 +22,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.weights import completed
 from lab.fields import LabError
 from lab.lab import MANIFESTS, PATIENCE, ROOT, Lab, start
 from lab.processes import STOP_PATIENCE, last_line
 from lab.system import read_system
-from lab.weights import completed, weights_of, with_weights
+from lab.weights import weights_of, with_weights
 
 
 @dataclass(frozen=True)

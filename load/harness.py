@@ -26,6 +26,7 @@ from load.progress import show_progress
 from load.session import Session
 
 WRONG_USAGE = 2
+BEGUN = "begun"  # a file in the run's directory: requests are on their way
 # How long an answer may still come after somebody has asked the run to stop.
 LAST_ANSWERS = 2.0  # seconds
 
@@ -133,6 +134,8 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         if not isinstance(runner, WorkerRunner):
             session.unreachable = session.why_not_ready()
         session.begin()
+        if options.run_dir and not session.unreachable:
+            (Path(options.run_dir) / BEGUN).touch()
     except InputError as error:  # from the web form: the run is not begun, the page stays
         session = _sessions[id(environment)]
         session.unreachable = str(error)

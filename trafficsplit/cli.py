@@ -14,6 +14,7 @@ from trafficsplit import __version__  # noqa: E402
 from trafficsplit.lab import lab  # noqa: E402
 from trafficsplit.plan import plan  # noqa: E402
 from trafficsplit.rollout import rollout  # noqa: E402
+from trafficsplit.setting import set_weights  # noqa: E402
 from trafficsplit.verify import verify  # noqa: E402
 
 WRONG_USAGE = 2
@@ -36,6 +37,7 @@ trafficsplit.add_command(verify)
 trafficsplit.add_command(plan)
 trafficsplit.add_command(lab)
 trafficsplit.add_command(rollout)
+trafficsplit.add_command(set_weights)
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ def set_weights(weights: str) -> None:
     """
     import lab as the_lab
     from analysis.split import weights_of_text
-    from lab.weights import in_words
+    from analysis.weights import in_words
 
     state = the_lab.set_weights(weights_of_text(weights))
     click.echo(f"In force: {in_words(state.weights)}")
@@ -74,7 +74,7 @@ def set_weights(weights: str) -> None:
 def status(as_json: bool) -> int:
     """Show whether it is up, and where. Exit code 1: it is not."""
     import lab as the_lab
-    from lab.weights import in_words
+    from analysis.weights import in_words
 
     state = the_lab.status()
     if as_json:

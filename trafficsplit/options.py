@@ -29,6 +29,23 @@ def expectation(command: Command) -> Command:
     return command
 
 
+def cluster_options(command: Command) -> Command:
+    """The options that name a resource of a live cluster."""
+    for decorate in reversed(
+        [
+            option("--virtual-service", "Take the weights from this VirtualService of the cluster.",
+                   metavar="NAMESPACE/NAME"),
+            option("--http-route", "Take the weights from this HTTPRoute of the cluster.",
+                   metavar="NAMESPACE/NAME"),
+            option("--context", "The kubeconfig's context.  [its current one]", metavar="NAME"),
+            option("--gateway-service", "The Service in front of the gateway, for its address.  "
+                   "[by the resource's Gateway]", metavar="NAMESPACE/NAME"),
+        ]
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
 def load_options(command: Command) -> Command:
     """The options that say what is sent, and how it is read."""
     for name, (metavar, default, text) in reversed(list(LOAD.items())):

@@ -14,15 +14,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lab
 from analysis import InputError
+from analysis.options import asked_of
 from analysis.split import number
-from lab.weights import completed, in_words
+from analysis.weights import completed, in_words
 from trafficsplit.effect import VERIFY, Effect, observed
 from trafficsplit.report import rendered
+from trafficsplit.sources import LabSource, Source, percent, source_of
 
 STATE = "rollout.json"
 MISMATCH = 1
+PATIENCE, LAST_LOOK = 30.0, 3.0  # seconds until new weights are given up; beyond a deadline
 
 
 def steps_of(text: str | None) -> list[float]:
@@ -50,7 +52,9 @@ def seconds(text: str, what: str) -> float:
 class Release:
     """One release. Weights are in per cent, by variant; `log` has a dict for each verification.
 
-    `phase` is `setting`, `verifying`, `passed`, `going back` or `finished`.
+    `where_from` has the options that name the source of the weights, none for the lab; `gateway`
+    those of verify for the gateway, none where the source knows it. `phase` is `setting`,
+    `verifying`, `passed`, `going back` or `finished`.
     """
 
     directory: Path
@@ -61,6 +65,8 @@ class Release:
     pause: float = 0.0
     hold: bool = False
     in_force_within: float | None = None  # seconds
+    where_from: Mapping[str, Any] = field(default_factory=dict)
+    gateway: Sequence[str] = ()
     verify_options: Sequence[str] = ()
     index: int = 0
     phase: str = "setting"
@@ -68,16 +74,33 @@ class Release:
 
     @classmethod
     def begun(cls, directory: Path, *, variant: str, **settings: Any) -> Release:
-        """A new one, on the lab, which is started where none is up. Raises InputError."""
+        """A new one, on the lab where no other source is named. Raises InputError."""
         if (directory / STATE).exists() and cls.read(directory).phase != "finished":
             raise InputError(
                 f"a rollout is unfinished ({cls.read(directory).where()}), or --report elsewhere"
             )
-        before = dict((lab.status() or lab.up()).weights)
+        release = cls(directory, variant, {}, {}, **settings)
+        before = percent(release.source.split())
         completed({variant: 0.0}, before)  # whether there is such a variant
-        release = cls(directory, variant, before, before, **settings)
+        release.before = release.weights = before
+        release.options  # noqa: B018  # whether there is a gateway to ask
         release.write()
         return release
+
+    @property
+    def source(self) -> Source:
+        """Where the weights are set."""
+        return source_of(self.where_from, asked_of(self.where_from)) or LabSource()
+
+    @property
+    def options(self) -> list[str]:
+        """Verify's options for the gateway. Raises InputError where none is known."""
+        if "--host" in self.gateway:
+            return list(self.gateway)
+        host, resolve = self.source.gateway()
+        if not host:
+            raise InputError(f"which gateway does {self.source} mean? Give --host http://ADDRESS")
+        return [*self.gateway, "--host", host, *(["--resolve", resolve] if resolve else [])]
 
     @classmethod
     def read(cls, directory: Path) -> Release:
@@ -123,36 +146,31 @@ class Release:
         """
         if self.phase != "going back":
             self.phase = "setting"
-        state = self._state()
+        before = percent(self.source.split())
         # Written first: from here on the gateway may have them.
         self.weights = dict(weights)
         self.write()
-        if dict(state.weights) == dict(weights):
+        if all(abs(before.get(v, 0.0) - w) < 1e-6 for v, w in weights.items()):
             return None
+        patience = PATIENCE if self.in_force_within is None else self.in_force_within + LAST_LOOK
         return observed(
-            state.host,
-            state.admin,
+            self.options,
+            before,
             weights,
-            lambda: lab.set_weights(weights),
+            lambda: self.source.set(weights),
             self.directory / f"{len(self.log) + 1:02d}-effect",
+            patience,
         )
-
-    def _state(self) -> lab.State:
-        state = lab.status()
-        if state is None:
-            raise InputError(f"the lab has ended: {self.where()}")
-        return state
 
     def verify(self, weights: Mapping[str, float], effect: Effect | None) -> Mapping[str, Any]:
         """Verify them by a process of its own, and put down how it went."""
         if self.phase != "going back":
             self.phase = "verifying"
         self.write()
-        state = self._state()
         report = self.directory / f"{len(self.log) + 1:02d}"
         expected = ",".join(f"{variant}={weight:g}" for variant, weight in weights.items())
         run = subprocess.run(
-            [*VERIFY, "--host", state.host, "--weights", expected, "--report", str(report),
+            [*VERIFY, *self.options, "--weights", expected, "--report", str(report),
              *self.verify_options],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip

@@ -137,7 +137,7 @@ def _change(run: Run) -> dict[str, Any] | None:
     change = change_in(run)
     if change is None:
         return None
-    times = {"at": change.at, "earliest": change.earliest, "latest": change.latest}
+    times = {name: getattr(change, name) for name in ("at", "earliest", "latest", "began")}
     began = datetime.datetime.fromisoformat(run.started_at)
     clock = {
         f"{name}_time": (began + datetime.timedelta(seconds=seconds)).isoformat(
@@ -145,7 +145,13 @@ def _change(run: Run) -> dict[str, Any] | None:
         )
         for name, seconds in times.items()
     }
-    return {**times, **clock, "before": dict(change.before), "after": dict(change.after)}
+    return {
+        **times,
+        **clock,
+        "mixed_seconds": change.mixed,
+        "before": dict(change.before),
+        "after": dict(change.after),
+    }
 
 
 def _diagnosis(found: Diagnosis | None) -> dict[str, Any] | None:
@@ -232,8 +238,12 @@ def change_sentence(change: Mapping[str, Any]) -> str:
         for side in ("before", "after")
     ]
     clock = [change[f"{name}_time"][11:23] for name in ("at", "earliest", "latest")]
+    mixed = ""
+    if change["mixed_seconds"]:
+        mixed = f" until {change['began_time'][11:23]}, mixed for {change['mixed_seconds']:.2f} s"
     return (
-        f"{sides[1]} from {clock[0]} on (between {clock[1]} and {clock[2]} UTC), {sides[0]} before."
+        f"{sides[1]} from {clock[0]} on (between {clock[1]} and {clock[2]} UTC), {sides[0]} "
+        f"before{mixed}."
     )
 
 

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trafficsplit.options import option
+from trafficsplit.options import LINES, cluster_options, option
 
 if TYPE_CHECKING:
     from trafficsplit.release import Release
 
+WHERE_FROM = (
+    "manifest", "route", "map", "virtual_service", "http_route", "context", "gateway_service",
+    "force_conflicts", "host", "path", "header",
+)  # fmt: skip
 HELD, INTERRUPTED = 3, 130
 
 
@@ -30,11 +34,20 @@ HELD, INTERRUPTED = 3, 130
 @option("--yes", "Ask nothing: on inconclusive go back.", is_flag=True)
 @option("--continue", "Go on with an interrupted rollout, with its step.", is_flag=True)
 @option("--undo", "Go back to where an interrupted rollout began.", is_flag=True)
+@option("--manifest", "Edit the weights in this manifest.", metavar="FILE")
+@option("--route", "The resource of the manifest, where there are several.", metavar="NAME")
+@option("--map", "What responses show for a destination: stable=blue,canary=green.",
+        metavar="D=V,…")  # fmt: skip
+@cluster_options
+@option("--force-conflicts", "Take the weights over from whoever owns them.", is_flag=True)
+@option("--host", "The gateway's base URL.  [the lab's, or the cluster's]", metavar="URL", **LINES)
+@option("--path", "What to ask for.", metavar="PATH", default="/color", show_default=True)
+@option("--header", "Send this header too; may be repeated.", metavar="NAME: VALUE", **LINES)
 @option("--report", "Where its state and the report go.", metavar="DIR", default="reports/rollout",
         show_default=True, type=click.Path(path_type=Path, file_okay=False))  # fmt: skip
 @click.argument("verify_options", nargs=-1, type=click.UNPROCESSED)
 def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
-    """Walk a release through its weights on the lab.
+    """Walk a release through its weights: on the lab, on a cluster, or in a manifest.
 
     Each step is set, awaited until it is in force, and verified; options that are not rollout's
     are verify's (--tolerance, --max-p99-ratio …). On a mismatch or failing the weights go back to
@@ -60,6 +73,13 @@ def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
             if options["in_force_within"]
             else None,
             verify_options=verify_options,
+            where_from={name: options[name] for name in WHERE_FROM if options[name]},
+            gateway=[
+                part
+                for name in ("host", "path", "header")
+                for line in options[name].splitlines()
+                for part in (f"--{name}", line)
+            ],
             hold=options["hold"],
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -75,7 +95,7 @@ def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
 
 def _walk(release: Release, *, yes: bool) -> int:
     """All steps that are left."""
-    from lab.weights import in_words
+    from analysis.weights import in_words
 
     while (weights := release.next_weights()) is not None:
         verdict = _step(release, weights)
@@ -103,7 +123,7 @@ def _walk(release: Release, *, yes: bool) -> int:
 
 def _go_back(release: Release, code: int) -> int:
     """To where it began; the code says why."""
-    from lab.weights import in_words
+    from analysis.weights import in_words
 
     print(f"going back to {in_words(release.before)}", flush=True)
     release.going_back()
@@ -120,7 +140,7 @@ def _go_back(release: Release, code: int) -> int:
 
 def _step(release: Release, weights: Mapping[str, float]) -> Mapping[str, Any]:
     """Set weights, wait until they are in force, and verify them."""
-    from lab.weights import in_words
+    from analysis.weights import in_words
 
     print(f"step: {in_words(weights)}", flush=True)
     effect = release.set(weights)

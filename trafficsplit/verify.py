@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trafficsplit.options import LINES, expectation, load_options, one_of, option
+from analysis.errors import InputError
+from trafficsplit.options import LINES, cluster_options, expectation, load_options, one_of, option
 
 if TYPE_CHECKING:
     from analysis import Judgement, Run
+    from trafficsplit.sources import Source
 
 UNREACHABLE = 4
 
@@ -26,6 +28,7 @@ UNREACHABLE = 4
 @option("--host", "The gateway's base URL; of several gateways one each.  [the lab, started if "
         "none is up]", metavar="URL", **LINES)  # fmt: skip
 @expectation
+@cluster_options
 @option("--users", "How many users ask at once.", type=click.IntRange(1, 10_000), default=16,
         show_default=True)  # fmt: skip
 @option("--ramp", "Add the users over this many seconds.", metavar="SECONDS", default=0.0,
@@ -45,14 +48,17 @@ def verify(context: click.Context, /, **options: Any) -> int:
     """
     clock = _Clock(context.obj)
     # Imported here, so that --help and a mistyped option answer at once.
-    from analysis import question_of_options, read_run
+    from analysis import question_of_options, read_run, write_run
     from analysis.options import EXPECTATIONS, LOAD, check_load, hosts_of, weighed
     from trafficsplit.drive import WRONG_USAGE, DriveError, drive
     from trafficsplit.report import further_lines
 
-    one_of(context, "weight", "weights", "manifest")
+    one_of(context, "weight", "weights", "manifest", "virtual_service", "http_route")
     host = ",".join(hosts_of(options["host"])) if options["host"] else ""
-    options = weighed({**options, **context.params, "host": host}, sys.stdin.read)
+    options = {**options, **context.params, "host": host}
+    source = _source(options)
+    options = weighed(options, sys.stdin.read)
+    host = options["host"]
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
     check_load({name: options[name] or "" for name in LOAD}, question)
     clock.lap("imports")
@@ -80,6 +86,9 @@ def verify(context: click.Context, /, **options: Any) -> int:
                 return WRONG_USAGE if error.refused else UNREACHABLE
             clock.lap("load")
         run = replace(read_run(report.directory), command=_command())
+        if source:
+            run = replace(run, source=str(source), **_read_again(source))
+            write_run(run, report.directory)
         judgement, verdict = _report(run, report, clock)
     if options["json"]:
         print((report.directory / "verdict.json").read_text("utf-8"), end="")
@@ -87,6 +96,38 @@ def verify(context: click.Context, /, **options: Any) -> int:
     lines.append(f"report: {report.directory / 'report.html'}")
     print("\n".join(lines), file=sys.stderr if options["json"] else sys.stdout)
     return judgement.verdict.exit_code
+
+
+def _source(options: dict[str, Any]) -> Source | None:
+    """A live cluster that the weights come from, and the gateway's address, put into the options.
+
+    It is read again when the run is over. A manifest is read once, elsewhere. Raises InputError.
+    """
+    from analysis.options import ELSEWHERE, asked_of, text_of_split
+
+    if not any(options[name] for name in (*ELSEWHERE, "context", "gateway_service")):
+        return None
+    from trafficsplit.sources import source_of
+
+    source = source_of(options, asked_of(options))
+    if source is None:
+        return None
+    for name in ("weight", "weights"):
+        if options[name]:
+            raise InputError(f"--{name} and {source} both say what is expected: give one of them")
+    options["weights"] = text_of_split(source.split())
+    if not options["host"]:
+        options["host"], resolve = source.gateway()
+        options["resolve"] = "\n".join(filter(None, [options["resolve"], resolve]))
+    return source
+
+
+def _read_again(source: Source) -> dict[str, Any]:
+    """What the source says now; or why it says nothing, which is no reason to lose a run."""
+    try:
+        return {"reread": source.split()}
+    except InputError as error:
+        return {"unread": str(error)}
 
 
 def _report(run: Run, report: _Report, clock: _Clock) -> tuple[Judgement, Mapping[str, Any]]:
@@ -150,8 +191,6 @@ class _Report:
 @contextlib.contextmanager
 def _report_directory(directory: Path | None) -> Iterator[_Report]:
     """A directory to write into. Raises InputError where there is none to be had."""
-    from analysis import InputError
-
     named = directory is not None
     if directory is None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -51,3 +51,22 @@ def test_there_is_nothing_to_find_in_nothing() -> None:
     assert change_in(run_of([])) is None
     assert change_in(run_of([0.25])) is None
     assert change_in(run_of([0.0] * 50)) is None
+
+
+def test_gateways_that_learn_late_mix_old_and_new_for_a_while() -> None:
+    covered = 0
+    for seed in range(40):  # three gateways, which learn at 2.0, 2.6 and 3.1 seconds
+        shares = [0.0] * 20 + [1 / 3] * 6 + [2 / 3] * 5 + [1.0] * 20
+        change = change_in(run_of(shares, seed=seed))
+        assert change is not None
+        covered += change.earliest <= 3.1 <= change.latest
+        assert change.began == pytest.approx(2.0, abs=0.1)
+        assert change.mixed == pytest.approx(1.1, abs=0.2)
+        assert change.steady
+        assert (change.before["green"], change.after["green"]) == (0.0, 1.0)
+    assert covered >= 39
+
+
+def test_a_change_at_once_is_hardly_ever_taken_for_a_mixture() -> None:
+    found = [change_in(run_of([0.25] * 30 + [0.5] * 30, seed=seed)) for seed in range(200)]
+    assert sum(change is None or change.mixed > 0 for change in found) <= 4
