@@ -112,7 +112,8 @@ class Run:
     `decided` is the verdict that the sequential test reached while the run went on, empty where it
     reached none. `source` names where the weights are configured, and `reread` is what it said
     after the run, None where it was not asked, with `unread` saying why it could not be read.
-    `interrupted` says what ended the run before its time, empty where nothing did; `unreachable` why the gateway could not be asked at all.
+    `interrupted` says what ended the run before its time, empty where nothing did;
+    `unreachable` why the gateway could not be asked at all.
     """
 
     question: Question

