@@ -7,8 +7,9 @@ are colours; marks, line styles and hatches differ too, so that no one needs to 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from analysis.latency import middle_of, quantile
 from analysis.planning import fixed_size, requests_to_match, requests_to_mismatch
 from analysis.question import Question
 from analysis.run import LatencyKey, Run
+from analysis.stationarity import change_in
 from analysis.tally import Tally
 
 INK, FAINT, WARNING = "#222222", "#8a8a8a", "#b00020"
@@ -287,6 +289,41 @@ def requests_by_share(question: Question) -> Figure:
     return figure
 
 
+def share_over_time(run: Run) -> Figure:
+    """The share of each variant by time, and when it changed: of the last one by gateway too."""
+    edges, tallies = _seconds(run)
+    variants = list(run.tally.counts)
+    with rc_context(STYLE):
+        figure, axes = _figure()
+        for variant, look in looks(variants).items():
+            y = [_share(tally, variant) for tally in tallies]
+            axes.stairs(y, edges, baseline=None, color=look.edge, lw=1.8, label=variant)
+        for gateway in run.gateways:
+            edges, tallies = _seconds(replace(run, stretches=gateway.stretches))
+            y = [_share(tally, variants[-1]) for tally in tallies]
+            axes.stairs(y, edges, baseline=None, color=INK, lw=0.8, ls=":",
+                        label=f"{variants[-1]} at {gateway.name}")  # fmt: skip
+        change = change_in(run)
+        if change:
+            axes.axvspan(change.earliest, change.latest, color=WARNING, alpha=0.25, lw=0)
+            if change.mixed:
+                axes.axvspan(change.began, change.at, color="#999999", alpha=0.25, lw=0)
+            axes.axvline(change.at, color=WARNING, lw=1)
+        axes.set_ylim(-3, 103)
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+        axes.set_xlabel("seconds since the start")
+        mixed = f", mixed for {change.mixed:.2f} s before" if change and change.mixed else ""
+        at = f"; in force from {change.at:.2f} s on{mixed}" if change else ""
+        axes.set_title(f"Share by time{at}")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _share(tally: Tally, variant: str) -> float:
+    share = tally.share(variant)
+    return math.nan if share is None else 100 * share
+
+
 PLOTS: Mapping[str, Callable[[Run], Figure]] = {
     "shares": observed_against_expected,
     "share-over-requests": share_over_requests,
@@ -298,7 +335,10 @@ PLOTS: Mapping[str, Callable[[Run], Figure]] = {
 def write_plots(run: Run, directory: Path) -> list[Path]:
     """Write every plot as a PNG. Raises OSError."""
     paths = []
-    for name, plot in PLOTS.items():
+    plots = dict(PLOTS)
+    if run.gateways or change_in(run):
+        plots["share-over-time"] = share_over_time
+    for name, plot in plots.items():
         image = io.BytesIO()
         plot(run).savefig(image, format="png", dpi=DPI)
         path = directory / f"{name}.png"

@@ -33,6 +33,8 @@ CAPTIONS = {
     "share-over-requests": "The share of each variant as responses came in. It wanders at first "
     "and settles: a line that leaves its band late, or changes course, is a split that changed.",
     "latency": "The further left a line, the faster the variant.",
+    "share-over-time": "The share of each variant by time. Red is when the new split came into "
+    "force, as surely as the counts tell; grey is how long old and new were mixed.",
     "rate": "What was answered each second, by whom; what was lost is red.",
 }
 
