@@ -40,7 +40,7 @@ def test_make_help_lists_every_target_that_the_documents_name() -> None:
 
 def test_no_document_or_code_names_a_registry_or_a_private_path() -> None:
     lock = (ROOT / "requirements.lock").read_text()
-    assert "http" not in re.sub(r"(geventhttpclient|httptools)", "", lock)
+    assert "://" not in lock
     assert "--index-url" not in lock
 
 

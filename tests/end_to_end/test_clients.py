@@ -147,7 +147,7 @@ def test_a_listener_to_every_request_is_served_and_told_so(tmp_path: Path) -> No
         (("--rate", "fast"), "--rate is not a number"),
         (("--header", "nonsense"), "--header 'nonsense' is no header"),
         (("--header", "Connection: close"), "the client needs it itself"),
-        (("--resolve", "gateway"), "is not NAME:ADDRESS"),
+        (("--resolve", "gateway:nowhere"), "is not NAME:ADDRESS"),
         (("--max-p99-ratio", "0.5"), "--max-p99-ratio is 0.5"),
         (("--host", "https://127.0.0.1:9", "--ca-file", "nowhere.pem"), "--ca-file nowhere.pem"),
         (("--host", "http://me:secret@gateway"), "--header 'Authorization: …'"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from ruamel.yaml import YAML
 import lab
 from tests.cluster_server import Cluster
 from tests.conftest import ROOT, Cli
+from tests.end_to_end.test_release import when
 
 MANIFEST = ROOT / "istio" / "color-istio-gw-canary-pct.yaml"
 VS = ("--virtual-service", "default/color-is-vs")
@@ -65,10 +67,10 @@ def test_weights_and_address_come_from_the_cluster(
         assert verdict["host"] == running.host
         assert verdict["expected"] == {"blue": 0.75, "green": 0.25}
         # changed by a real kubectl while it is verified
-        again = threading.Timer(0.5, kubectl_patch, [40])
-        again.start()
+        begun = tmp_path / "again" / "begun"
+        again = when(begun.exists, lambda: kubectl_patch(40))
         result = cli("verify", *VS, "--host", running.host, "--rate", "1000", "--test", "fixed",
-                     "--requests", "3000")  # fmt: skip
+                     "--requests", "5000", "--report", "again")  # fmt: skip
         again.join()
         assert result.returncode == 3, result.stdout + result.stderr
         assert "changed while they were verified, from blue 75 %, green 25 % to blue 60 %" in (
@@ -186,6 +188,34 @@ def test_an_http_route_of_the_gateway_api(cli: Cli, cluster: Cluster) -> None:
     assert [b["weight"] for b in cluster.the("HTTPRoute")["spec"]["rules"][0]["backendRefs"]] == [
         70, 30,
     ]  # fmt: skip
+
+
+@pytest.mark.lab
+def test_a_canary_that_answers_503_at_the_third_step_goes_back_by_itself(
+    cli: Cli, cluster: Cluster, tmp_path: Path
+) -> None:
+    with lab.start(tmp_path / "lab") as running, istiod(cluster, running):
+        cluster.add(ingress(running.host))
+        (green,) = (one.pid for one in running.replicas if "green" in one.deployment)
+        state = tmp_path / "reports" / "rollout" / "rollout.json"
+
+        def third() -> bool:
+            try:
+                found = json.loads(state.read_text())
+            except (OSError, ValueError):
+                return False
+            return len(found["log"]) == 2
+
+        dies = when(third, lambda: os.kill(green, signal.SIGKILL))
+        result = cli("rollout", *VS, "--steps", "25,50,75,100", "--tolerance", "4", "--users", "8")
+        dies.join()
+    # Envoy answers 503 for it, and would go on doing so at the old weights
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert "going back to blue 75 %, green 25 %" in result.stdout
+    log = json.loads(state.read_text())["log"]
+    assert [entry["verdict"] for entry in log] == ["match", "match", "failing", "failing"]
+    assert "HTTP 503" in log[2]["reason"]
+    assert weights(cluster) == [75, 25]
 
 
 @pytest.mark.lab

@@ -39,7 +39,7 @@ def test_one_with_old_weights_is_named_with_the_share_of_each(
                  "--report", "out")  # fmt: skip
     assert result.returncode == 1, result.stdout + result.stderr
     assert f"{two[1].host} gives green 0.0 % of" in result.stdout
-    assert "the other gateway gives it 2" in result.stdout
+    assert "the other gateway gives it " in result.stdout
     assert f"diagnosis: {two[1].host} still has the old weights" in result.stdout
     verdict = told(tmp_path)
     assert int(str(verdict["requests"])) < 1000
