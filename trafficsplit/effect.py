@@ -126,6 +126,7 @@ def _sending(
     options: Sequence[str], variants: Iterable[str], report: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A run on schedule, of which nothing is expected: no variant may end it by answering."""
+    (report / BEGUN).unlink(missing_ok=True)  # an earlier rollout's
     expected = ",".join(f"{variant}=1" for variant in variants)
     process = subprocess.Popen(
         [*VERIFY, *options, "--weights", expected, "--report", str(report), "--rate",
