@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 import lab
-from tests.conftest import Cli
+from analysis.fields import documents_of
+from analysis.manifests import Asked, split_of_manifest
+from tests.conftest import ROOT, Cli
 from tests.end_to_end.test_verify import envoys_counts
 from tests.lab.test_lab import until
 
@@ -238,3 +240,44 @@ def test_what_cannot_be_walked_is_refused(
     result = cli("rollout", *options)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
     assert said in result.stderr
+
+
+def test_weights_in_a_manifest_are_edited_and_walked(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    file = tmp_path / "vs.yaml"
+    text = (ROOT / "istio" / "color-istio-gw-canary-pct.yaml").read_text()
+    file.write_text(text)
+    dry = cli("set-weights", "green=40", "--manifest", str(file), "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "+          weight: 40" in dry.stdout
+    assert file.read_text() == text
+    assert cli("set-weights", "green=40", "--manifest", str(file)).returncode == 0
+    changed = text.replace("weight: 75", "weight: 60").replace("weight: 25", "weight: 40")
+    assert file.read_text() == changed
+    refused = cli("rollout", "--steps", "50", "--manifest", str(file))
+    assert "Give --host http://ADDRESS" in refused.stderr
+    # Whoever watches the repository applies it: here a thread.
+    done = threading.Event()
+    lab.set_weights({"green": 40.0})
+
+    def controller() -> None:
+        while not done.wait(0.1):
+            found = documents_of(file.read_text(), "vs.yaml")
+            green = 100 * split_of_manifest(found, Asked())["green"]
+            state = lab.status()
+            if state and abs(state.weights["green"] - green) > 1e-6:
+                lab.set_weights({"green": green})
+
+    applying = threading.Thread(target=controller)
+    applying.start()
+    try:
+        result = cli("rollout", "--steps", "70", "--manifest", str(file), "--host", our_lab.host,
+                     *QUICK)  # fmt: skip
+    finally:
+        done.set()
+        applying.join(20)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "weight: 70" in file.read_text()
+    (entry,) = state_of(tmp_path)["log"]
+    assert entry["effect"]["seconds"] > 0
