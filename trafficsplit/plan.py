@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.errors import InputError
-from trafficsplit.options import LINES, expectation, one_of, option
+from trafficsplit.options import LINES, cluster_options, expectation, one_of, option
 
 if TYPE_CHECKING:
     from analysis import Question, Split
@@ -24,6 +24,7 @@ REPLICAS = (3, 4, 8)  # of two, one stale is half
 @option("--path", "Likewise.", metavar="PATH", default="/color")
 @option("--header", "Likewise; may be repeated.", metavar="NAME: VALUE", **LINES)
 @expectation
+@cluster_options
 @option(
     "--previous-weight",
     "Green's weight before the change.  [0; where that is expected, 50]",
@@ -43,9 +44,12 @@ def plan(context: click.Context, /, **options: Any) -> None:
     from analysis import question_of_options
     from analysis.options import EXPECTATIONS, weighed
     from analysis.split import number, split_of_weight
+    from trafficsplit.sources import taken_from_cluster
 
-    one_of(context, "weight", "weights", "manifest")
-    options = weighed({**options, **context.params}, sys.stdin.read)
+    one_of(context, "weight", "weights", "manifest", "virtual_service", "http_route")
+    options = {**options, **context.params}
+    taken_from_cluster(options, address=False)
+    options = weighed(options, sys.stdin.read)
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
     given = options["previous_weight"]
     previous = _previous(question, split_of_weight(given) if given else None)

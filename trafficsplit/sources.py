@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from analysis import InputError, Split
 from analysis.fields import Fields, text_of
 from analysis.manifests import Asked, read_documents, route_of, split_of_manifest
+from analysis.options import ELSEWHERE, asked_of, text_of_split
 
 if TYPE_CHECKING:
     from cluster import Access
@@ -213,3 +214,24 @@ def source_of(options: Mapping[str, Any], asked: Asked) -> Source | None:
         options.get("gateway_service") or "",
         bool(options.get("force_conflicts")),
     )
+
+
+def taken_from_cluster(options: dict[str, Any], *, address: bool = True) -> Source | None:
+    """A live cluster's weights, and its gateway's `address`, put into the options.
+
+    The source, to be read again when the run is over; None where no cluster is named. Raises
+    InputError.
+    """
+    if not any(options[name] for name in (*ELSEWHERE, "context", "gateway_service")):
+        return None
+    source = source_of(options, asked_of(options))
+    if source is None:
+        return None
+    for name in ("weight", "weights"):
+        if options[name]:
+            raise InputError(f"--{name} and {source} both say what is expected: give one of them")
+    options["weights"] = text_of_split(source.split())
+    if address and not options["host"]:
+        options["host"], resolve = source.gateway()
+        options["resolve"] = "\n".join(filter(None, [options["resolve"], resolve]))
+    return source

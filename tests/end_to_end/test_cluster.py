@@ -167,6 +167,12 @@ def test_semantics_that_only_istiods_webhook_checks_are_ours(cli: Cli, cluster: 
     assert "all weights are zero" in line_of(cli, *VS)
 
 
+def test_a_plan_knows_the_clusters_weights(cli: Cli, cluster: Cluster) -> None:
+    result = cli("plan", *VS, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["expected"] == {"blue": 0.75, "green": 0.25}
+
+
 def test_an_http_route_of_the_gateway_api(cli: Cli, cluster: Cluster) -> None:
     api = "gateway.networking.k8s.io/v1"
     cluster.add({
