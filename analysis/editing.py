@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from analysis.errors import InputError
 from analysis.fields import Fields, documents_of
@@ -33,7 +33,7 @@ def new_weights(
 ) -> list[NewWeight]:
     """What is to be set in documents, so that variants get weights in per cent. Raises InputError.
 
-    Only of what differs: an edit that changes nothing is none.
+    Nothing where all goes to one destination anyway.
     """
     chosen = route_of(found, asked, route=route)
     variants = variants_of(chosen.destinations, names)
@@ -72,14 +72,22 @@ def edited(
     `beside` are documents of other files, for the labels in them. All but the numbers stays as it
     is; that is checked, and what cannot be edited so is refused. Raises InputError.
     """
-    documents: list[Fields] = documents_of(text, file)
-    wanted = new_weights([*documents, *beside], weights, asked, route=route, names=names)
+    wanted = partial(new_weights, weights=weights, asked=asked, route=route, names=names)
+    before: list[Fields] = documents_of(text, file)
+    new = wanted([*before, *beside])
     lines = text.splitlines(keepends=True)
-    places = sorted(wanted, key=_place, reverse=True)
-    for new in places:
-        _set(lines, new)
+    for one in sorted(new, key=_place, reverse=True):
+        _set(lines, one)
     result = "".join(lines)
-    _check(result, text, file, weights, asked, route, names, beside)
+    # Does it do what it should, and no more? Anchors, for one, share their numbers.
+    after: list[Fields] = documents_of(result, file)
+    split = split_of_manifest([*after, *beside], asked, route=route, names=names)
+    total = sum(weights.values())
+    right = all(abs(split[v] - w / total) < 1e-9 for v, w in weights.items())
+    for one in [*new, *wanted([*after, *beside])]:
+        one.fields.data.pop("weight", None)
+    if not right or [one.data for one in before] != [one.data for one in after]:
+        raise InputError(f"{file} cannot be edited without changing more than weights: edit it")
     return result
 
 
@@ -102,30 +110,3 @@ def _set(lines: list[str], new: NewWeight) -> None:
     else:
         end = line[len(line.rstrip("\r\n")) :] or "\n"
         lines[number] = f"{line[:column]}weight: {new.weight}{end}{' ' * column}{line[column:]}"
-
-
-def _check(
-    result: str,
-    text: str,
-    file: str,
-    weights: Mapping[str, float],
-    asked: Asked,
-    route: str,
-    names: str,
-    beside: Sequence[Fields],
-) -> None:
-    """That the edit does what it should, and no more: anchors, for one, share their numbers."""
-    before: list[Fields] = documents_of(text, file)
-    after: list[Fields] = documents_of(result, file)
-    split = split_of_manifest([*after, *beside], asked, route=route, names=names)
-    total = sum(weights.values())
-    right = all(abs(split[v] - w / total) < 1e-9 for v, w in weights.items())
-    for documents in (before, after):
-        for new in new_weights([*documents, *beside], weights, asked, route=route, names=names):
-            new.fields.data.pop("weight", None)
-    if not right or _plain(before) != _plain(after):
-        raise InputError(f"{file} cannot be edited without changing more than weights: edit it")
-
-
-def _plain(documents: Sequence[Fields]) -> list[Any]:
-    return [document.data for document in documents]

@@ -153,9 +153,9 @@ def documents(file: Path) -> list[Fields]:
 
 
 def text_of(file: Path) -> str:
-    """The text of a file. Raises InputError."""
+    """The text of a file, with its line ends as they are. Raises InputError."""
     try:
-        return file.read_text("utf-8")
+        return file.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"{file} cannot be read: {reason}") from None

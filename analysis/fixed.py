@@ -115,6 +115,20 @@ def _g(x: NDArray[np.float64], w: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
+def homogeneity(table: NDArray[np.float64]) -> tuple[float, int]:
+    """Pearson's statistic that the rows of a table do not differ, and its degrees of freedom.
+
+    Rows and columns without counts are left out; 0 degrees: there is nothing to compare (Agresti,
+    Categorical Data Analysis, section 3.2).
+    """
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
+    dof = (table.shape[0] - 1) * (table.shape[1] - 1)
+    if dof < 1:
+        return 0.0, 0
+    expected = table.sum(axis=1, keepdims=True) * (table.sum(axis=0) / table.sum())
+    return float(((table - expected) ** 2 / expected).sum()), dof
+
+
 def _small(
     x: NDArray[np.float64], w: NDArray[np.float64], statistic: float, g: float
 ) -> tuple[str, float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from analysis.evidence import confidence_interval
+from analysis.fixed import homogeneity
 from analysis.run import Run
 from analysis.sequential import SequentialTest
 from analysis.tally import Tally
@@ -52,42 +53,29 @@ def compare_gateways(run: Run) -> GatewayComparison | None:
 
     A gateway is singled out where its own e-process has reached N/α, N being the number of
     gateways: by Ville's inequality and Bonferroni's none that is as configured ever is, with
-    probability 1 − α. Homogeneity is Pearson's test of the table of gateways by variants (Agresti,
-    Categorical Data Analysis, section 3.2).
+    probability 1 − α. Homogeneity is Pearson's test of the table of gateways by variants.
     """
     if not run.gateways:
         return None
     question, number = run.question, len(run.gateways)
     tallies = [gateway.tally for gateway in run.gateways]
     variants = list(run.tally.counts)
-    statistic, dof, p_value = _homogeneity(tallies, variants)
+    table = np.array([[t.counts.get(v, 0) for v in variants] for t in tallies], dtype=float)
+    statistic, dof = homogeneity(table)
+    p_value = float(chdtrc(dof, statistic)) if dof else None
     tests = SequentialTest.of(question)
     tests.look(tallies)
     certain = math.log(number / question.alpha)
     weights = np.array([question.split[v] for v in variants])
+    alpha = question.alpha / number
     each = []
-    for gateway, tally, evidence in zip(
-        run.gateways, tallies, tests.log_mismatch_by_gateway, strict=True
+    for gateway, tally, counts, evidence in zip(
+        run.gateways, tallies, table, tests.log_mismatch_by_gateway, strict=True
     ):
-        if any(count and not question.split[v] for v, count in tally.counts.items()):
+        if counts[weights == 0].any():  # a variant that was to get nothing
             evidence = math.inf
-        counts = np.array([tally.counts.get(v, 0) for v in variants], dtype=float)
-        alpha = question.alpha / number
         intervals = {
             v: confidence_interval(counts, weights, i, alpha) for i, v in enumerate(variants)
         }
         each.append(OneGateway(gateway.name, tally, intervals, evidence, evidence >= certain))
-    return GatewayComparison(each, statistic, dof, p_value)
-
-
-def _homogeneity(
-    tallies: Sequence[Tally], variants: Sequence[str]
-) -> tuple[float | None, int, float | None]:
-    table = np.array([[t.counts.get(v, 0) for v in variants] for t in tallies], dtype=float)
-    table = table[table.any(axis=1)][:, table.any(axis=0)]
-    dof = (table.shape[0] - 1) * (table.shape[1] - 1)
-    if dof < 1:
-        return None, 0, None
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    return statistic, dof, float(chdtrc(dof, statistic))
+    return GatewayComparison(each, statistic if dof else None, dof, p_value)

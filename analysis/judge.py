@@ -9,7 +9,7 @@ from typing import Protocol
 
 from analysis.comparison import compare
 from analysis.fixed import FixedTest, chi_square, standardised_residuals
-from analysis.gateways import compare_gateways
+from analysis.gateways import GatewayComparison, compare_gateways
 from analysis.independence import Draws, Independence, independence
 from analysis.planning import BUDGET_QUANTILE, fixed_size, requests_to_match
 from analysis.question import Question
@@ -186,7 +186,7 @@ def _judge_sequential(run: Run) -> Judgement:
         if verdict is Verdict.MATCH:
             reason = _match(run)
         else:
-            reason = _at_gateways(run) or _mismatch(run, variant)
+            reason = _at_gateways(run, compare_gateways(run)) or _mismatch(run, variant)
         return Judgement(verdict, reason)
     if failing := _failing(run, certain=verdict is Verdict.FAILING):
         return Judgement(Verdict.FAILING, failing)
@@ -259,9 +259,10 @@ def _judge_fixed(run: Run) -> Judgement:
 
     test = chi_square(tally.counts, question.split)
     gateways = compare_gateways(run)
-    if gateways and (gateways.p_value or 1.0) < question.chi_square_alpha:
-        reason = _at_gateways(run) or "The gateways do not split alike"
-        evidence = f"(homogeneity: p = {show_p(gateways.p_value or 0.0)})."
+    unlike = None if gateways is None else gateways.p_value
+    if unlike is not None and unlike < question.chi_square_alpha:
+        reason = _at_gateways(run, gateways) or "The gateways do not split alike"
+        evidence = f"(homogeneity: p = {show_p(unlike)})."
         return Judgement(Verdict.MISMATCH, f"{reason.removesuffix('.')} {evidence}")
     if test.p_value < question.chi_square_alpha:
         variant = _worst(question.split, tally)
@@ -323,12 +324,11 @@ def _mismatch(run: Run, variant: str, evidence: str = "") -> str:
     )
 
 
-def _at_gateways(run: Run) -> str:
+def _at_gateways(run: Run, found: GatewayComparison | None) -> str:
     """Which of several gateways is not as configured; empty where none is singled out."""
-    found = compare_gateways(run)
     if found is None or not found.off:
         return ""
-    split, others = run.question.split, [one for one in found.each if one not in found.off]
+    split, others = run.question.split, [one for one in found.each if not one.off]
     parts = []
     for one in found.off:
         variant = _worst(split, one.tally)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import chdtrc, xlogy
 
 from analysis.evidence import Floats
+from analysis.fixed import homogeneity
 from analysis.run import Run
 
 MOST_GROUPS = 60
@@ -66,8 +67,8 @@ def change_in(run: Run) -> Change | None:
     if not places:
         return None
     # The last is when the new split was wholly in force.
-    gain = _gains(table[places[-2] if len(places) > 1 else 0 :])
     offset = places[-2] if len(places) > 1 else 0
+    gain = _gains(table[offset:])
     drop = -math.log(1 - math.sqrt(1 - run.question.alpha))
     near = np.flatnonzero(gain >= gain.max() - drop) + offset
     ends = [stretch.end for stretch in stretches]
@@ -132,11 +133,9 @@ def _steady(table: Floats) -> bool:
     groups = int(min(len(table), MOST_GROUPS, table.sum(axis=0).min() // 5 + 1))
     starts = np.linspace(0, len(table), groups, endpoint=False).astype(int)
     table = np.add.reduceat(table, starts, axis=0)
-    freedom = (len(table) - 1) * (table.shape[1] - 1)
-    if freedom < 1:
+    statistic, freedom = homogeneity(table)
+    if not freedom:
         return True
-    expected = table.sum(axis=1, keepdims=True) * (table.sum(axis=0) / table.sum())
-    statistic = float(((table - expected) ** 2 / expected).sum())
     return statistic < UNSTEADY * freedom or float(chdtrc(freedom, statistic)) > LEVEL
 
 

@@ -74,9 +74,9 @@ class Access:
         self._client = client
         self.server = str(client.configuration.host)
 
-    def get(self, path: str, what: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def get(self, path: str, what: str) -> dict[str, Any]:
         """An object, or a list. `what` names it in a refusal. Raises ClusterError."""
-        return self._call("GET", path, what, query or {}, None, "")
+        return self._call("GET", path, what, {}, None, "")
 
     def apply(
         self, path: str, what: str, body: Mapping[str, Any], query: Mapping[str, str]

@@ -90,6 +90,7 @@ def _of_istio(access: Access, resource: Resource) -> tuple[str, int, list[str]]:
             break
     selector = spec.get("selector") or {}
     services = access.get("/api/v1/services", "to list services in all namespaces").get("items", [])
+    refused: ClusterError | None = None
     for service in services:
         labels = service.get("spec", {}).get("selector") or {}
         # Its pods have at least these labels: it is theirs where the Gateway asks for some of them.
@@ -98,8 +99,7 @@ def _of_istio(access: Access, resource: Resource) -> tuple[str, int, list[str]]:
                 return (scheme, *_of_service(access, service, port))
             except ClusterError as error:
                 refused = error
-                continue
-    if "refused" in locals():
+    if refused:
         raise refused
     wanted = ", ".join(f"{k}={v}" for k, v in selector.items())
     raise ClusterError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis import Split
@@ -52,11 +52,6 @@ class Resource:
     def __str__(self) -> str:
         return f"{self.kind.name} {self.namespace}/{self.name}"
 
-    @property
-    def generation(self) -> int:
-        """Counts the changes of its specification."""
-        return int(self.data.get("metadata", {}).get("generation", 0))
-
     def split(self, asked: Asked, names: str = "") -> Split:
         """The split that it gives to a request. Raises InputError."""
         return split_of_manifest([document_of(self.data), *self.beside], asked, names=names)
@@ -80,7 +75,7 @@ def read(access: Access, kind: Kind, reference: str) -> Resource:
         known = f"there is {', '.join(others)}" if others else "it has none"
         raise ClusterError(f"there is no {kind.name} {name} in namespace {namespace}: {known}",
                            404) from None  # fmt: skip
-    beside = [document_of(one) for one in _beside(access, kind, namespace)]
+    beside = [document_of(one) for one in _beside(access, kind, version, namespace)]
     return Resource(kind, namespace, name, f"{folder}/{name}", data, beside)
 
 
@@ -115,18 +110,18 @@ def _items(access: Access, path: str) -> list[dict[str, Any]]:
         return []
 
 
-def _beside(access: Access, kind: Kind, namespace: str) -> list[dict[str, Any]]:
+def _beside(access: Access, kind: Kind, version: str, namespace: str) -> list[dict[str, Any]]:
     """What tells the names of variants: without the right to see it, hosts and subsets do."""
     found = [
         {"apiVersion": "v1", "kind": "Service", **one}
         for one in _items(access, f"/api/v1/namespaces/{namespace}/services")
     ]
     if kind is KINDS["virtual_service"]:
-        for version in kind.versions:
-            path = f"/apis/{kind.group}/{version}/namespaces/{namespace}/destinationrules"
-            if rules := _items(access, path):
-                title = {"apiVersion": f"{kind.group}/{version}", "kind": "DestinationRule"}
-                return [*found, *({**title, **one} for one in rules)]
+        api = f"{kind.group}/{version}"
+        found += [
+            {"apiVersion": api, "kind": "DestinationRule", **one}
+            for one in _items(access, f"/apis/{api}/namespaces/{namespace}/destinationrules")
+        ]
     return found
 
 
@@ -176,8 +171,7 @@ def apply(
                 "with --force-conflicts", 409,
             ) from None  # fmt: skip
         raise
-    return Resource(resource.kind, resource.namespace, resource.name, resource.path, changed,
-                    resource.beside)  # fmt: skip
+    return replace(resource, data=changed)
 
 
 def _set(data: Any, where: str, weight: int) -> None:

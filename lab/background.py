@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.files import replace_text
 from analysis.weights import completed
 from lab.fields import LabError
 from lab.lab import MANIFESTS, PATIENCE, ROOT, Lab, start
@@ -128,9 +129,7 @@ def set_weights(weights: Mapping[str, float]) -> State:
 
 
 def _write_state(directory: Path, state: Mapping[str, Any]) -> None:
-    aside = directory / "state.json.new"
-    aside.write_text(json.dumps(state, indent=2) + "\n", "utf-8")
-    aside.replace(directory / "state.json")
+    replace_text(directory / "state.json", json.dumps(state, indent=2) + "\n")
 
 
 def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from analysis.files import replace_text
 from lab.fields import LabError
 from lab.processes import free_socket, last_line, spawn, stop
 from lab.system import System, read_system
@@ -215,9 +216,8 @@ def _write_routes(directory: Path, config: Config) -> Path:
     folder = directory.resolve() / "routes"
     folder.mkdir(exist_ok=True)
     target = folder / "routes.json"
-    aside = directory.resolve() / "routes.json.new"
-    aside.write_text(json.dumps(config, indent=1), "utf-8")
-    aside.replace(target)
+    # Envoy watches the folder.
+    replace_text(target, json.dumps(config, indent=1), directory.resolve() / "routes.json.new")
     return target
 
 

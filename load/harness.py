@@ -20,13 +20,13 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from analysis import InputError, write_run
 from analysis.options import hosts_of
+from analysis.run import BEGUN
 from load import engine, workers
 from load.options import add_options
 from load.progress import show_progress
 from load.session import Session
 
 WRONG_USAGE = 2
-BEGUN = "begun"  # a file in the run's directory: requests are on their way
 # How long an answer may still come after somebody has asked the run to stop.
 LAST_ANSWERS = 2.0  # seconds
 

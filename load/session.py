@@ -55,7 +55,8 @@ class Session:
         options: Any = environment.parsed_options
         self.environment = environment
         self.options: Namespace = options
-        self.host = ", ".join(hosts_of(environment.host)) if environment.host else ""
+        hosts = hosts_of(environment.host) if environment.host else []
+        self.host = ", ".join(hosts)
         self.question: Question | None = question_of(options)
         self.load = load_options(options)
         check_load(self.load, self.question)
@@ -63,9 +64,8 @@ class Session:
         addresses = addresses_of(self.load["resolve"])
         self.resolved = {name: given[0] for name, given in addresses.items() if given}
         resolve(self.resolved)
-        hosts = hosts_of(environment.host) if environment.host else []
         self.places = places_of(hosts, addresses) or [Place("")]
-        if self.question:
+        if self.question and len(self.places) > 1:
             asked = whole(options.requests, "--requests")
             anew = replace(self.question, gateways=len(self.places), requests=asked)
             self.question = planned(anew)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis.options import EXPECTATIONS, LOAD, REPEATABLE, SOURCES
+from analysis.options import ELSEWHERE, EXPECTATIONS, LOAD, REPEATABLE, SOURCES
+
+if TYPE_CHECKING:
+    from trafficsplit.sources import Source
 
 Command = Callable[..., Any]
 
@@ -27,6 +30,31 @@ def expectation(command: Command) -> Command:
     for decorate in reversed(options):
         command = decorate(command)
     return command
+
+
+def source_options(command: Command) -> Command:
+    """The options that name a place where weights are set: a manifest, or a cluster's resource."""
+    for name in ("map", "route", "manifest"):
+        metavar, text = SOURCES[name]
+        sentence = f"{text[0].upper()}{text[1:]}."
+        if name == "manifest":
+            sentence = "Edit the numbers in this manifest, and nothing else."
+        command = option(f"--{name}", sentence, metavar=metavar)(command)
+    force = "Take the weights over from whoever owns them."
+    return cluster_options(option("--force-conflicts", force, is_flag=True)(command))
+
+
+def cluster_source(options: dict[str, Any], *, address: bool = True) -> Source | None:
+    """A live cluster's weights and its gateway's `address`, put into the options.
+
+    The source, to be read again when the run is over; None where no cluster is named. Raises
+    InputError.
+    """
+    if not any(options[name] for name in (*ELSEWHERE, "context", "gateway_service")):
+        return None
+    from trafficsplit.sources import taken_from_cluster  # and YAML with it, 60 ms
+
+    return taken_from_cluster(options, address=address)
 
 
 def cluster_options(command: Command) -> Command:

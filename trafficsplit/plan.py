@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.errors import InputError
-from trafficsplit.options import LINES, cluster_options, expectation, one_of, option
+from trafficsplit.options import LINES, cluster_options, cluster_source, expectation, one_of, option
 
 if TYPE_CHECKING:
     from analysis import Question, Split
@@ -44,11 +44,10 @@ def plan(context: click.Context, /, **options: Any) -> None:
     from analysis import question_of_options
     from analysis.options import EXPECTATIONS, weighed
     from analysis.split import number, split_of_weight
-    from trafficsplit.sources import taken_from_cluster
 
     one_of(context, "weight", "weights", "manifest", "virtual_service", "http_route")
     options = {**options, **context.params}
-    taken_from_cluster(options, address=False)
+    cluster_source(options, address=False)
     options = weighed(options, sys.stdin.read)
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
     given = options["previous_weight"]

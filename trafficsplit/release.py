@@ -11,10 +11,12 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from analysis import InputError
+from analysis.files import replace_text
 from analysis.options import asked_of
 from analysis.split import number
 from analysis.weights import completed, in_words
@@ -52,8 +54,8 @@ def seconds(text: str, what: str) -> float:
 class Release:
     """One release. Weights are in per cent, by variant; `log` has a dict for each verification.
 
-    `where_from` has the options that name the source of the weights, none for the lab; `gateway`
-    those of verify for the gateway, none where the source knows it. `phase` is `setting`,
+    `where_from` has the options that name the source of the weights and the gateway, none of them
+    for the lab. `phase` is `setting`,
     `verifying`, `passed`, `going back` or `finished`.
     """
 
@@ -66,7 +68,6 @@ class Release:
     hold: bool = False
     in_force_within: float | None = None  # seconds
     where_from: Mapping[str, Any] = field(default_factory=dict)
-    gateway: Sequence[str] = ()
     verify_options: Sequence[str] = ()
     index: int = 0
     phase: str = "setting"
@@ -83,24 +84,27 @@ class Release:
         before = percent(release.source.split())
         completed({variant: 0.0}, before)  # whether there is such a variant
         release.before = release.weights = before
-        release.options  # noqa: B018  # whether there is a gateway to ask
+        release.asking()  # whether there is a gateway to ask
         release.write()
         return release
 
-    @property
+    @cached_property  # a cluster is asked for credentials once, and not while a change is timed
     def source(self) -> Source:
         """Where the weights are set."""
         return source_of(self.where_from, asked_of(self.where_from)) or LabSource()
 
-    @property
-    def options(self) -> list[str]:
+    def asking(self) -> list[str]:
         """Verify's options for the gateway. Raises InputError where none is known."""
-        if "--host" in self.gateway:
-            return list(self.gateway)
-        host, resolve = self.source.gateway()
+        host, resolve = self.where_from.get("host", ""), ""
+        if not host:
+            host, resolve = self.source.gateway()
         if not host:
             raise InputError(f"which gateway does {self.source} mean? Give --host http://ADDRESS")
-        return [*self.gateway, "--host", host, *(["--resolve", resolve] if resolve else [])]
+        given = {"host": host, "resolve": resolve, "path": self.where_from.get("path", "")}
+        options = [part for name, text in given.items() if text for part in (f"--{name}", text)]
+        for line in str(self.where_from.get("header", "")).splitlines():
+            options += ["--header", line]
+        return options
 
     @classmethod
     def read(cls, directory: Path) -> Release:
@@ -118,9 +122,7 @@ class Release:
         facts = {name: value for name, value in asdict(self).items() if name != "directory"}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            aside = self.directory / f"{STATE}.new"
-            aside.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-            aside.replace(self.directory / STATE)
+            replace_text(self.directory / STATE, json.dumps(facts, indent=2) + "\n")
         except OSError as error:
             raise InputError(
                 f"{self.directory} cannot be written ({error.strerror or error}): give another "
@@ -154,7 +156,7 @@ class Release:
             return None
         patience = PATIENCE if self.in_force_within is None else self.in_force_within + LAST_LOOK
         return observed(
-            self.options,
+            self.asking(),
             before,
             weights,
             lambda: self.source.set(weights),
@@ -170,7 +172,7 @@ class Release:
         report = self.directory / f"{len(self.log) + 1:02d}"
         expected = ",".join(f"{variant}={weight:g}" for variant, weight in weights.items())
         run = subprocess.run(
-            [*VERIFY, *self.options, "--weights", expected, "--report", str(report),
+            [*VERIFY, *self.asking(), "--weights", expected, "--report", str(report),
              *self.verify_options],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trafficsplit.options import LINES, cluster_options, option
+from trafficsplit.options import LINES, option, source_options
 
 if TYPE_CHECKING:
     from trafficsplit.release import Release
@@ -34,12 +34,7 @@ HELD, INTERRUPTED = 3, 130
 @option("--yes", "Ask nothing: on inconclusive go back.", is_flag=True)
 @option("--continue", "Go on with an interrupted rollout, with its step.", is_flag=True)
 @option("--undo", "Go back to where an interrupted rollout began.", is_flag=True)
-@option("--manifest", "Edit the weights in this manifest.", metavar="FILE")
-@option("--route", "The resource of the manifest, where there are several.", metavar="NAME")
-@option("--map", "What responses show for a destination: stable=blue,canary=green.",
-        metavar="D=V,…")  # fmt: skip
-@cluster_options
-@option("--force-conflicts", "Take the weights over from whoever owns them.", is_flag=True)
+@source_options
 @option("--host", "The gateway's base URL.  [the lab's, or the cluster's]", metavar="URL", **LINES)
 @option("--path", "What to ask for.", metavar="PATH", default="/color", show_default=True)
 @option("--header", "Send this header too; may be repeated.", metavar="NAME: VALUE", **LINES)
@@ -56,10 +51,13 @@ def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
     Exit codes: as of verify, of the last step that was verified on the way there; 3 where it holds.
     """
     from analysis import InputError
+    from analysis.options import hosts_of
     from trafficsplit.release import Release, seconds, steps_of
 
     if options["continue"] and options["undo"]:
         raise InputError("--continue and --undo: give one of them")
+    if options["host"]:
+        options["host"] = ",".join(hosts_of(options["host"]))
     directory: Path = options["report"]
     if options["continue"] or options["undo"]:
         release = Release.read(directory)
@@ -74,12 +72,6 @@ def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
             else None,
             verify_options=verify_options,
             where_from={name: options[name] for name in WHERE_FROM if options[name]},
-            gateway=[
-                part
-                for name in ("host", "path", "header")
-                for line in options[name].splitlines()
-                for part in (f"--{name}", line)
-            ],
             hold=options["hold"],
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)

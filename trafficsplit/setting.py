@@ -6,17 +6,12 @@ from typing import Any
 
 import click
 
-from trafficsplit.options import LINES, cluster_options, option
+from trafficsplit.options import LINES, option, source_options
 
 
 @click.command("set-weights")
 @click.argument("weights", metavar="VARIANT=PERCENT,…")
-@option("--manifest", "Edit the numbers in this file, and nothing else.", metavar="FILE")
-@option("--route", "The resource of the manifest, where there are several.", metavar="NAME")
-@option("--map", "What responses show for a destination: stable=blue,canary=green.",
-        metavar="D=V,…")  # fmt: skip
-@cluster_options
-@option("--force-conflicts", "Take the weights over from whoever owns them.", is_flag=True)
+@source_options
 @option("--dry-run", "Change nothing, and show what would be.", is_flag=True)
 @option("--path", "The rule that requests for this path take.", metavar="PATH", default="/color",
         show_default=True)  # fmt: skip

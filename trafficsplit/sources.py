@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from analysis import InputError, Split
 from analysis.fields import Fields, text_of
+from analysis.files import replace_text
 from analysis.manifests import Asked, read_documents, route_of, split_of_manifest
 from analysis.options import ELSEWHERE, asked_of, text_of_split
 
 if TYPE_CHECKING:
     from cluster import Access
-
-# Options of `cluster`, by the names of its kinds.
-REFERENCES = ("virtual_service", "http_route")
 
 
 class Source(Protocol):
@@ -101,10 +99,7 @@ class ManifestSource:
         if dry_run:
             return _difference(before, after, str(path))
         try:
-            aside = path.with_name(f".{path.name}.new")
-            aside.write_bytes(after.encode("utf-8"))
-            aside.chmod(path.stat().st_mode)
-            aside.replace(path)
+            replace_text(path, after, path.with_name(f".{path.name}.new"))
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
         return f"edited: {path}"
@@ -134,7 +129,7 @@ def _difference(before: str, after: str, file: str) -> str:
 class ClusterSource:
     """A resource of a live cluster."""
 
-    kind: str  # of REFERENCES
+    kind: str  # of ELSEWHERE, as cluster.KINDS has it
     reference: str
     asked: Asked
     names: str = ""
@@ -192,7 +187,7 @@ def percent(split: Split) -> dict[str, float]:
 
 def source_of(options: Mapping[str, Any], asked: Asked) -> Source | None:
     """What the options name; None where they name nothing. Raises InputError."""
-    given = [name for name in ("manifest", *REFERENCES) if options.get(name)]
+    given = [name for name in ("manifest", *ELSEWHERE) if options.get(name)]
     if len(given) > 1:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"{flags} both say where the weights are: give one of them")
@@ -216,14 +211,8 @@ def source_of(options: Mapping[str, Any], asked: Asked) -> Source | None:
     )
 
 
-def taken_from_cluster(options: dict[str, Any], *, address: bool = True) -> Source | None:
-    """A live cluster's weights, and its gateway's `address`, put into the options.
-
-    The source, to be read again when the run is over; None where no cluster is named. Raises
-    InputError.
-    """
-    if not any(options[name] for name in (*ELSEWHERE, "context", "gateway_service")):
-        return None
+def taken_from_cluster(options: dict[str, Any], *, address: bool) -> Source | None:
+    """As `trafficsplit.options.cluster_source`, where the options name one. Raises InputError."""
     source = source_of(options, asked_of(options))
     if source is None:
         return None

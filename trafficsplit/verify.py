@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analysis.errors import InputError
-from trafficsplit.options import LINES, cluster_options, expectation, load_options, one_of, option
+from trafficsplit.options import (
+    LINES,
+    cluster_options,
+    cluster_source,
+    expectation,
+    load_options,
+    one_of,
+    option,
+)
 
 if TYPE_CHECKING:
     from analysis import Judgement, Run
@@ -48,19 +56,15 @@ def verify(context: click.Context, /, **options: Any) -> int:
     """
     clock = _Clock(context.obj)
     # Imported here, so that --help and a mistyped option answer at once.
-    from analysis import question_of_options, read_run, write_run
-    from analysis.options import ELSEWHERE, EXPECTATIONS, LOAD, check_load, hosts_of, weighed
+    from analysis import question_of_options, read_run
+    from analysis.options import EXPECTATIONS, LOAD, check_load, hosts_of, weighed
     from trafficsplit.drive import WRONG_USAGE, DriveError, drive
     from trafficsplit.report import further_lines
 
     one_of(context, "weight", "weights", "manifest", "virtual_service", "http_route")
     host = ",".join(hosts_of(options["host"])) if options["host"] else ""
     options = {**options, **context.params, "host": host}
-    source = None
-    if any(options[name] for name in (*ELSEWHERE, "context", "gateway_service")):
-        from trafficsplit.sources import taken_from_cluster  # and YAML with it, 60 ms
-
-        source = taken_from_cluster(options)
+    source = cluster_source(options)
     options = weighed(options, sys.stdin.read)
     host = options["host"]
     question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
@@ -92,7 +96,6 @@ def verify(context: click.Context, /, **options: Any) -> int:
         run = replace(read_run(report.directory), command=_command())
         if source:
             run = replace(run, source=str(source), **_read_again(source))
-            write_run(run, report.directory)
         judgement, verdict = _report(run, report, clock)
     if options["json"]:
         print((report.directory / "verdict.json").read_text("utf-8"), end="")
@@ -115,6 +118,7 @@ def _report(run: Run, report: _Report, clock: _Clock) -> tuple[Judgement, Mappin
 
     Raises OSError, but not before the verdict is said.
     """
+    from analysis import write_run
     from analysis.judge import judge
     from analysis.plots import write_plots
     from trafficsplit.report import verdict_object, write_page, write_verdict
@@ -123,6 +127,8 @@ def _report(run: Run, report: _Report, clock: _Clock) -> tuple[Judgement, Mappin
     verdict = verdict_object(run, judgement)
     clock.lap("analysis")
     try:
+        if run.source:  # the load did not know of it
+            write_run(run, report.directory)
         plots = write_plots(run, report.directory)
         clock.lap("plots")
         write_page(verdict, plots, report.directory)

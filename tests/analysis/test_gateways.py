@@ -85,6 +85,17 @@ def test_the_one_that_is_off_is_singled_out(tmp_path: Path) -> None:
     assert judge(again) == judge(run)
 
 
+def test_a_p_value_too_small_for_a_number_is_no_agreement() -> None:
+    run = run_of(Tally({"blue": 65_000, "green": 35_000}), Tally({"blue": 85_000, "green": 15_000}))
+    run = dataclasses.replace(
+        run, question=dataclasses.replace(run.question, test="fixed", requests=1000)
+    )
+    found = compare_gateways(run)
+    assert found
+    assert found.p_value == 0
+    assert judge(run).verdict is Verdict.MISMATCH
+
+
 def test_gateways_have_numbers() -> None:
     with pytest.raises(InputError, match="there is no gateway 2"):
         SequentialTest(CANARY, gateways=2).update({"blue": 1}, gateway=2)

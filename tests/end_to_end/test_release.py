@@ -255,6 +255,10 @@ def test_weights_in_a_manifest_are_edited_and_walked(
     assert cli("set-weights", "green=40", "--manifest", str(file)).returncode == 0
     changed = text.replace("weight: 75", "weight: 60").replace("weight: 25", "weight: 40")
     assert file.read_text() == changed
+    file.write_bytes(text.replace("\n", "\r\n").encode())  # line ends are layout too
+    assert cli("set-weights", "green=40", "--manifest", str(file)).returncode == 0
+    assert file.read_bytes() == changed.replace("\n", "\r\n").encode()
+    file.write_text(changed)
     refused = cli("rollout", "--steps", "50", "--manifest", str(file))
     assert "Give --host http://ADDRESS" in refused.stderr
     # Whoever watches the repository applies it: here a thread.
