@@ -156,7 +156,8 @@ class Release:
             return None
         patience = PATIENCE if self.in_force_within is None else self.in_force_within + LAST_LOOK
         return observed(
-            self.asking(),
+            # What tells variants apart, and whom to trust, holds here too.
+            [*self.asking(), *self.verify_options],
             before,
             weights,
             lambda: self.source.set(weights),

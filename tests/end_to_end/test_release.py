@@ -125,6 +125,21 @@ def test_a_rollout_to_all_in_steps(cli: Cli, our_lab: lab.State, tmp_path: Path)
     assert cli("verify", "--weight", "0").returncode == 0
 
 
+def test_whatever_tells_variants_apart_tells_when_they_change(
+    cli: Cli, our_lab: lab.State, tmp_path: Path
+) -> None:
+    result = cli("rollout", "--steps", "80", "--variant-from", "cookie:color", *QUICK)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (entry,) = state_of(tmp_path)["log"]
+    assert entry["effect"]["seconds"] > 0
+    report = tmp_path / "reports" / "rollout" / entry["effect"]["report"]
+    assert (report / "share-over-time.png").exists()
+    seen = json.loads((report / "verdict.json").read_text())
+    assert "--variant-from cookie:color" in seen["command"]
+    page = (tmp_path / "reports" / "rollout" / "rollout.html").read_text()
+    assert f'href="{report.name}/report.html"' in page
+
+
 def test_weights_that_come_into_force_too_late_are_a_mismatch(
     cli: Cli, our_lab: lab.State, tmp_path: Path
 ) -> None:
