@@ -6,7 +6,7 @@ A directory holds it in a few files, so that any stage after the load can be run
     tally.csv     counts by stretch of time: from, to (seconds), errors, unidentified, variants …
     latency.csv   counts by variant and latency: variant, status, low_us, high_us, requests
     gateways.csv  tally.csv of each gateway, where there are several; its name comes first
-    begun         empty: requests are on their way
+    begun         empty, while the run goes on: requests are on their way
 """
 
 from __future__ import annotations

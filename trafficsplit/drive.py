@@ -12,6 +12,7 @@ from pathlib import Path
 
 import locustfiles
 from analysis import InputError
+from analysis.run import BEGUN
 from lab.processes import dying_with_us, free_socket
 
 WRONG_USAGE = 2
@@ -83,6 +84,7 @@ def drive(
             process.wait()
         for descriptor in descriptors:
             os.close(descriptor)
+        (run_dir / BEGUN).unlink(missing_ok=True)  # it said that a run goes on
     with contextlib.suppress(OSError):  # on a full disk there is more to say than this
         log.write_text(said, "utf-8")
     if not (run_dir / "run.json").exists():
