@@ -27,6 +27,7 @@ PATIENCE = 15.0  # seconds until the first requests
 LONGEST = 8.0  # seconds from the change: what a gateway that hangs may take of our time
 SURE, TINY = 7.0, 1e-4  # log likelihood ratio; per cent, for a weight of 0
 SMALLEST = 5.0  # per cent, of a change that can be seen
+BROKEN = 0.1  # lost of all requests: no change is seen through that
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ def observed(
             return _effect(found, set_at, requests, errors, directory)
         if _in_force(verdict["observed"], before, after):
             break  # since before this run
+        if errors + verdict["unidentified"] > BROKEN * requests:
+            break  # what is wrong is for the verification to say
         if time.monotonic() - began > patience or _too_small(before, after):
             break
     return Effect(None, None, None, requests, errors)
@@ -114,7 +117,8 @@ def _effect(
 ) -> Effect:
     def after(name: str) -> float:
         moment = datetime.datetime.fromisoformat(found[f"{name}_time"])
-        return round((moment - set_at).total_seconds(), 3)
+        # An estimate may come out before its cause, and what happened cannot.
+        return max(round((moment - set_at).total_seconds(), 3), 0.0)
 
     return Effect(
         after("at"), after("earliest"), after("latest"), requests, errors,
