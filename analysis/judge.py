@@ -129,8 +129,12 @@ def _worse(run: Run) -> Iterator[str]:
 
 def _judge_split(run: Run) -> Judgement:
     judged = _judge_fixed(run) if run.question.test == "fixed" else _judge_sequential(run)
-    if judged.verdict not in (Verdict.MATCH, Verdict.MISMATCH):
+    ended_early = run.tally.requests < run.question.requests
+    if judged.verdict is Verdict.FAILING or (
+        judged.verdict is Verdict.INCONCLUSIVE and ended_early
+    ):
         return judged
+    # Also where the budget ran out: more requests would not help.
     found = draws_of(run)
     if found.draws is Draws.CLUSTERED and not unexpected(run.question.split, run.tally):
         advice = (

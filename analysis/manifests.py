@@ -174,7 +174,7 @@ def variants_of(destinations: Sequence[Destination], names: str = "") -> list[st
     common (`blue-sub`, `green-sub` are blue and green). `names` overrules it, by any of these.
     """
     derived = _derived(destinations)
-    mapping = _mapping(names)
+    mapping = mapping_of(names)
     result = []
     used = set()
     for destination, name in zip(destinations, derived, strict=True):
@@ -190,7 +190,8 @@ def variants_of(destinations: Sequence[Destination], names: str = "") -> list[st
     return result
 
 
-def _mapping(names: str) -> dict[str, str]:
+def mapping_of(names: str) -> dict[str, str]:
+    """Variants by what they are called elsewhere, from `D=V,…`. Raises InputError."""
     mapping = {}
     for part in filter(None, (part.strip() for part in names.split(","))):
         key, equals, value = (text.strip() for text in part.partition("="))

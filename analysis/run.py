@@ -181,6 +181,17 @@ _WRITTEN_APART = {
 }  # fmt: skip
 
 
+def question_as_plain(question: Question) -> dict[str, Any]:
+    """A question for a file."""
+    plain = {f.name: getattr(question, f.name) for f in dataclasses.fields(question)}
+    return {**plain, "split": dict(question.split.weights)}
+
+
+def question_from_plain(plain: Mapping[str, Any]) -> Question:
+    """The question that `question_as_plain` wrote. Raises TypeError, KeyError or ValueError."""
+    return Question(**{**plain, "split": Split(plain["split"])})
+
+
 def write_run(run: Run, directory: Path) -> None:
     """Write the files. Raises OSError."""
     facts = {
@@ -194,9 +205,8 @@ def write_run(run: Run, directory: Path) -> None:
     facts["order"] = run.order.as_plain()
     facts["sender"] = vars(run.sender)
     facts["gateways"] = {one.name: one.order.as_plain() for one in run.gateways}
-    question = {f.name: getattr(run.question, f.name) for f in dataclasses.fields(run.question)}
-    question["split"] = dict(run.question.split.weights)
-    text = json.dumps({**facts, "question": question}, indent=2, ensure_ascii=False)
+    facts["question"] = question_as_plain(run.question)
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
     write_tally(run, directory / "tally.csv")
     write_latency(run, directory / "latency.csv")
     if run.gateways:
@@ -248,8 +258,7 @@ def read_run(directory: Path) -> Run:
     """The run that `write_run` wrote. Raises InputError where there is none, or it is damaged."""
     try:
         facts: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
-        question = dict(facts.pop("question"))
-        question["split"] = Split(question["split"])
+        question = question_from_plain(facts.pop("question"))
         previous, reread = facts.pop("previous"), facts.pop("reread", None)
         orders = {name: Order.from_plain(o) for name, o in facts.pop("gateways", {}).items()}
         by_gateway = _read_stretches(directory / "gateways.csv", 1) if orders else {}
@@ -259,7 +268,7 @@ def read_run(directory: Path) -> Run:
             reread=Split(reread) if reread else None,
             order=Order.from_plain(facts.pop("order")),
             sender=Sender(**facts.pop("sender")),
-            question=Question(**question),
+            question=question,
             stretches=_read_stretches(directory / "tally.csv").get("", []),
             latency=_read_latency(directory / "latency.csv"),
             **facts,

@@ -41,13 +41,14 @@ class Kind:
     """A way in which a request can end: what it counts as, who answered, how, and where.
 
     `variant` is empty where nobody said; `status` is `2xx` … `5xx`, or `none` without an answer;
-    `gateway` is the number of the one that was asked.
+    `gateway` is the number of the one that was asked, `answer` the exact HTTP status, 0 for none.
     """
 
     outcome: Outcome
     variant: str = ""
     status: str = "2xx"
     gateway: int = 0
+    answer: int = 200
 
 
 # Codes of requests that have not ended, and of those that are left out.
@@ -59,13 +60,16 @@ class Ended:
     """Requests that have ended, in the order of their ends: an array element each.
 
     `codes` are of `Counter.kinds`, `sent_at` seconds since the start, `latencies` seconds, `sizes`
-    bytes of the bodies.
+    bytes of the bodies, `tickets` in order of sending; all before `complete` have ended by now.
     """
 
     codes: NDArray[np.int64]
     sent_at: NDArray[np.float64]
     latencies: NDArray[np.float64]
     sizes: NDArray[np.int64]
+    tickets: NDArray[np.int64]
+    connections: NDArray[np.int64]
+    complete: int
 
 
 class AtGateway:
@@ -135,6 +139,7 @@ class Counter:
         self._connections = array("I")
         # In order of ending, since the last look.
         self._ended_codes = array("H")
+        self._ended_tickets = array("q")
         self._ended_sent_at = array("d")
         self._ended_latencies = array("d")
         self._ended_sizes = array("Q")
@@ -230,6 +235,7 @@ class Counter:
         self._under_way -= 1
         ended = self._ended_codes
         ended.append(code)
+        self._ended_tickets.append(ticket)
         self._ended_sent_at.append(sent_at)
         self._ended_latencies.append(latency)
         self._ended_sizes.append(size)
@@ -273,14 +279,18 @@ class Counter:
         self._finish()
 
     def _count_ended(self) -> None:
+        tickets = np.array(self._ended_tickets)
         ended = Ended(
             np.array(self._ended_codes, np.int64),
             # What was sent before a reset belongs to its start.
             np.maximum(np.array(self._ended_sent_at), 0.0),
             np.array(self._ended_latencies),
             np.array(self._ended_sizes, np.int64),
+            tickets,
+            np.asarray(self._connections)[tickets - self._first].astype(np.int64),
+            self._complete(),
         )
-        del self._ended_codes[:], self._ended_sent_at[:]
+        del self._ended_codes[:], self._ended_tickets[:], self._ended_sent_at[:]
         del self._ended_latencies[:], self._ended_sizes[:]
         self.elapsed = max(self.elapsed, float((ended.sent_at + ended.latencies).max()))
         for code, count in _counted(ended.codes):
@@ -298,14 +308,17 @@ class Counter:
             self.latency.setdefault(key, Multiset())[bucket] += count
         self.on_ended(ended)
 
+    def _complete(self) -> int:
+        """The first ticket that is still under way."""
+        still = np.flatnonzero(np.asarray(self._codes) == UNDER_WAY)
+        return self._first + (int(still[0]) if len(still) else len(self._codes))
+
     def _take_in_order(self) -> None:
         """Move on to the first request that is still under way."""
-        if not self._codes or self._codes[0] == UNDER_WAY:
+        complete = self._complete() - self._first
+        if not complete:
             return
-        codes = np.array(self._codes, np.int64)
-        still = np.flatnonzero(codes == UNDER_WAY)
-        complete = int(still[0]) if len(still) else len(codes)
-        codes = codes[:complete]
+        codes = np.array(self._codes[:complete], np.int64)
         connections = np.array(self._connections[:complete], np.int64)
         del self._codes[:complete], self._connections[:complete]
         self._first += complete

@@ -193,7 +193,9 @@ def _on_test_stopping(environment: Environment, **_: Any) -> None:
 def _on_test_stop(environment: Environment, **_: Any) -> None:
     """With the web page: the run is over, Locust goes on."""
     options: Any = environment.parsed_options
-    if not options.headless and not isinstance(environment.runner, WorkerRunner):
+    if isinstance(environment.runner, WorkerRunner):
+        session_of(environment).end_recording()
+    elif not options.headless:
         session = _finish(environment)
         print(_spoken(session), file=sys.stderr)
 
@@ -212,7 +214,10 @@ def _on_reset_stats(**_: Any) -> None:
 
 def _on_quitting(environment: Environment, **_: Any) -> None:
     """Headless: judge, write down, and set the exit code."""
-    if isinstance(environment.runner, WorkerRunner) or not environment.parsed_options:
+    if isinstance(environment.runner, WorkerRunner):
+        session_of(environment).end_recording()
+        return
+    if not environment.parsed_options:
         return
     session = _finish(environment)
     judgement = session.judged()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import Question, question_of_options
 from analysis.options import EXPECTATIONS, LOAD, REPEATABLE, SOURCES, weighed
+from analysis.recording import RECORDING
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -27,6 +28,10 @@ def add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument(
         "--insecure", action="store_true", default=False, env_var="TRAFFICSPLIT_INSECURE",
         help="do not check the gateway's TLS certificate",
+    )  # fmt: skip
+    parser.add_argument(
+        "--record", action="store_true", default=False, env_var="TRAFFICSPLIT_RECORD",
+        help=f"keep every request, in {RECORDING} in --run-dir or here",
     )  # fmt: skip
     # What `trafficsplit verify` says to its Locust; of no use in a form.
     parser.add_argument(

@@ -37,18 +37,19 @@ class Outcomes:
         outcome = counter.variant_or_stranger(variant) if variant else UNIDENTIFIED
         if not 200 <= status < 300:
             known = variant if variant and outcome == variant else ""
-            return counter.code_of(Kind(ERRORS, known, kind, gateway)), _status(status, headers)
+            code = counter.code_of(Kind(ERRORS, known, kind, gateway, status))
+            return code, _status(status, headers)
         if not variant or outcome == UNIDENTIFIED:
             reason = "too many different names of variants" if variant else reading.reason
-            return counter.code_of(Kind(UNIDENTIFIED, "", kind, gateway)), reason
-        code = counter.code_of(Kind(variant, variant, kind, gateway))
-        if kind == "2xx":
+            return counter.code_of(Kind(UNIDENTIFIED, "", kind, gateway, status)), reason
+        code = counter.code_of(Kind(variant, variant, kind, gateway, status))
+        if status == 200:
             self.codes[gateway][variant] = code
         return code, ""
 
     def of_failure(self, gateway: int = 0) -> int:
         """The code of a request without an answer."""
-        return self.counter.code_of(Kind(ERRORS, "", "none", gateway))
+        return self.counter.code_of(Kind(ERRORS, "", "none", gateway, 0))
 
     def _look_for_a_cache(self, headers: Mapping[str, str], body: bytes) -> None:
         """Count an answer out of a cache: it says so, or shows an older request's id."""

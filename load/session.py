@@ -30,15 +30,17 @@ from analysis.options import (
     ratio_of,
     whole,
 )
-from analysis.run import Sender
+from analysis.recording import parquet_of_arrow
+from analysis.run import Sender, question_as_plain
 from analysis.sequential import MANY
 from analysis.split import split_of_weight
 from load import engine
-from load.counting import Counter
+from load.counting import Counter, Ended
 from load.options import load_options, question_of
 from load.outcomes import Outcomes
 from load.pulse import Pulse
 from load.readiness import why_not_ready
+from load.recording import Recording
 from load.schedule import Schedule
 from load.statistics import Statistics
 from load.target import Place, places_of, resolve, target_of, tls_context
@@ -71,11 +73,15 @@ class Session:
             self.question = planned(anew)
         if self.load["ca_file"]:
             tls_context(self.load["ca_file"], insecure=options.insecure)
+        if options.record:
+            parquet_of_arrow()
         self.client = self.load["client"] or "engine"
         self.numbers: Iterator[int] = itertools.count(1)
         # Each user asks one gateway; workers begin with different ones.
         self.turns: Iterator[int] = itertools.count(getattr(environment.runner, "worker_index", 0))
         self.engine: engine.Engine | None = None
+        self.statistics: Statistics | None = None
+        self.recording: Recording | None = None
         self.schedule: Schedule | None = None
         self.pulse = Pulse()
         self.verdict = Verdict.INCONCLUSIVE
@@ -91,6 +97,7 @@ class Session:
             budget=self._budget(environment.runner),
             settle=float(self.load["settle"]),
             on_complete=on_complete,
+            on_ended=self._ended,
             gateways=[str(place) for place in self.places],
         )
         reader = reader_of(self.load["variant_from"], question.split if question else ())
@@ -122,17 +129,56 @@ class Session:
             self.pulse.start()
         self.started_at = datetime.datetime.now(datetime.UTC)
         self.counter.began = time.monotonic()
+        self._record()
         if self.load["rate"]:
             share = rate_of(self.load["rate"]) / self.options.shared_by
             self.schedule = Schedule(share, self.counter.began)
             if self.engine:
                 self.engine.schedule = self.schedule
 
+    def _record(self) -> None:
+        """Begin a recording, where one is wanted and this process sends. Raises InputError."""
+        runner: Any = self.environment.runner
+        self.end_recording()
+        if not self.options.record or isinstance(runner, MasterRunner):
+            return
+        self.recording = Recording(
+            Path(self.options.run_dir or "."),
+            getattr(runner, "worker_index", 0),
+            {
+                "started_at": self.started_at.isoformat(),
+                "host": self.host,
+                "path": self.load["path"],
+                "unit": self.load["unit"],
+                "users": self.options.num_users or 1,
+                "question": question_as_plain(self.question) if self.question else None,
+            },
+            self.counter.gateways,
+        )
+
+    def end_recording(self) -> None:
+        """Write the rest of it."""
+        if self.recording:
+            self.counter.flush()
+            self.recording.close(self.counter.kinds)
+            if self.recording.trouble:
+                print(
+                    f"trafficsplit: the recording is not whole: {self.recording.trouble}",
+                    file=sys.stderr,
+                )
+            self.recording = None
+
+    def _ended(self, ended: Ended) -> None:
+        if self.statistics:
+            self.statistics.add(ended)
+        if self.recording:
+            self.recording.add(ended, self.counter.kinds, self.counter.elapsed)
+
     def _begin_engine(self) -> None:
         statistics = Statistics(self.environment, self.counter, self.load["path"])
         settings = {"ca_file": self.load["ca_file"], "insecure": self.options.insecure}
         targets = [target_of(place, **settings) for place in self.places]
-        self.counter.on_ended = statistics.add
+        self.statistics = statistics
         # The collector need not look at Locust again and again; the engine makes no cycles.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
@@ -171,11 +217,13 @@ class Session:
         """Forget what was counted, as Locust does with its statistics; the run goes on."""
         self.counter.reset(time.monotonic())
         self.started_at = datetime.datetime.now(datetime.UTC)
+        self._record()
         self._judge_anew()
 
     def end(self) -> None:
         """Nothing is sent any more."""
         self.pulse.stop()
+        self.end_recording()
         if self.engine:
             self.engine.close()
             self.engine = None

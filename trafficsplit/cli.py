@@ -11,6 +11,7 @@ import sys  # noqa: E402
 import click  # noqa: E402
 
 from trafficsplit import __version__  # noqa: E402
+from trafficsplit.analyze import analyze  # noqa: E402
 from trafficsplit.lab import lab  # noqa: E402
 from trafficsplit.plan import plan  # noqa: E402
 from trafficsplit.rollout import rollout  # noqa: E402
@@ -35,6 +36,7 @@ def trafficsplit(context: click.Context) -> None:
 
 trafficsplit.add_command(verify)
 trafficsplit.add_command(plan)
+trafficsplit.add_command(analyze)
 trafficsplit.add_command(lab)
 trafficsplit.add_command(rollout)
 trafficsplit.add_command(set_weights)
