@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter as Multiset
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -30,6 +30,7 @@ MOST_REASONS = 50
 MOST_ORDERED = 1_000_000
 # Latencies below this are counted one by one, in microseconds; above, one at a time.
 COMMON = 1 << 17
+MOST_NAMES = 1000  # in one batch, before strangers are put together
 CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -50,6 +51,14 @@ class Batch:
     latencies: NDArray[Any]
     connections: NDArray[Any] | None = None
     ordered: bool = False
+
+
+def _fewer(batch: Batch, names: Sequence[str]) -> tuple[Batch, list[str]]:
+    """The same with each name once, and none for nobody."""
+    distinct = [name for name in dict.fromkeys(names) if name]
+    index = {name: code for code, name in enumerate(distinct)} | {"": -1}
+    codes = np.array([*(index[name] for name in names), -1])[batch.codes]
+    return replace(batch, names=distinct, codes=codes), distinct
 
 
 class Gathering:
@@ -73,6 +82,8 @@ class Gathering:
         if not len(batch.codes):
             return
         names = self._admitted(batch.names)
+        if len(names) > MOST_NAMES:
+            batch, names = _fewer(batch, names)
         combined = (batch.codes.astype(np.int16) + 1) * np.int16(len(CLASSES))
         combined += np.minimum(batch.statuses // 100, 5).astype(np.int16)
         present = np.flatnonzero(np.bincount(combined))

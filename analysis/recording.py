@@ -86,13 +86,16 @@ def parts_of(path: Path) -> list[Part]:
     found: list[Part] = []
     for file in files:
         try:
-            kept = parquet.read_metadata(file).metadata or {}
-            facts = json.loads(kept.get(KEY, b"{}"))
+            metadata = parquet.read_metadata(file)
+            facts = json.loads((metadata.metadata or {}).get(KEY, b"{}"))
         except (OSError, ValueError) as error:
             if path.is_dir() and found:
                 continue  # cut off in the middle of a copy, say: the others are whole
             reason = str(error).splitlines()[0].rstrip(".")
             raise InputError(f"{file} is no recording: {reason}") from None
+        names = metadata.schema.to_arrow_schema().names
+        if "variant" not in names:
+            raise InputError(f"{file} has no column variant, but {', '.join(names)}")
         match = _PART.fullmatch(file.name)
         worker = f"{file.parent}/{match[1]}" if match else str(file)
         found.append(Part(file, facts, worker, facts.get("complete")))
@@ -114,8 +117,6 @@ def batches_of(part: Part, *, ordered: bool = True) -> Iterator[Batch]:
     try:
         with parquet.ParquetFile(part.path, memory_map=True, read_dictionary=["variant"]) as file:
             there = set(file.schema_arrow.names)
-            if "variant" not in there:
-                raise InputError(f"{part.path} has no column variant, but {', '.join(there)}")
             wanted = {"sent", "variant", "status", "latency_us"}
             if ordered or _reaches(file.metadata, part.complete):
                 wanted |= {"number", "connection"}

@@ -116,7 +116,8 @@ class Run:
     reached none. `source` names where the weights are configured, and `reread` is what it said
     after the run, None where it was not asked, with `unread` saying why it could not be read.
     `interrupted` says what ended the run before its time, empty where nothing did;
-    `unreachable` why the gateway could not be asked at all.
+    `unreachable` why the gateway could not be asked at all; `unrecorded` why not every request was
+    recorded that was to be.
     """
 
     question: Question
@@ -143,6 +144,7 @@ class Run:
     unread: str = ""
     interrupted: str = ""
     unreachable: str = ""
+    unrecorded: str = ""
     command: str = ""
 
     @property

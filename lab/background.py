@@ -70,8 +70,11 @@ def status() -> State | None:
         return None
 
 
-def up(manifests: Sequence[Path] = MANIFESTS) -> State:
-    """The lab in the background, started where none is running. Raises LabError."""
+def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
+    """The lab in the background, started where none is running. Raises LabError.
+
+    `access_log` as for `lab.start`.
+    """
     if state := status():
         return state
     directory = home()
@@ -80,7 +83,7 @@ def up(manifests: Sequence[Path] = MANIFESTS) -> State:
         directory.mkdir(parents=True, exist_ok=True)
         with log.open("w") as output:
             owner = subprocess.Popen(
-                [sys.executable, "-m", "lab", directory, *manifests],
+                [sys.executable, "-m", "lab", directory, access_log, *manifests],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -145,7 +148,7 @@ def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def own(directory: Path, manifests: Sequence[Path]) -> int:
+def own(directory: Path, manifests: Sequence[Path], access_log: str = "") -> int:
     """Start the lab and keep it until SIGTERM, or until one of its processes ends."""
     told = False
 
@@ -162,12 +165,18 @@ def own(directory: Path, manifests: Sequence[Path]) -> int:
         except BlockingIOError:
             print("a lab is starting or running here already", flush=True)
             return 1
-        return _keep(directory, manifests, file, lambda: told)
+        return _keep(directory, manifests, access_log, file, lambda: told)
 
 
-def _keep(directory: Path, manifests: Sequence[Path], file: Path, told: Callable[[], bool]) -> int:
+def _keep(
+    directory: Path,
+    manifests: Sequence[Path],
+    access_log: str,
+    file: Path,
+    told: Callable[[], bool],
+) -> int:
     try:
-        with start(directory, manifests) as lab:
+        with start(directory, manifests, access_log) as lab:
             _write_state(directory, _state_of(lab, manifests))
             while not told() and not (dead := lab.dead()):
                 time.sleep(0.1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from analysis.files import replace_text
+from lab.access_log import access_log
 from lab.fields import LabError
 from lab.processes import free_socket, last_line, spawn, stop
 from lab.system import System, read_system
@@ -109,8 +110,10 @@ class Lab:
         return stats.get("version_text", "").strip('"') == version
 
 
-def start(directory: Path, manifests: Sequence[Path] = MANIFESTS) -> Lab:
+def start(directory: Path, manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> Lab:
     """Start what the manifests describe, with logs and configuration in `directory`.
+
+    `access_log` is `envoy`, `istio` or `json`: the gateway writes access.log so.
 
     Returns when the gateway listens, its routes are in force and every Color process answers.
     Raises LabError; nothing is left running then.
@@ -124,7 +127,7 @@ def start(directory: Path, manifests: Sequence[Path] = MANIFESTS) -> Lab:
     binary = envoy_path()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        _start(lab, binary)
+        _start(lab, binary, access_log)
     except OSError as error:
         lab.stop()
         raise LabError(f"{directory} cannot be used: {error.strerror or error}") from None
@@ -134,7 +137,7 @@ def start(directory: Path, manifests: Sequence[Path] = MANIFESTS) -> Lab:
     return lab
 
 
-def _start(lab: Lab, binary: Path) -> None:
+def _start(lab: Lab, binary: Path, access_log_kind: str) -> None:
     ports: dict[str, list[int]] = {}
     color: list[subprocess.Popen[bytes]] = []
     for deployment in lab.system.deployments:
@@ -156,17 +159,19 @@ def _start(lab: Lab, binary: Path) -> None:
             lab._processes.append(color[-1])
             ports.setdefault(deployment.name, []).append(port)
             lab.replicas.append(Replica(deployment.name, color[-1].pid, port))
-    _start_envoy(lab, binary, {d.name: ports.get(d.name, []) for d in lab.system.deployments})
+    by_deployment = {d.name: ports.get(d.name, []) for d in lab.system.deployments}
+    _start_envoy(lab, binary, by_deployment, access_log_kind)
     for replica in lab.replicas:
         log = lab.directory / f"{replica.deployment}-0.log"
         _await(replica.answers, lab, f"{replica.deployment} does not answer", log)
 
 
-def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]]) -> None:
+def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]], access_log_kind: str) -> None:
     directory = lab.directory.resolve()
     version = str(time.time_ns())
     route_file = _write_routes(directory, routes(lab.system, version))
-    config = bootstrap(lab.system, ports, str(route_file), str(route_file.parent))
+    logging = access_log(access_log_kind, directory / "access.log")
+    config = bootstrap(lab.system, ports, str(route_file), str(route_file.parent), logging)
     config_file, admin_file = directory / "envoy.json", directory / "envoy-admin.txt"
     config_file.write_text(json.dumps(config, indent=1), "utf-8")
     admin_file.unlink(missing_ok=True)

@@ -28,7 +28,11 @@ def cluster_name(destination: Destination) -> str:
 
 
 def bootstrap(
-    system: System, ports: Mapping[str, Sequence[int]], routes_file: str, routes_dir: str
+    system: System,
+    ports: Mapping[str, Sequence[int]],
+    routes_file: str,
+    routes_dir: str,
+    access_log: Sequence[Config] = (),
 ) -> Config:
     """Envoy's static configuration: a listener, and a cluster for each destination.
 
@@ -51,7 +55,7 @@ def bootstrap(
         "admin": {"address": _address(0)},
         "static_resources": {
             "listeners": [
-                _listener(routes_file, routes_dir),
+                _listener(routes_file, routes_dir, access_log),
                 *(_node_port_listener(name) for name in node_ports),
             ],
             "clusters": [
@@ -80,12 +84,13 @@ def _address(port: int) -> Config:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _listener(routes_file: str, routes_dir: str) -> Config:
+def _listener(routes_file: str, routes_dir: str, access_log: Sequence[Config]) -> Config:
     source = {"path": routes_file, "watched_directory": {"path": routes_dir}}
     manager = {
         "@type": f"{_TYPES}extensions.filters.network.http_connection_manager.v3."
         "HttpConnectionManager",
         "stat_prefix": "gateway",
+        "access_log": list(access_log),
         "rds": {
             "route_config_name": ROUTES,
             "config_source": {"path_config_source": source, "resource_api_version": "V3"},

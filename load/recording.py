@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ class Recording:
         except OSError as error:
             with contextlib.suppress(OSError):
                 aside.unlink()
-            return error.strerror or str(error)
+            return os.strerror(error.errno) if error.errno else str(error)
         return ""
 
     def _columns(self, ended: list[Ended], kinds: list[Kind]) -> dict[str, Any]:

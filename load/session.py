@@ -86,7 +86,7 @@ class Session:
         self.pulse = Pulse()
         self.verdict = Verdict.INCONCLUSIVE
         self.watch: Watch | None = None
-        self.unreachable = ""
+        self.unreachable = self.unrecorded = ""
         self.ended_by = ""
         self.finished = False
         self.workers: dict[str, bool] = {}  # who took part: whether it has sent all it counted
@@ -162,10 +162,8 @@ class Session:
             self.counter.flush()
             self.recording.close(self.counter.kinds)
             if self.recording.trouble:
-                print(
-                    f"trafficsplit: the recording is not whole: {self.recording.trouble}",
-                    file=sys.stderr,
-                )
+                self.unrecorded = self.recording.trouble
+                print(f"trafficsplit: not all is recorded: {self.unrecorded}", file=sys.stderr)
             self.recording = None
 
     def _ended(self, ended: Ended) -> None:
@@ -276,6 +274,7 @@ class Session:
             decided="" if self.verdict is Verdict.INCONCLUSIVE else str(self.verdict),
             interrupted=self.ended_by,
             unreachable=self.unreachable,
+            unrecorded=self.unrecorded,
             sender=self.sender,
             max_p99_ratio=ratio_of(load["max_p99_ratio"], "--max-p99-ratio"),
             max_error_ratio=ratio_of(load["max_error_ratio"], "--max-error-ratio"),

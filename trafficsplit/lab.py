@@ -22,11 +22,18 @@ def lab() -> None:
     metavar="FILE",
     help="Kubernetes and Istio manifests, instead of the repository's; may be given several times.",
 )
-def up(manifests: tuple[Path, ...]) -> None:
+@click.option(
+    "--access-log",
+    type=click.Choice(["envoy", "istio", "json"]),
+    help="Let the gateway write access.log, as Envoy does by default or as Istio has it.",
+)
+def up(manifests: tuple[Path, ...], access_log: str | None) -> None:
     """Start it, and leave it running."""
     import lab as the_lab
 
-    state = the_lab.up([file.resolve() for file in manifests] or the_lab.MANIFESTS)
+    state = the_lab.up(
+        [file.resolve() for file in manifests] or the_lab.MANIFESTS, access_log or ""
+    )
     click.echo(f"The lab is up: {state.host}/color")
 
 

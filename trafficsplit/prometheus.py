@@ -56,7 +56,7 @@ def tally_of(window: Window, split: Split, mapping: Mapping[str, str]) -> tuple[
 
     Raises InputError.
     """
-    series = _asked(window)
+    series = _asked(window, window.selector)
     if not series:
         raise InputError(
             f"{window.url} knows nothing of {window.selector} in the last {window.length}: give "
@@ -67,12 +67,14 @@ def tally_of(window: Window, split: Split, mapping: Mapping[str, str]) -> tuple[
     first = min(one["values"][0][0] for one in series)
     last = max(one["values"][-1][0] for one in series)
     step = _step(series)
+    watched = {_target(one): one["values"][0][0] for one in _asked(window, "up")}
     counts: Multiset[str] = Multiset()
     errors = unidentified = 0
     for one in series:
         labels = one["metric"]
-        # Of a counter that appears within the window, all is new.
-        new = one["values"][0][0] - first > 1.5 * step
+        # Of a counter that appears while its target was being watched, all is new.
+        since = min(first, watched.get(_target(one), first))
+        new = one["values"][0][0] - since > 1.5 * step
         count = increase([float(value) for _, value in one["values"]], new=new)
         variant = names.variant(labels.get(by, ""), "")
         code = next((labels[name] for name in CODES if name in labels), "200")
@@ -105,6 +107,11 @@ def _step(series: Sequence[Mapping[str, Any]]) -> float:
     return sorted(gaps)[len(gaps) // 2] if gaps else math.inf
 
 
+def _target(series: Mapping[str, Any]) -> tuple[str, str]:
+    labels = series["metric"]
+    return labels.get("job", ""), labels.get("instance", "")
+
+
 def _label(window: Window, series: Sequence[Mapping[str, Any]]) -> str:
     there = set.union(*(set(one["metric"]) for one in series))
     if window.by and window.by not in there:
@@ -117,13 +124,11 @@ def _label(window: Window, series: Sequence[Mapping[str, Any]]) -> str:
     return found
 
 
-def _asked(window: Window) -> list[dict[str, Any]]:
+def _asked(window: Window, selector: str) -> list[dict[str, Any]]:
     """The samples of every series, as `GET /api/v1/query` of a range selector gives them."""
     url = f"{window.url.rstrip('/')}/api/v1/query"
     try:
-        answer = requests.get(
-            url, {"query": f"{window.selector}[{window.length}]"}, timeout=TIMEOUT
-        )
+        answer = requests.get(url, {"query": f"{selector}[{window.length}]"}, timeout=TIMEOUT)
         found = answer.json()
     except requests.exceptions.JSONDecodeError:
         raise InputError(f"{url} is no Prometheus: HTTP {answer.status_code}, no JSON") from None
@@ -133,7 +138,7 @@ def _asked(window: Window) -> list[dict[str, Any]]:
         raise InputError(f"Prometheus says: {found.get('error', 'nothing')}")
     data = found["data"]
     if data.get("resultType") != "matrix":
-        raise InputError(f"--query {window.selector!r} is no plain selector: give METRIC{{…}}")
+        raise InputError(f"--query {selector!r} is no plain selector: give METRIC{{…}}")
     return [one for one in data["result"] if one.get("values")]
 
 

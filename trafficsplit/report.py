@@ -204,6 +204,8 @@ def remarks(run: Run) -> list[str]:
         found.append(
             f"{some} lost, with what had not yet been told: these requests are not counted"
         )
+    if run.unrecorded:
+        found.append(f"the recording is not whole: {run.unrecorded}")
     if sender.rate and sender.achieved < ON_SCHEDULE * sender.rate:
         found.append(
             f"{sender.achieved:,.0f} requests a second were sent and not {sender.rate:,.0f}: "
