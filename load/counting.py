@@ -21,6 +21,7 @@ from analysis.run import Gateway, LatencyKey, Stretch
 from analysis.sequential import MANY
 from analysis.split import Split
 from analysis.tally import Tally
+from analysis.text import one_line
 
 # The keys of what is lost, in one namespace with variants: no variant's name is a tuple.
 ERRORS = ("errors",)
@@ -240,6 +241,7 @@ class Counter:
         self._ended_latencies.append(latency)
         self._ended_sizes.append(size)
         if reason:
+            reason = one_line(reason)
             known = reason in self.losses or len(self.losses) < MOST_REASONS
             self.losses[reason if known else "other reasons"] += 1
         last = self._under_way == 0 and self._left <= 0

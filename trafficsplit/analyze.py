@@ -10,7 +10,7 @@ import click
 
 from analysis.errors import InputError
 from trafficsplit.options import expectation, one_of, option
-from trafficsplit.reporting import Clock, finished, report_directory
+from trafficsplit.reporting import Clock, command_line, finished, report_directory
 
 if TYPE_CHECKING:
     from analysis import Question, Run
@@ -51,6 +51,7 @@ def analyze(context: click.Context, /, **options: Any) -> int:
     clock.lap("imports")
     with report_directory(options["report"]) as report:
         run, notes = _run(files, options)
+        run = replace(run, command=command_line())
         clock.lap("reading")
         return finished(run, report, clock, as_json=options["json"], notes=notes)
 

@@ -66,6 +66,7 @@ def verdict_object(
         "losses": dict(run.losses),
         "tolerance": question.tolerance,
         "tolerances": {variant: question.tolerance_of(variant) for variant in variants},
+        "max_failing": question.max_failing,
         "alpha": question.alpha,
         "chi_square": {
             "statistic": _finite(test.statistic),

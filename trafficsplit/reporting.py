@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import shlex
 import shutil
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import InputError
+from analysis.text import one_line
 
 if TYPE_CHECKING:
     from analysis import Judgement, Run
@@ -24,6 +26,7 @@ def finished(
 
     Returns the exit code. Raises OSError, but not before the verdict is said.
     """
+    from trafficsplit.pipelines import tell_github
     from trafficsplit.report import further_lines
 
     judgement, verdict = _written(run, report, clock)
@@ -32,7 +35,11 @@ def finished(
     lines = [f"{judgement.verdict}: {judgement.reason}", *further_lines(verdict)]
     lines += [f"note: {note}." for note in notes]
     lines.append(f"report: {report.directory / 'report.html'}")
-    print("\n".join(lines), file=sys.stderr if as_json else sys.stdout)
+    print(
+        "\n".join(one_line(line, 2000) for line in lines),
+        file=sys.stderr if as_json else sys.stdout,
+    )
+    tell_github(verdict)
     return judgement.verdict.exit_code
 
 
@@ -44,6 +51,7 @@ def _written(run: Run, report: Report, clock: Clock) -> tuple[Judgement, Mapping
     from analysis import write_run
     from analysis.judge import judge
     from analysis.plots import write_plots
+    from trafficsplit import pipelines
     from trafficsplit.report import verdict_object, write_page, write_verdict
 
     judgement = judge(run)
@@ -55,12 +63,18 @@ def _written(run: Run, report: Report, clock: Clock) -> tuple[Judgement, Mapping
         clock.lap("plots")
         write_page(verdict, plots, report.directory)
         clock.lap("report")
+        pipelines.write(verdict, report.directory)
         write_verdict({**verdict, "phases": clock.phases}, report.directory)
         report.name_for(str(judgement.verdict), run.started_at)
     except OSError:
         print(f"{judgement.verdict}: {judgement.reason}", file=sys.stderr)
         raise
     return judgement, verdict
+
+
+def command_line() -> str:
+    """What was typed, to be typed again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 class Clock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +21,7 @@ from trafficsplit.options import (
     one_of,
     option,
 )
-from trafficsplit.reporting import Clock, finished, report_directory
+from trafficsplit.reporting import Clock, command_line, finished, report_directory
 
 if TYPE_CHECKING:
     from trafficsplit.sources import Source
@@ -90,7 +89,7 @@ def verify(context: click.Context, /, **options: Any) -> int:
                 print(f"trafficsplit: {error}", file=sys.stderr)
                 return WRONG_USAGE if error.refused else UNREACHABLE
             clock.lap("load")
-        run = replace(read_run(report.directory), command=_command())
+        run = replace(read_run(report.directory), command=command_line())
         if source:
             run = replace(run, source=str(source), **_read_again(source))
         return finished(run, report, clock, as_json=options["json"])
@@ -117,7 +116,3 @@ def _gateway(host: str, directory: Path) -> Iterator[str]:
         return
     with lab.start(directory / "lab") as started:
         yield started.host
-
-
-def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
