@@ -35,6 +35,8 @@ KINDS = {
     "http_route": Kind(
         "HTTPRoute", "gateway.networking.k8s.io", "httproutes", ("v1", "v1beta1"), ("rules",)
     ),
+    # Flagger's, whose status says what is in force. It is read, and never set.
+    "canary": Kind("Canary", "flagger.app", "canaries", ("v1beta1",), ()),
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ GROUPS = {
     "networking.istio.io": ("v1", {"virtualservices": "VirtualService", "gateways": "Gateway",
                                    "destinationrules": "DestinationRule"}),
     "gateway.networking.k8s.io": ("v1", {"httproutes": "HTTPRoute", "gateways": "Gateway"}),
+    "flagger.app": ("v1beta1", {"canaries": "Canary"}),
 }  # fmt: skip
 CORE = {"services": "Service", "nodes": "Node"}
 

@@ -12,6 +12,7 @@ import click  # noqa: E402
 
 from trafficsplit import __version__  # noqa: E402
 from trafficsplit.analyze import analyze  # noqa: E402
+from trafficsplit.gate import gate  # noqa: E402
 from trafficsplit.lab import lab  # noqa: E402
 from trafficsplit.plan import plan  # noqa: E402
 from trafficsplit.rollout import rollout  # noqa: E402
@@ -39,6 +40,7 @@ trafficsplit.add_command(plan)
 trafficsplit.add_command(analyze)
 trafficsplit.add_command(lab)
 trafficsplit.add_command(rollout)
+trafficsplit.add_command(gate)
 trafficsplit.add_command(set_weights)
 
 

@@ -1,0 +1,297 @@
+"""The gate, asked as Flagger and Argo Rollouts ask, in front of the real lab."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+import lab
+from tests.cluster_server import Cluster
+from tests.conftest import Cli, needs
+from tests.end_to_end.test_cluster import documents, kubeconfig
+from tests.lab.test_lab import until
+from tests.servers import always, free_port, plain, served
+
+pytestmark = pytest.mark.lab
+QUICK = ("--tolerance", "4", "--users", "8")
+TOKEN = "right"
+HOOKS = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase",
+         "confirm-promotion")  # fmt: skip
+
+
+class Gate:
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process, self.url = process, url
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {TOKEN}"
+
+    def flagger(
+        self, hook: str, checksum: str = "85d557f47b", **metadata: Any
+    ) -> requests.Response:
+        """As Flagger's webhooks are documented: name, namespace, phase, checksum, metadata."""
+        payload = {
+            "name": "podinfo", "namespace": "test", "phase": "Progressing", "checksum": checksum,
+            "metadata": {name: str(value) for name, value in metadata.items()},
+        }  # fmt: skip
+        return self.session.post(f"{self.url}/flagger/{hook}", json=payload, timeout=60)
+
+    def argo(self, **query: Any) -> dict[str, Any]:
+        answer = self.session.get(f"{self.url}/argo", params=query, timeout=120)
+        assert answer.status_code == 200
+        found = answer.json()["data"]
+        assert isinstance(found, dict)
+        return found
+
+    def metric(self, name: str, **labels: str) -> float:
+        text = self.session.get(f"{self.url}/metrics", timeout=10).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, *options: str, scheme: str = "http", **env: str) -> Iterator[Gate]:
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("trafficsplit")), "gate", "--listen", address,
+         "--results", str(tmp_path / "results"), *QUICK, *options],
+        env={**os.environ, "TRAFFICSPLIT_TOKEN": TOKEN, **env}, text=True, cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith(f"The gate listens on {scheme}://{address}"), line
+        until(lambda: not refuses(address), 20)
+        yield Gate(process, f"{scheme}://{address}")
+    finally:
+        process.terminate()
+        process.communicate(timeout=40)
+
+
+def refuses(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) != 0
+
+
+def reports(tmp_path: Path) -> list[Path]:
+    return sorted(tmp_path.glob("results/*/verdict.json"))
+
+
+def test_every_hook_of_flaggers_and_fifty_at_once(the_lab: lab.Lab, tmp_path: Path) -> None:
+    with running(tmp_path, "--host", the_lab.host, "--wait", "60") as gate:
+        assert gate.session.get(f"{gate.url}/healthz", timeout=5).text == "ok\n"
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda i: gate.flagger(HOOKS[i % 5], weight=25), range(50)))
+        assert {answer.status_code for answer in answers} == {200}
+        (line,) = {answer.text for answer in answers}
+        assert line.startswith("match: The split is as configured in")
+        assert len(reports(tmp_path)) == 1  # one load for all of them
+        for hook in HOOKS:
+            no = gate.flagger(hook, weight=60)
+            assert (no.status_code, no.text.count("\n")) == (409, 1)
+            assert no.text.startswith("mismatch: green gets")
+        assert gate.flagger("rollback", weight=60).status_code == 200  # passing: roll back
+        assert gate.flagger("rollback", weight=25).status_code == 409
+        assert len(reports(tmp_path)) == 2
+        # another step of the release, or another release, is measured anew
+        assert gate.flagger("rollout", checksum="next", weight=25).status_code == 200
+        assert len(reports(tmp_path)) == 3
+        where = {"target": f"{the_lab.host}/color"}
+        assert gate.metric("trafficsplit_verifications_total", **where) == 3
+        assert gate.metric("trafficsplit_verdict", verdict="match", **where) == 1
+        assert gate.metric("trafficsplit_weight", variant="green", **where) == 0.25
+        assert 0.2 < gate.metric("trafficsplit_share", variant="green", **where) < 0.3
+
+
+def test_argo_gets_a_measurement_whatever_happens(the_lab: lab.Lab, tmp_path: Path) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    with running(tmp_path, "--host", the_lab.host, "--host", dead) as gate:
+        found = gate.argo(weight=25)
+        assert (found["verdict"], found["errors"]) == ("match", 0)
+        assert found["shares"]["green"] == pytest.approx(0.25, abs=0.05)
+        assert gate.argo(weight=60)["verdict"] == "mismatch"
+        body = {"weights": "blue=40,green=60"}
+        answer = gate.session.post(f"{gate.url}/argo", json=body, timeout=60).json()
+        assert answer["data"]["verdict"] == "mismatch"
+        for query, verdict, said in (
+            ({"weight": 25, "host": dead}, "failing", "refused"),
+            ({"weight": 25, "host": "http://example.org"}, "error", "is not one of the gateways"),
+            ({"weight": 125}, "error", "from 0 to 100"),
+            ({"weight": 25, "tolerance": "x"}, "error", "tolerance"),
+            ({}, "error", "which weights?"),
+        ):
+            found = gate.argo(**query)
+            assert (found["verdict"], said in found["reason"]) == (verdict, True), found
+        before = len(reports(tmp_path))
+        assert gate.argo(weight=25)["verdict"] == "match"  # no id: each is a new measurement
+        assert len(reports(tmp_path)) == before + 1
+
+
+def test_who_may_not_ask_is_refused_and_a_slow_one_holds_nobody_up(
+    the_lab: lab.Lab, tmp_path: Path
+) -> None:
+    with running(tmp_path, "--host", the_lab.host, "--wait", "60") as gate:
+        url = f"{gate.url}/flagger/rollout"
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "right"}):
+            for path in ("/flagger/rollout", "/argo", "/metrics"):
+                refused = requests.request(
+                    "GET" if path == "/metrics" else "POST", gate.url + path, headers=headers,
+                    timeout=5,
+                )  # fmt: skip
+                assert refused.status_code == 401
+        host, _, port = gate.url.removeprefix("http://").partition(":")
+        head = f"POST /flagger/rollout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        with contextlib.ExitStack() as stack:
+            for number in range(20):
+                slow = stack.enter_context(socket.create_connection((host, int(port))))
+                part = head if number % 2 else f"{head}Content-Length: 100\r\n\r\n{{"
+                slow.sendall(part.encode())
+            assert gate.flagger("rollout", weight=25).status_code == 200
+        far = gate.flagger("rollout", weight=25, host="http://169.254.169.254")
+        assert (far.status_code, "is not one of the gateways" in far.text) == (403, True)
+        for data, status in ((b"x" * 70_000, 413), (b"nonsense", 400), (b"[]", 400), (b"{}", 400)):
+            assert gate.session.post(url, data=data, timeout=5).status_code == status
+        assert gate.flagger("nothing", weight=25).status_code == 404
+        assert len(reports(tmp_path)) == 1
+
+
+def test_what_takes_longer_goes_on_and_is_answered_at_the_next_call(
+    the_lab: lab.Lab, tmp_path: Path
+) -> None:
+    with running(tmp_path, "--host", the_lab.host, "--wait", "0.1") as gate:
+        statuses = []
+
+        def passed() -> bool:
+            statuses.append(gate.flagger("confirm-traffic-increase", weight=25).status_code)
+            return statuses[-1] == 200
+
+        assert until(passed, 60)
+        assert set(statuses[:-1]) == {503}
+        assert len(reports(tmp_path)) == 1
+
+
+def senders(tmp_path: Path) -> list[str]:
+    """Processes that write below our directory: verify, and Locust."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"{tmp_path}/results"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split()
+
+
+def test_a_kill_in_mid_run_leaves_no_load_and_loses_no_result(
+    the_lab: lab.Lab, tmp_path: Path
+) -> None:
+    slow = ("--host", the_lab.host, "--wait", "0.1", "--rate", "300")
+    with running(tmp_path, "--host", the_lab.host, "--wait", "60") as gate:
+        assert gate.flagger("rollout", weight=25).status_code == 200
+    (kept,) = reports(tmp_path)
+    with running(tmp_path, *slow) as gate:
+        assert gate.flagger("rollout", checksum="two", weight=25).status_code == 503
+        assert until(lambda: len(list(tmp_path.glob("results/*/begun"))) == 1, 30)
+        assert gate.argo(weight=25, id="test/podinfo/85d557f47b")["verdict"] == "match"
+        gate.process.kill()
+        gate.process.wait()
+        assert until(lambda: not senders(tmp_path), 30)
+    assert kept in reports(tmp_path)
+    with running(tmp_path, *slow) as gate:
+        before = len(list(tmp_path.glob("results/*")))
+        assert gate.flagger("rollout", weight=25).status_code == 200  # from before, at once
+        assert len(list(tmp_path.glob("results/*"))) == before
+        # The one that was cut short is no verdict, and is measured again.
+        assert gate.flagger("rollout", checksum="two", weight=25).status_code == 503
+        assert until(lambda: len(list(tmp_path.glob("results/*"))) == before + 1, 10)
+        # stopped in mid-run: it ends by itself, and who waits is told
+        assert until(lambda: len(list(tmp_path.glob("results/*/begun"))) == 1, 30)
+        gate.process.send_signal(signal.SIGTERM)
+        gate.process.wait(40)
+        assert not senders(tmp_path)
+
+
+def test_weights_of_a_canary_and_of_a_virtual_service(the_lab: lab.Lab, tmp_path: Path) -> None:
+    canary = {
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": "podinfo", "namespace": "test"},
+        "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"},
+                 "service": {"port": 80}, "analysis": {"interval": "1m"}},
+        "status": {"phase": "Progressing", "canaryWeight": 25},
+    }  # fmt: skip
+    with Cluster(canary, *documents()) as cluster:
+        config = str(kubeconfig(tmp_path / "kubeconfig", cluster.url))
+        options = ("--host", the_lab.host, "--wait", "60")
+        with running(tmp_path, *options, KUBECONFIG=config) as gate:
+            assert gate.flagger("rollout").status_code == 200
+            cluster.the("Canary")["status"]["canaryWeight"] = 50
+            half = gate.flagger("rollout")
+            assert (half.status_code, "less than its 50 %" in half.text) == (409, True)
+            routes = gate.flagger("rollout", virtualService="default/color-is-vs")
+            assert routes.status_code == 200
+            missing = gate.flagger("rollout", virtualService="default/nothing")
+            assert missing.status_code == 400
+            assert "there is no VirtualService nothing" in missing.text
+
+
+def test_a_gateway_that_fails_is_asked_again(tmp_path: Path) -> None:
+    with served(always(plain(b"no", "500 Internal Server Error"))) as port:
+        host = f"http://127.0.0.1:{port}"
+        with running(tmp_path, "--host", host, "--wait", "60") as gate:
+            first = gate.flagger("rollout", weight=25)
+            assert (first.status_code, first.text.startswith("failing:")) == (409, True)
+            assert gate.flagger("rollout", weight=25).status_code == 409
+            assert len(reports(tmp_path)) == 2
+
+
+def test_clients_with_a_certificate(the_lab: lab.Lab, tmp_path: Path) -> None:
+    openssl = needs("openssl")
+    for name in ("server", "client"):
+        subprocess.run(
+            [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+             f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+             tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    options = ("--tls-cert", "server.pem", "--tls-key", "server.key", "--client-ca", "client.pem")
+    with running(tmp_path, "--host", the_lab.host, *options, scheme="https") as gate:
+        gate.session.trust_env = False  # a machine's own CA bundle would win
+        gate.session.verify = str(tmp_path / "server.pem")
+        with pytest.raises(requests.ConnectionError):
+            gate.session.get(f"{gate.url}/healthz", timeout=5)
+        gate.session.cert = (str(tmp_path / "client.pem"), str(tmp_path / "client.key"))
+        assert gate.session.get(f"{gate.url}/healthz", timeout=5).text == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no gateway to ask"),
+        (("--host", "nonsense"), "is no address"),
+        (("--host", "http://x", "--listen", "0.0.0.0:0"), "is not this machine alone"),
+        (("--host", "http://x", "--listen", "here"), "is no ADDRESS:PORT"),
+        (("--host", "http://x", "--listen", "192.0.2.1:1", "--open"), "192.0.2.1:1 cannot be used"),
+        (("--host", "http://x", "--tolerance", "99"), "the tolerance is 99 points"),
+        (("--host", "http://x", "--client-ca", "x.pem"), "--client-ca needs --tls-cert"),
+        (("--host", "http://x", "--tls-cert", "x", "--tls-key", "y"), "x cannot be used"),
+        (("--host", "http://x", "--variants", "blue"), "--variants is not STABLE,CANARY"),
+        (("--host", "http://x", "--results", "/proc/x"), "/proc/x cannot be written"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_a_line(
+    cli: Cli, arguments: tuple[str, ...], said: str
+) -> None:
+    refused = cli("gate", *arguments)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert said in refused.stderr
