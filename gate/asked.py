@@ -12,6 +12,7 @@ from analysis import InputError, Split
 from analysis.manifests import Asked
 from analysis.options import checked_host, checked_path, text_of_split
 from analysis.split import number, split_of_weights
+from analysis.text import one_line
 
 # What a request may say beside; the rest is the gate's own affair.
 SETTINGS = (
@@ -120,8 +121,8 @@ class Reader:
 def text_of(value: Any, what: str) -> str:
     """A value as text. Raises InputError for anything else, or too much of it."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError(f"{what} is no text")
+        raise InputError(f"{one_line(what)!r} is no text")
     text = str(value)
     if len(text) > LONGEST or not text.isprintable():
-        raise InputError(f"{what} is too long, or not printable")
+        raise InputError(f"{one_line(what)!r} is too long, or not printable")
     return text

@@ -154,6 +154,9 @@ def test_who_may_not_ask_is_refused_and_a_slow_one_holds_nobody_up(
                     timeout=5,
                 )  # fmt: skip
                 assert refused.status_code == 401
+        for token, status in (("wrong", 401), (TOKEN, 200)):  # Flagger has no headers of ours
+            payload = {"name": "a", "namespace": "b", "metadata": {"token": token, "weight": "25"}}
+            assert requests.post(url, json=payload, timeout=60).status_code == status
         host, _, port = gate.url.removeprefix("http://").partition(":")
         head = f"POST /flagger/rollout HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
         with contextlib.ExitStack() as stack:
@@ -167,7 +170,7 @@ def test_who_may_not_ask_is_refused_and_a_slow_one_holds_nobody_up(
         for data, status in ((b"x" * 70_000, 413), (b"nonsense", 400), (b"[]", 400), (b"{}", 400)):
             assert gate.session.post(url, data=data, timeout=5).status_code == status
         assert gate.flagger("nothing", weight=25).status_code == 404
-        assert len(reports(tmp_path)) == 1
+        assert len(reports(tmp_path)) == 2
 
 
 def test_what_takes_longer_goes_on_and_is_answered_at_the_next_call(
