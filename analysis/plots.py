@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from matplotlib.ticker import FuncFormatter, ScalarFormatter
 from analysis.latency import middle_of, quantile
 from analysis.planning import fixed_size, requests_to_match, requests_to_mismatch
 from analysis.question import Question
-from analysis.run import LatencyKey, Run
+from analysis.run import Run
+from analysis.series import merged, who
 from analysis.stationarity import change_in
 from analysis.tally import Tally
 
@@ -203,7 +204,7 @@ def latency_by_variant(run: Run) -> Figure:
                 marker=look.mark,
                 markevery=max(len(middle) // 10, 1),
                 ms=5,
-                label=f"{_who(key)}: median {median:.3g} ms, p99 {tail:.3g} ms",
+                label=f"{who(key)}: median {median:.3g} ms, p99 {tail:.3g} ms",
             )
         if groups:
             axes.set_xscale("log")
@@ -218,7 +219,7 @@ def latency_by_variant(run: Run) -> Figure:
 
 def rate_over_time(run: Run) -> Figure:
     """Requests a second by variant, stacked, with what is lost on top."""
-    edges, tallies = _seconds(run)
+    edges, tallies = merged(run.stretches)
     variants = list(run.tally.counts)
     with rc_context(STYLE):
         figure, axes = _figure()
@@ -291,7 +292,7 @@ def requests_by_share(question: Question) -> Figure:
 
 def share_over_time(run: Run) -> Figure:
     """The share of each variant by time, and when it changed: of the last one by gateway too."""
-    edges, tallies = _seconds(run)
+    edges, tallies = merged(run.stretches)
     variants = list(run.tally.counts)
     with rc_context(STYLE):
         figure, axes = _figure()
@@ -299,7 +300,7 @@ def share_over_time(run: Run) -> Figure:
             y = [_share(tally, variant) for tally in tallies]
             axes.stairs(y, edges, baseline=None, color=look.edge, lw=1.8, label=variant)
         for gateway in run.gateways:
-            edges, tallies = _seconds(replace(run, stretches=gateway.stretches))
+            edges, tallies = merged(gateway.stretches)
             y = [_share(tally, variants[-1]) for tally in tallies]
             axes.stairs(y, edges, baseline=None, color=INK, lw=0.8, ls=":",
                         label=f"{variants[-1]} at {gateway.name}")  # fmt: skip
@@ -356,12 +357,6 @@ def _percent(value: float, _: object) -> str:
     return f"{value:g} %"
 
 
-def _who(key: LatencyKey) -> str:
-    variant = key.variant or "no variant"
-    how = "no answer" if key.status == "none" else key.status
-    return variant if key.status == "2xx" else f"{key.variant or 'errors'} ({how})"
-
-
 def _bars(
     axes: Axes,
     edges: Sequence[float],
@@ -383,18 +378,3 @@ def _bars(
         linewidth=0.3,
         label=label,
     )
-
-
-def _seconds(run: Run, most: int = 60) -> tuple[list[float], list[Tally]]:
-    """The stretches merged to at most `most`: their edges, and what ended between them."""
-    stretches = list(run.stretches)
-    size = max(-(-len(stretches) // most), 1)
-    groups = [stretches[i : i + size] for i in range(0, len(stretches), size)]
-    # A last one that is hardly begun would show a rate of its own making.
-    if len(groups) > 1 and groups[-1][-1].end - groups[-1][0].start < 0.5 * (
-        groups[0][-1].end - groups[0][0].start
-    ):
-        groups[-2:] = [groups[-2] + groups[-1]]
-    groups = [group for group in groups if group[-1].end > group[0].start]
-    edges = [group[0].start for group in groups] + [group[-1].end for group in groups[-1:]]
-    return edges, [sum((s.tally for s in group), Tally()) for group in groups]

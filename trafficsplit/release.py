@@ -21,7 +21,7 @@ from analysis.options import asked_of
 from analysis.split import number
 from analysis.weights import completed, in_words
 from trafficsplit.effect import VERIFY, Effect, observed
-from trafficsplit.report import rendered
+from trafficsplit.page import rendered
 from trafficsplit.sources import LabSource, Source, percent, source_of
 
 STATE = "rollout.json"

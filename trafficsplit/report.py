@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from analysis import Judgement, Run, chi_square, power, replay
 from analysis.comparison import compare, interval
@@ -26,17 +23,6 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 ON_SCHEDULE = 0.99  # of the rate, and it is kept
 BUSY, LATE = 0.9, 0.02  # of a core; seconds
 LONG_ENOUGH = 1.0  # seconds, for these two to mean something
-CAPTIONS = {
-    "shares": "Each mark is an observed share, and the grey band is what would be fine. The "
-    "intervals hold at any time and for all variants together, which is more than the verdict "
-    "asks: on a match they may reach beyond the band, on a mismatch into it.",
-    "share-over-requests": "The share of each variant as responses came in. It wanders at first "
-    "and settles: a line that leaves its band late, or changes course, is a split that changed.",
-    "latency": "The further left a line, the faster the variant.",
-    "share-over-time": "The share of each variant by time. Red is when the new split came into "
-    "force, as surely as the counts tell; grey is how long old and new were mixed.",
-    "rate": "What was answered each second, by whom; what was lost is red.",
-}
 
 
 def verdict_object(
@@ -260,34 +246,3 @@ def write_verdict(verdict: Mapping[str, Any], directory: Path) -> None:
 def as_json(verdict: Mapping[str, Any]) -> str:
     """The verdict as `--json` prints it."""
     return json.dumps(verdict, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def write_page(verdict: Mapping[str, Any], plots: Sequence[Path], directory: Path) -> None:
-    """Write report.html: one file that opens anywhere. Raises OSError."""
-    pictures = [
-        {
-            "name": path.stem,
-            "data": base64.b64encode(path.read_bytes()).decode("ascii"),
-            "caption": CAPTIONS[path.stem],
-        }
-        for path in plots
-    ]
-    page = rendered("report.html", v=verdict, pictures=pictures, further=further_lines(verdict))
-    (directory / "report.html").write_text(page, "utf-8")
-
-
-def rendered(template: str, **values: Any) -> str:
-    """A page from one of our templates; whatever stands in it is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = _percent
-    return environment.get_template(template).render(**values)
-
-
-def _percent(fraction: float | None, digits: int = 2) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"

@@ -52,7 +52,8 @@ def _written(run: Run, report: Report, clock: Clock) -> tuple[Judgement, Mapping
     from analysis.judge import judge
     from analysis.plots import write_plots
     from trafficsplit import pipelines
-    from trafficsplit.report import verdict_object, write_page, write_verdict
+    from trafficsplit.page import write_page
+    from trafficsplit.report import verdict_object, write_verdict
 
     judgement = judge(run)
     verdict = verdict_object(run, judgement)
@@ -61,7 +62,7 @@ def _written(run: Run, report: Report, clock: Clock) -> tuple[Judgement, Mapping
         write_run(run, report.directory)
         plots = write_plots(run, report.directory)
         clock.lap("plots")
-        write_page(verdict, plots, report.directory)
+        write_page(run, verdict, plots, report.directory)
         clock.lap("report")
         pipelines.write(verdict, report.directory)
         write_verdict({**verdict, "phases": clock.phases}, report.directory)

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from junitparser import JUnitXml
 
 from analysis import Run, judge
 from analysis.plots import write_plots
 from analysis.run import Sender
 from tests.analysis.test_judge import made
 from tests.analysis.test_plots import RUNS
-from trafficsplit.report import as_json, remarks, verdict_object, write_page
+from trafficsplit import pipelines
+from trafficsplit.page import write_page
+from trafficsplit.report import as_json, remarks, verdict_object
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "trafficsplit" / "verdict.schema.json").read_text()
@@ -47,12 +52,13 @@ def test_the_schema_would_notice() -> None:
 def test_the_page_says_verdict_and_reason_and_needs_no_network(name: str, tmp_path: Path) -> None:
     run: Run = RUNS[name]
     judgement = judge(run)
-    write_page(verdict_object(run, judgement), write_plots(run, tmp_path), tmp_path)
+    write_page(run, verdict_object(run, judgement), write_plots(run, tmp_path), tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert f">{judgement.verdict}</span>" in page
+    assert f"</span> {judgement.verdict}</h1>" in page
     assert judgement.reason in html.unescape(page)
-    for word in (' src="http', "href=", "@import", "<script"):
+    for word in (' src="http', 'href="http', "href='", "@import", "url("):
         assert word not in page
+    assert len(page) < 1_500_000
 
 
 def test_what_strangers_send_is_escaped(tmp_path: Path) -> None:
@@ -60,10 +66,74 @@ def test_what_strangers_send_is_escaped(tmp_path: Path) -> None:
     run = dataclasses.replace(
         made({"blue": 60, attack: 20}, errors=9), host=f"http://{attack}", losses={attack: 9}
     )
-    write_page(verdict_object(run, judge(run)), [], tmp_path)
+    write_page(run, verdict_object(run, judge(run)), [], tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert attack not in page
     assert "&lt;script&gt;" in page
+
+
+HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+    ["]]>", "a|b\n::error::c", "`x`", "<img src=x onerror=alert(1)>", "[x](javascript:1)",
+     "\x1b[31m", "::set-output name=a::b", "\u2028", "%0A::error::", "@everyone", "| x |\n|---|"]
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(HOSTILE, HOSTILE)
+def test_no_stranger_gives_orders_to_a_pipeline(first: str, second: str) -> None:
+    run = dataclasses.replace(
+        made({"blue": 60, "green": 20, f"v{first}": 1}, errors=9),
+        host=f"http://{first}", losses={second: 9}, command=f"x {second}",
+    )  # fmt: skip
+    judgement = judge(run)
+    verdict = verdict_object(run, dataclasses.replace(judgement, reason=judgement.reason + second))
+    (suite,) = JUnitXml.fromstring(pipelines.junit(verdict).encode())
+    assert next(iter(suite)).name == "verdict"
+    assert suite.failures + suite.errors > 0
+    lines = pipelines.summary(verdict).splitlines()
+    plain = pipelines.summary(verdict_object(made({"blue": 60, "green": 20, "v": 1}, errors=9),
+                                             judgement))  # fmt: skip
+    extra = 2 + 3 + (not judgement.reason)  # the command, and what was lost
+    assert len(lines) <= len(plain.splitlines()) + extra
+    for line in lines:
+        if not line.startswith("`"):  # a command, which is shown as it is
+            assert "<" not in line
+            assert "](" not in line
+        else:
+            assert line.count("`") == 2
+    told = pipelines.annotation(verdict)
+    assert len(told.splitlines()) == 1
+    assert told.startswith("::error title=")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_junit_fails_where_the_verdict_does(name: str) -> None:
+    verdict = verdict_object(RUNS[name], judge(RUNS[name]))
+    (suite,) = JUnitXml.fromstring(pipelines.junit(verdict).encode())
+    bad = suite.failures + suite.errors
+    assert (bad == 0) == (verdict["verdict"] == "match"), verdict["reason"]
+    names = [case.name for case in suite]
+    for variant, weight in verdict["expected"].items():
+        assert f"{variant}: weight {100 * weight:g} %" in names
+    assert len(set(names)) == len(names)
+
+
+def test_github_is_told_in_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made({"blue": 600, "green": 400})
+    verdict = verdict_object(run, judge(run))
+    pipelines.tell_github(verdict)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "summary.md").write_text("before\n")
+    pipelines.tell_github(verdict)
+    assert capsys.readouterr().err.startswith("::error title=trafficsplit%3A mismatch::green gets")
+    assert (tmp_path / "summary.md").read_text() == "before\n" + pipelines.summary(verdict)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    pipelines.tell_github(verdict)
+    assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
