@@ -20,6 +20,7 @@ BUDGET_QUANTILE = 0.999
 # follows the fluctuations (half a nat by Wilks 1938), and the first passage is counted (measured).
 FLUCTUATION = 0.75
 TINY = 1e-9  # a share this near an edge is on it
+NEVER = 1e15  # requests: nearer to an edge than the mixture's points, nothing shows for long
 
 
 def planned(question: Question) -> Question:
@@ -87,9 +88,10 @@ def requests_to_mismatch(
 ) -> int | None:
     """The `quantile` of requests until `mismatch` at a gateway with these true shares.
 
-    None where every share is within its tolerance. A variant of weight 0 is found by its first
-    response (geometric); the mixture by the evidence along the likeliest path, its spread being
-    that of a random walk with the drift KL(q‖e) of the edge that shows first.
+    None where every share is within its tolerance, or too near it ever to show. A variant of
+    weight 0 is found by its first response (geometric); the mixture by the evidence along the
+    likeliest path, its spread being that of a random walk with the drift KL(q‖e) of the edge that
+    shows first.
     """
     split = question.split
     surprise = sum(share for variant, share in shares.items() if not split[variant])
@@ -115,7 +117,7 @@ def requests_to_mismatch(
         edge = max(beyond, key=lambda edge: divergence(float(q[edge.variant]), edge.share))
         share, e = float(q[edge.variant]), edge.share
         drift = divergence(share, e)
-        if 0 < share < 1:
+        if 0 < share < 1 and math.isfinite(typical):
             own, others = log_ratios(share, e)
             step = own - others
             variance = step * step * share * (1 - share)
@@ -127,10 +129,12 @@ def requests_to_mismatch(
 
 
 def _first(holds: Callable[[float], bool]) -> float:
-    """The first number from which on a condition holds, to half a request."""
+    """The first number from which on a condition holds, to half a request; infinite where none."""
     low, high = 0.0, 1.0
     while not holds(high):
         low, high = high, high * 2
+        if high > NEVER:
+            return math.inf
     while high - low > 0.5:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)

@@ -53,6 +53,10 @@ def test_the_planned_requests_to_a_mismatch_are_the_simulated_ones(share: float)
 def test_there_is_no_mismatch_to_plan_for_within_the_tolerance() -> None:
     assert requests_to_mismatch(QUESTION, {"blue": 0.74, "green": 0.26}) is None
     assert requests_to_mismatch(QUESTION, {"blue": 0.73, "green": 0.27}) is None
+    # So near the edge that it hardly ever shows: an answer all the same.
+    near = requests_to_mismatch(QUESTION, {"blue": 0.729, "green": 0.271})
+    assert near is None or near > 500_000
+    assert requests_to_mismatch(QUESTION, {"blue": 1 - 0.2700001, "green": 0.2700001}) is None
 
 
 def test_a_variant_of_weight_zero_is_found_by_its_first_response() -> None:
