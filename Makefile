@@ -13,7 +13,7 @@ RUNS ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup verify run-verify verify-routes verify-nodeport rollout run-rollout rollback promote \
-  test lab lab-down lint simulate plan notebook bench clean lock
+  test lab lab-down lint simulate plan notebook pictures bench clean lock
 
 help: ## This list
 	@echo "make TARGET [NAME=VALUE …]"
@@ -64,13 +64,16 @@ lint: $(VENV)/.installed ## ruff, mypy strict, import-linter
 	@$(BIN)/lint-imports
 
 simulate: $(VENV)/.installed ## The error rates that we claim, on simulated gateways (half an hour)
-	@$(BIN)/python -m benchmarks.simulate $(RUNS)
+	@$(BIN)/python -m benchmarks.simulate $(RUNS) | tee benchmarks/results/simulate.txt
 
 plan: $(VENV)/.installed ## How many requests a question needs: WEIGHT=25 [ARGS="--tolerance 1"]
 	@$(BIN)/trafficsplit plan $(if $(WEIGHT),--weight '$(WEIGHT)') $(ARGS)
 
 notebook: $(VENV)/.installed ## Execute the notebooks: HTML in reports/notebooks/
 	@$(BIN)/jupyter nbconvert --to html --execute --output-dir reports/notebooks notebooks/*.ipynb
+
+pictures: $(VENV)/.installed ## The pictures of README and docs, from real runs (needs Chromium)
+	@$(BIN)/python -m benchmarks.pictures
 
 bench: $(VENV)/.installed ## Every figure that the README quotes
 	@$(BIN)/python -m benchmarks

@@ -1,10 +1,37 @@
-"""`python -m benchmarks`: all of them, one after the other."""
+"""`python -m benchmarks [NAME …]`: all of them, or some; what they print is kept in results/.
+
+A test holds the README's figures against that.
+"""
 
 from __future__ import annotations
 
-import runpy
+import subprocess
+import sys
+from pathlib import Path
 
-for name in ("reading", "updating", "phases", "clients", "scaling", "memory", "pause", "master"):
-    print(f"# python -m benchmarks.{name}", flush=True)
-    runpy.run_module(f"benchmarks.{name}", run_name="__main__")
-    print(flush=True)
+RESULTS = Path(__file__).with_name("results")
+ALL = (
+    "reading", "updating", "phases", "recorded", "clients", "scaling", "memory", "pause", "master",
+)  # fmt: skip
+
+
+def main(names: list[str]) -> None:
+    """Run them one after the other: each has the machine for itself."""
+    RESULTS.mkdir(exist_ok=True)
+    for name in names or ALL:
+        print(f"# python -m benchmarks.{name}", flush=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, text=True
+        )
+        lines = []
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+        if process.wait() == 0:
+            (RESULTS / f"{name}.txt").write_text("".join(lines), "utf-8")
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
