@@ -134,7 +134,9 @@ def test_nothing_is_left_behind_whatever_ends_the_owner(
 ) -> None:
     directory = tmp_path / "lab"
     directory.mkdir()
-    owner = subprocess.Popen([sys.executable, "-m", "lab", str(directory), *map(str, MANIFESTS)])
+    owner = subprocess.Popen(
+        [sys.executable, "-m", "lab", str(directory), "", *map(str, MANIFESTS)]
+    )
     try:
         assert until((directory / "state.json").exists)
         state = json.loads((directory / "state.json").read_text())
