@@ -19,6 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: a long one at the end would run alone, with a core idle beside it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def needs(program: str) -> str:
     """The path of a system program. Without it a test skips, and in CI it fails."""
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")

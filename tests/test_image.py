@@ -80,6 +80,7 @@ def words(name: str) -> list[str]:
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_it_verifies_by_its_environment_alone_and_writes_nowhere_else(
     image: tuple[Path, dict[str, str]], the_lab: Lab, tmp_path: Path

@@ -64,6 +64,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 def test_every_command_does_what_it_says(clone: Path, environment: dict[str, str]) -> None:
     said = commands()
     assert len(said) > 25
