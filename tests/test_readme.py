@@ -80,7 +80,8 @@ def test_every_command_does_what_it_says(clone: Path, environment: dict[str, str
             serves(words, clone, environment)
             continue
         if words[0] == "make":
-            words.append(f"VENV={ROOT / '.venv'}")
+            # The packages that are installed stay those of this checkout.
+            words += [f"VENV={ROOT / '.venv'}", "-o", f"{ROOT / '.venv'}/.installed"]
         done = subprocess.run(
             words, cwd=clone, env=environment, capture_output=True, text=True, timeout=120,
             check=False,
