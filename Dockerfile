@@ -24,11 +24,11 @@ RUN /venv/bin/pip install --no-cache-dir --no-build-isolation --no-deps . && \
 
 FROM python:3.13-slim
 COPY --from=build /venv /venv
-WORKDIR /work
+WORKDIR /trafficsplit
 # What a user copies and changes stands where Locust's own documentation looks for it.
 COPY locustfiles locustfiles
 # A number, not a name: Kubernetes' runAsNonRoot can check only that. The file system may be read-only:
-# all that is written goes to /work/reports and /tmp, which are then volumes.
+# all that is written goes to /trafficsplit/reports and /tmp, which are then volumes.
 RUN mkdir reports && chown 10001:10001 reports
 USER 10001
 ENV PATH=/venv/bin:$PATH \

@@ -10,6 +10,7 @@ Formats: Envoy, "Access logging", default format string; Istio, "Envoy access lo
 from __future__ import annotations
 
 import bz2
+import contextlib
 import datetime
 import gzip
 import io
@@ -19,7 +20,6 @@ import re
 import sys
 from collections import Counter as Multiset
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -67,7 +67,7 @@ def parsed(line: str) -> Line | None:
     if line.startswith("{"):
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         found = {
             name: next((str(fields[k]) for k in keys if fields.get(k) is not None), "")
@@ -192,12 +192,10 @@ def _number(text: str) -> int:
 
 def _times(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Microseconds since the epoch; 0 where there is no time."""
-    try:  # UTC, as Envoy writes it
-        stamps = np.array([text.removesuffix("Z") for text in texts], "datetime64[us]")
-        if not any("+" in text for text in texts[:1]):
+    if all(text.endswith("Z") for text in texts):  # UTC, as Envoy writes it
+        with contextlib.suppress(ValueError):
+            stamps = np.array([text[:-1] for text in texts], "datetime64[us]")
             return stamps.astype(np.int64)
-    except ValueError:
-        pass
     return np.array([_time(text) for text in texts], np.int64)
 
 
@@ -211,13 +209,13 @@ def _time(text: str) -> int:
     return round(moment.timestamp() * 1e6)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(source: str) -> Iterator[IO[str]]:
     """A file's lines, whatever it is compressed with."""
     if source == "-":
         raw: IO[bytes] = sys.stdin.buffer
-        plain = io.TextIOWrapper(_unpacked(raw, raw.peek(6)[:6]), "utf-8", "replace")  # type: ignore[attr-defined]
-        yield plain
+        magic = raw.peek(6)[:6]  # type: ignore[attr-defined]
+        yield io.TextIOWrapper(_unpacked(raw, magic), "utf-8", "replace")
         return
     with Path(source).open("rb") as raw:
         magic = raw.read(6)

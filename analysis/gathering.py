@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.bounds import MOST_STRANGERS, MOST_STRETCHES, lose
 from analysis.latency import bucket_of, buckets_of
 from analysis.order import Order, OrderRecorder
 from analysis.run import LatencyKey, Stretch
@@ -23,9 +24,6 @@ from analysis.tally import Tally
 
 Ints = NDArray[np.int64]
 FIRST_WIDTH = 1000  # microseconds of a stretch; doubled whenever there are too many of them
-MOST_STRETCHES = 512
-MOST_STRANGERS = 20  # variants that nobody expects; beyond, they are nobody's
-MOST_REASONS = 50
 # Of an order so much is looked at: what a gateway does it does from the start.
 MOST_ORDERED = 1_000_000
 # Latencies below this are counted one by one, in microseconds; above, one at a time.
@@ -174,13 +172,9 @@ class Gathering:
         if counts[lost].sum():
             values, times = np.unique(statuses[np.isin(keys, lost)], return_counts=True)
             for value, count in zip(values.tolist(), times.tolist(), strict=True):
-                self._lose(f"HTTP {value}" if value else "no answer", count)
+                lose(self._losses, f"HTTP {value}" if value else "no answer", count)
         if unnamed := int(counts[nobody].sum()):
-            self._lose("no variant is named", unnamed)
-
-    def _lose(self, reason: str, count: int) -> None:
-        known = reason in self._losses or len(self._losses) < MOST_REASONS
-        self._losses[reason if known else "other reasons"] += count
+            lose(self._losses, "no variant is named", unnamed)
 
     def _add_order(self, keys: NDArray[Any], batch: Batch, worker: str) -> None:
         named = [code for code, key in enumerate(self._keys) if key.status == "2xx" and key.variant]

@@ -170,19 +170,26 @@ def draws_of(run: Run) -> Independence:
     return found
 
 
-def replay(run: Run) -> SequentialTest:
-    """The sequential test on a run's counts, in order of sending."""
+def looks_at(run: Run) -> Iterator[SequentialTest]:
+    """The sequential test on a run's counts, in order of sending: after each look, the same one."""
     test = SequentialTest.of(run.question)
     for batch in zip_longest(*(gateway.stretches for gateway in run.each_gateway)):
         test.look([stretch.tally if stretch else Tally() for stretch in batch])
+        yield test
+
+
+def replay(run: Run) -> SequentialTest:
+    """The sequential test after all of a run's counts, in order of sending."""
+    test = SequentialTest.of(run.question)
+    for test in looks_at(run):  # noqa: B007
+        pass
     return test
 
 
 def _judge_sequential(run: Run) -> Judgement:
     question, tally = run.question, run.tally
-    test = replay(run)
     # What was reached while the run went on stands, whatever the last answers brought.
-    verdict = Verdict(run.decided) if run.decided else test.verdict
+    verdict = Verdict(run.decided) if run.decided else replay(run).verdict
     if surprise := unexpected(question.split, tally):
         return Judgement(Verdict.MISMATCH, _surprise(question.split, surprise, tally))
     if verdict in (Verdict.MATCH, Verdict.MISMATCH):

@@ -22,7 +22,7 @@ from analysis.gathering import Batch, Gathering
 from analysis.judge import replay
 from analysis.question import MOST_REQUESTS, Question
 from analysis.recording import RECORDING, Part, batches_of, parts_of, unread_parts
-from analysis.run import Run, Stretch, question_from_plain
+from analysis.run import Run, Stretch, question_from_plain, stamp
 from analysis.sequential import SequentialTest
 from analysis.split import Split
 from analysis.tally import Tally
@@ -187,7 +187,7 @@ def _run(question: Question, gathering: Gathering, *, host: str, path: str, **fa
         question=question,
         host=host,
         path=path,
-        started_at=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started_at=stamp(moment),
         elapsed=gathering.elapsed,
         users=facts.get("users", 0),
         unit=facts.get("unit", "request"),

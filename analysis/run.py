@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +31,11 @@ from analysis.split import Split
 from analysis.tally import Tally
 
 BEGUN = "begun"
+
+
+def stamp(moment: datetime.datetime) -> str:
+    """A moment in UTC as a run's `started_at`: ISO 8601, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)

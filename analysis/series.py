@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, pairwise, zip_longest
+from itertools import accumulate, pairwise
 from typing import Any
 
+from analysis.judge import looks_at
 from analysis.latency import middle_of
 from analysis.run import LatencyKey, Run, Stretch
 from analysis.sequential import SequentialTest
@@ -39,7 +40,7 @@ def shares(run: Run) -> Series:
             test = SequentialTest.of(run.question)
             test.update(total.counts)
         for variant in variants:
-            known = test is not None and (variant in run.question.split or total.counts[variant])
+            known = variant in run.question.split or total.counts.get(variant)
             ends = test.confidence(variant) if test and known else (None, None)
             low[variant].append(ends[0])
             high[variant].append(ends[1])
@@ -53,18 +54,12 @@ def shares(run: Run) -> Series:
 
 def evidence(run: Run) -> Series:
     """The evidence for each verdict on its way to the threshold, as parts of it; `x` responses."""
-    test = SequentialTest.of(run.question)
-    points: list[tuple[int, float, float]] = []
-    responses = 0
-    for batch in zip_longest(*(gateway.stretches for gateway in run.each_gateway)):
-        tallies = [stretch.tally if stretch else Tally() for stretch in batch]
-        test.look(tallies)
-        responses += sum(tally.identified for tally in tallies)
-        points.append((responses, test.log_match, test.log_mismatch))
+    points = [(test.tally.identified, test.log_match, test.log_mismatch) for test in looks_at(run)]
     points = _thinned(points, POINTS, [float(point[0]) for point in points])
+    threshold = SequentialTest.of(run.question).threshold
 
     def part(value: float) -> float | None:
-        return None if math.isinf(value) and value < 0 else min(value / test.threshold, 10.0)
+        return None if math.isinf(value) and value < 0 else min(value / threshold, 10.0)
 
     return {
         "x": [point[0] for point in points],

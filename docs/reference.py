@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import click
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from trafficsplit.cli import trafficsplit
 

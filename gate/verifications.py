@@ -10,10 +10,8 @@ import asyncio
 import contextlib
 import datetime
 import json
-import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,9 +22,8 @@ from analysis import InputError
 from analysis.files import replace_text
 from analysis.text import one_line
 from gate.asked import Verification
-from lab.processes import dying_with_us
+from lab.processes import dying_with_us, environment_without
 
-VERIFY = [sys.executable, "-c", "from trafficsplit.cli import main; main()", "verify"]
 WRONG_USAGE = 2
 FRESH = 300.0  # seconds in which a result that nobody has heard of is still news
 MOST_KEPT = 1000  # reports
@@ -71,13 +68,13 @@ class Result:
 
 @dataclass
 class Settings:
-    """How verifications are run: the directory of their reports, verify's own options, limits.
+    """How verifications are run: the directory of their reports, verify's command, limits.
 
     `keep` is how long a result stands, `longest` how long a verification may take, in seconds.
     """
 
     directory: Path
-    options: Sequence[str] = ()
+    command: Sequence[str]
     keep: float = 3600.0
     longest: float = 900.0
     on_result: Callable[[Result], None] = field(default=lambda _: None)
@@ -92,9 +89,7 @@ class Verifications:
         self._results: dict[str, Result] = {}
         self._one_at_a_time = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
-        self.running = ""  # the target
         self.stopping = asyncio.Event()
-        self.started = 0
 
     @property
     def waiting(self) -> int:
@@ -160,14 +155,11 @@ class Verifications:
     async def _verified(self, verification: Verification) -> Result:
         try:
             async with self._one_at_a_time:
-                self.running = verification.target
-                self.started += 1
                 result = await self._run(verification)
         except Exception as error:  # a full disk, say: whoever asks is told, and may ask again
             reason = one_line(f"{type(error).__name__}: {error}")
             result = Result(verification, {}, reason, time.time())
         finally:
-            self.running = ""
             self._jobs.pop(verification.key, None)
         self._take(result)
         self._settings.on_result(result)
@@ -178,7 +170,7 @@ class Verifications:
             return Result(verification, {}, "the gate is stopping", time.time())
         report = self._directory(verification)
         command = [
-            *VERIFY, *self._settings.options, "--host", verification.host, "--path",
+            *self._settings.command, "--host", verification.host, "--path",
             verification.path, "--weights", verification.weights, "--report", str(report),
         ]  # fmt: skip
         for name, value in verification.settings.items():
@@ -188,7 +180,8 @@ class Verifications:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
+            # What is a pipeline's is not the gate's to write.
+            env=environment_without("TRAFFICSPLIT_", "LOCUST_", "GITHUB_"),
             preexec_fn=dying_with_us(signal.SIGTERM),
             start_new_session=True,
         )
@@ -232,12 +225,3 @@ class Verifications:
                 self._process.terminate()
         if self._jobs:
             await asyncio.wait(set(self._jobs.values()), timeout=30)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, but for our own options, and what is a pipeline's."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TRAFFICSPLIT_", "LOCUST_", "GITHUB_"))
-    }

@@ -54,6 +54,11 @@ def dying_with_us(number: signal.Signals) -> Callable[[], None] | None:
     return lambda: prctl(1, number)
 
 
+def environment_without(*prefixes: str) -> dict[str, str]:
+    """Our environment for a child, but for what begins so: options that have been read."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """End all of them, the first ones first; return when they are gone."""
     for process in processes:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.bounds import MOST_STRANGERS, MOST_STRETCHES, lose
 from analysis.latency import buckets_of
 from analysis.order import Codes, Order, OrderRecorder
 from analysis.run import Gateway, LatencyKey, Stretch
@@ -30,10 +31,6 @@ Outcome = str | tuple[str]
 
 MOST_AT_ONCE = 1024  # requests that have ended and are not yet looked at
 FIRST_WIDTH = 0.001  # seconds of a stretch; doubled whenever there are too many of them
-MOST_STRETCHES = 512
-# A gateway must not fill our memory with names and reasons that it makes up.
-MOST_STRANGERS = 20
-MOST_REASONS = 50
 NO_MORE = -1  # instead of a ticket
 
 
@@ -241,9 +238,7 @@ class Counter:
         self._ended_latencies.append(latency)
         self._ended_sizes.append(size)
         if reason:
-            reason = one_line(reason)
-            known = reason in self.losses or len(self.losses) < MOST_REASONS
-            self.losses[reason if known else "other reasons"] += 1
+            lose(self.losses, one_line(reason))
         last = self._under_way == 0 and self._left <= 0
         if last or len(ended) >= self._at_once or code in self._lost:
             self.flush()
@@ -274,13 +269,14 @@ class Counter:
 
     def flush(self) -> None:
         """Count and judge what has ended; tell when all is done."""
+        complete = self._complete()
         if self._ended_codes:
-            self._count_ended()
-        self._take_in_order()
+            self._count_ended(complete)
+        self._take_in_order(complete - self._first)
         self._look()
         self._finish()
 
-    def _count_ended(self) -> None:
+    def _count_ended(self, complete: int) -> None:
         tickets = np.array(self._ended_tickets)
         ended = Ended(
             np.array(self._ended_codes, np.int64),
@@ -290,7 +286,7 @@ class Counter:
             np.array(self._ended_sizes, np.int64),
             tickets,
             np.asarray(self._connections)[tickets - self._first].astype(np.int64),
-            self._complete(),
+            complete,
         )
         del self._ended_codes[:], self._ended_tickets[:], self._ended_sent_at[:]
         del self._ended_latencies[:], self._ended_sizes[:]
@@ -312,12 +308,13 @@ class Counter:
 
     def _complete(self) -> int:
         """The first ticket that is still under way."""
+        if not self._codes or self._codes[0] == UNDER_WAY:
+            return self._first
         still = np.flatnonzero(np.asarray(self._codes) == UNDER_WAY)
         return self._first + (int(still[0]) if len(still) else len(self._codes))
 
-    def _take_in_order(self) -> None:
-        """Move on to the first request that is still under way."""
-        complete = self._complete() - self._first
+    def _take_in_order(self, complete: int) -> None:
+        """Move on, beyond so many requests that have all ended."""
         if not complete:
             return
         codes = np.array(self._codes[:complete], np.int64)

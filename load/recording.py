@@ -70,7 +70,7 @@ class Recording:
         if self._job is None or self._job.ready():
             self._take_stock()
             self._next_at = max(GROWTH * elapsed, elapsed + FIRST)
-            self._job = gevent.get_hub().threadpool.spawn(self._write, *self._taken(), list(kinds))
+            self._begin(kinds)
         elif self._rows > MOST_WAITING:
             self.trouble = "the disk was slower than the gateway"
 
@@ -80,15 +80,16 @@ class Recording:
             self._job.wait()
         self._take_stock()
         if self._rows and not self.trouble:
-            self._job = gevent.get_hub().threadpool.spawn(self._write, *self._taken(), list(kinds))
+            self._begin(kinds)
             self._job.wait()
             self._take_stock()
 
-    def _taken(self) -> tuple[list[Ended], int]:
+    def _begin(self, kinds: Sequence[Kind]) -> None:
+        """Write what waits, in the thread."""
         taken, number = self._waiting, self._parts
         self._written += self._rows
         self._waiting, self._rows, self._parts = [], 0, self._parts + 1
-        return taken, number
+        self._job = gevent.get_hub().threadpool.spawn(self._write, taken, number, list(kinds))
 
     def _take_stock(self) -> None:
         """How the last writing went."""

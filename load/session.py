@@ -31,7 +31,7 @@ from analysis.options import (
     whole,
 )
 from analysis.recording import parquet_of_arrow
-from analysis.run import Sender, question_as_plain
+from analysis.run import Sender, question_as_plain, stamp
 from analysis.sequential import MANY
 from analysis.split import split_of_weight
 from load import engine
@@ -259,7 +259,7 @@ class Session:
             question=question,
             host=self.host,
             path=load["path"],
-            started_at=self.started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            started_at=stamp(self.started_at),
             stretches=counter.stretches,
             elapsed=counter.elapsed,
             users=self.options.num_users or 1,

@@ -35,6 +35,13 @@ def needs(program: str) -> str:
     return found
 
 
+def refused(cli: Cli, *arguments: str) -> str:
+    """The one line by which a command refuses its arguments: nothing was sent."""
+    result = cli(*arguments)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    return result.stderr
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):

@@ -59,7 +59,7 @@ def build(root: Path) -> dict[str, str]:
                     shutil.copy(ROOT / source, to)
         elif word == "RUN":
             # Absolute paths are the image's; Python's own is this machine's.
-            command = re.sub(r"(?<![\w.])/(venv|src|work)\b", rf"{root}/\1", rest)
+            command = re.sub(r"(?<![\w.])/(venv|src|trafficsplit)\b", rf"{root}/\1", rest)
             command = command.replace("python -m venv", f"{sys.executable} -m venv --copies")
             if "chown" in command and os.geteuid():
                 command = command.split("&&")[0]
@@ -87,14 +87,15 @@ def test_it_verifies_by_its_environment_alone_and_writes_nowhere_else(
 ) -> None:
     root, environment = image
     assert words("USER") == [str(USER)]
+    home = root / "trafficsplit"
     # Nothing but reports/ and /tmp is this user's.
-    assert [p.name for p in (root / "work").iterdir() if p.stat().st_uid == USER] == ["reports"]
+    assert [p.name for p in home.iterdir() if p.stat().st_uid == USER] == ["reports"]
     before = sorted(p for p in root.rglob("*") if "reports" not in p.parts)
     command = words("ENTRYPOINT") + words("CMD")
 
     def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=root / "work", env={**environment, **settings}, user=USER, group=USER,
+            command, cwd=home, env={**environment, **settings}, user=USER, group=USER,
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
@@ -102,7 +103,7 @@ def test_it_verifies_by_its_environment_alone_and_writes_nowhere_else(
     result = run(*command, **asked)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("match:")
-    assert len(list((root / "work" / "reports").glob("*-match/report.html"))) == 1
+    assert len(list((home / "reports").glob("*-match/report.html"))) == 1
     # Locust's master and workers, as integrations/kubernetes starts them
     result = run("locust", "-f", "locustfiles/color.py", "--headless", "--users", "8",
                  "--spawn-rate", "8", "--only-summary", **asked,

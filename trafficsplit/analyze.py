@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,15 +50,17 @@ def analyze(context: click.Context, /, **options: Any) -> int:
     if sum(given) != 1:
         raise InputError("what is to be judged? Give files, --counts, or --prometheus: one of them")
     clock.lap("imports")
-    with report_directory(options["report"]) as report:
-        run, notes = _run(files, options)
-        run = replace(run, command=command_line())
-        clock.lap("reading")
+    # Read first: a report may go where its recording is.
+    run, notes = _run(files, options)
+    run = replace(run, command=command_line())
+    clock.lap("reading")
+    with report_directory(options["report"], keep=True) as report:
         return finished(run, report, clock, as_json=options["json"], notes=notes)
 
 
 def _run(files: list[str], options: dict[str, Any]) -> tuple[Run, list[str]]:
     from analysis import read_run
+    from analysis.manifests import mapping_of
     from analysis.recorded import (
         Recorded,
         is_recording,
@@ -81,23 +84,25 @@ def _run(files: list[str], options: dict[str, Any]) -> tuple[Run, list[str]]:
         return recorded.run(question or _question(options)), recorded.notes
     if any(recordings):
         raise InputError("recordings and access logs cannot be judged as one: analyze them apart")
-    mapping = _mapping(options)
+    mapping = mapping_of(options["map"] or "")
     question = _question(options)
     if files:
         for path in paths:
             if path.is_dir():
                 raise InputError(f"{path} has no recording and no report in it")
         return run_of_logs(files, question, mapping, options["path"] or "")
-    from trafficsplit.prometheus import SELECTOR, Window, now, tally_of
+    from analysis.run import stamp
+    from trafficsplit.prometheus import SELECTOR, Window, tally_of
 
+    now = stamp(datetime.datetime.now(datetime.UTC))
     if options["counts"]:
         tally = tally_of_counts(options["counts"], question.split)
-        return run_of_tally(tally, question, host="--counts", started_at=now()), []
+        return run_of_tally(tally, question, host="--counts", started_at=now), []
     selector = options["query"] or SELECTOR
     window = Window(options["prometheus"], selector, options["window"], options["by"] or "")
     tally, elapsed = tally_of(window, question.split, mapping)
     host = options["prometheus"]
-    return run_of_tally(tally, question, host=host, started_at=now(), elapsed=elapsed), []
+    return run_of_tally(tally, question, host=host, started_at=now, elapsed=elapsed), []
 
 
 def _asks(options: dict[str, Any]) -> bool:
@@ -114,9 +119,3 @@ def _question(options: dict[str, Any]) -> Question:
     # The map is for the manifest where that has destinations of these names, else for the data.
     found = weighed({**options, "map": ""}, sys.stdin.read)
     return question_of_options(**{name: found[name] for name in EXPECTATIONS})
-
-
-def _mapping(options: dict[str, Any]) -> dict[str, str]:
-    from analysis.manifests import mapping_of
-
-    return mapping_of(options["map"] or "")

@@ -13,7 +13,7 @@ from pathlib import Path
 import locustfiles
 from analysis import InputError
 from analysis.run import BEGUN
-from lab.processes import dying_with_us, free_socket
+from lab.processes import dying_with_us, environment_without, free_socket
 
 WRONG_USAGE = 2
 LOCUSTFILE = Path(locustfiles.__file__).with_name("color.py")
@@ -71,7 +71,8 @@ def drive(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=_environment(),
+        # Options in the environment have been read, and were perhaps overruled.
+        env=environment_without("TRAFFICSPLIT_", "LOCUST_"),
         pass_fds=descriptors,
         start_new_session=True,  # a Ctrl-C comes to us first
         preexec_fn=dying_with_us(signal.SIGTERM),
@@ -90,15 +91,6 @@ def drive(
     if not (run_dir / "run.json").exists():
         refused = process.returncode == WRONG_USAGE
         raise DriveError(_why(process.returncode, said, log), refused=refused)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, but for the options in it: these have been read, and were perhaps overruled."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("TRAFFICSPLIT_", "LOCUST_"))
-    }
 
 
 def _wait(process: subprocess.Popen[bytes]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from analysis.errors import InputError
-from analysis.options import EXPECTATIONS
+from analysis.options import EXPECTATIONS, LOAD
 from trafficsplit.options import LINES, load_options, option
 
 MISSING = "the gate needs Starlette and Prometheus' client: pip install 'trafficsplit[gate]'"
@@ -75,19 +75,20 @@ def gate(**options: Any) -> int:
         raise InputError(MISSING) from None
     from analysis import question_of_options
     from analysis.options import check_load, hosts_of
+    from trafficsplit.effect import VERIFY
 
     hosts = hosts_of(options["host"])
     # A wrong option is to be known now, and not at the first release.
     expected = {"weights": "a=1,b=1", **{name: options[name] for name in QUESTION}}
     question = question_of_options(**expected)
-    check_load({name: options[name] or "" for name in _load_names()}, question)
+    check_load({name: options[name] or "" for name in LOAD}, question)
     address, port = _listening(options["listen"])
     _check_guarded(address, options)
     metrics = Metrics()
+    command = [*VERIFY, *_verify_options(options)]
     settings = Settings(
-        options["results"], _verify_options(options), options["keep"], options["longest"],
-        metrics.take,
-    )  # fmt: skip
+        options["results"], command, options["keep"], options["longest"], metrics.take
+    )
     verifications = Verifications(settings)
     verifications.recall()
     stable, _, canary = (part.strip() for part in options["variants"].partition(","))
@@ -139,16 +140,10 @@ class _Cluster:
         return ClusterSource(kind, name, asked, names, self._context).split()
 
 
-def _load_names() -> list[str]:
-    from analysis.options import LOAD
-
-    return list(LOAD)
-
-
 def _verify_options(options: Mapping[str, Any]) -> list[str]:
     """Verify's options, as they are for every verification; flags are long, values apart."""
     found = ["--users", str(options["users"])]
-    for name in (*QUESTION, *_load_names()):
+    for name in (*QUESTION, *LOAD):
         if options[name] and name not in ITS_OWN:
             for line in str(options[name]).splitlines():
                 found += [f"--{name.replace('_', '-')}", line]

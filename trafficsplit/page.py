@@ -22,6 +22,7 @@ from matplotlib.colors import to_hex
 from analysis import Run, series
 from analysis.plots import looks
 from analysis.run import LatencyKey
+from analysis.text import percent
 from trafficsplit.report import change_sentence, further_lines
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -29,7 +30,8 @@ CAPTIONS = {
     "shares": "Each mark is an observed share, and the grey band is what would be fine. The "
     "intervals hold at any time and for all variants together, which is more than the verdict "
     "asks: on a match they may reach beyond the band, on a mismatch into it.",
-    "share-over-requests": "",
+    "share-over-requests": "Pale: the interval, which holds at any time. Dotted: the weight. A "
+    "line that changes course is a split that changed.",
     "latency": "The further left a line, the faster the variant.",
     "share-over-time": "Red is when the new split came into force, as surely as the counts tell.",
     "rate": "What was answered each second, by whom; what was lost is red.",
@@ -185,8 +187,3 @@ def rendered(template: str, **values: Any) -> str:
     )
     environment.filters["percent"] = percent
     return environment.get_template(template).render(**values)
-
-
-def percent(fraction: float | None, digits: int = 2) -> str:
-    """A fraction in per cent; a dash where there is none."""
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f} %"

@@ -16,7 +16,7 @@ from typing import Any
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from analysis.text import one_line
+from analysis.text import one_line, percent
 
 LEVELS = {"match": "notice", "inconclusive": "warning", "mismatch": "error", "failing": "error"}
 MARKS = {"match": "✅", "inconclusive": "❔", "mismatch": "❌", "failing": "🔥"}
@@ -128,8 +128,8 @@ def summary(verdict: Mapping[str, Any]) -> str:
     for variant, count in verdict["observed"].items():
         low, high = verdict["confidence"][variant]
         lines.append(
-            f"| {_markdown(variant)} | {_percent(verdict['expected'][variant])} "
-            f"| {_percent(verdict['shares'][variant])} | {_percent(low)} to {_percent(high)} "
+            f"| {_markdown(variant)} | {percent(verdict['expected'][variant])} "
+            f"| {percent(verdict['shares'][variant])} | {percent(low)} to {percent(high)} "
             f"| {count:,} |"
         )
     lines += [
@@ -146,10 +146,6 @@ def summary(verdict: Mapping[str, Any]) -> str:
     if verdict["command"]:
         lines += ["", f"`{one_line(verdict['command']).replace('`', ' ')}`"]
     return "\n".join(lines) + "\n"
-
-
-def _percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.2f} %"
 
 
 def _markdown(text: str, most: int = 300) -> str:

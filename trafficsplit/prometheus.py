@@ -6,7 +6,6 @@ PromQL's `increase` extrapolates, and what it gives are no counts.
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import math
 import re
@@ -23,7 +22,6 @@ from analysis.errors import InputError
 from analysis.split import Split
 from analysis.tally import Tally
 
-METRIC = "istio_requests_total"
 # A request is counted by the client's proxy and by the server's; the gateway is a client.
 SELECTOR = 'istio_requests_total{reporter="source"}'
 LABELS = ("destination_version", "envoy_cluster_name", "version", "variant")
@@ -147,9 +145,3 @@ def _cause(error: BaseException) -> str:
     while reason.args and isinstance(reason.args[0], BaseException):
         reason = reason.args[0]
     return str(getattr(reason, "reason", reason)).split(": ")[-1] or type(error).__name__
-
-
-def now() -> str:
-    """The time of day for a run, ISO 8601 in UTC."""
-    moment = datetime.datetime.now(datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

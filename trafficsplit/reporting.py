@@ -118,6 +118,8 @@ def report_directory(directory: Path | None, *, keep: bool = False) -> Iterator[
 
     Raises InputError where there is none to be had.
     """
+    from analysis.recording import RECORDING
+
     named = directory is not None
     if directory is None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -127,7 +129,7 @@ def report_directory(directory: Path | None, *, keep: bool = False) -> Iterator[
         # An older run is not this one.
         (directory / "run.json").unlink(missing_ok=True)
         if not keep:
-            shutil.rmtree(directory / "requests.parquet", ignore_errors=True)
+            shutil.rmtree(directory / RECORDING, ignore_errors=True)
         probe = directory / ".writable"
         probe.touch()
         probe.unlink()

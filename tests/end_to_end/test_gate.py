@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import lab
 from tests.cluster_server import Cluster
-from tests.conftest import Cli, needs
+from tests.conftest import Cli, needs, refused
 from tests.end_to_end.test_cluster import documents, kubeconfig
 from tests.lab.test_lab import until
 from tests.servers import always, free_port, plain, served
@@ -149,11 +149,11 @@ def test_who_may_not_ask_is_refused_and_a_slow_one_holds_nobody_up(
         url = f"{gate.url}/flagger/rollout"
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "right"}):
             for path in ("/flagger/rollout", "/argo", "/metrics"):
-                refused = requests.request(
+                answer = requests.request(
                     "GET" if path == "/metrics" else "POST", gate.url + path, headers=headers,
                     timeout=5,
                 )  # fmt: skip
-                assert refused.status_code == 401
+                assert answer.status_code == 401
         for token, status in (("wrong", 401), (TOKEN, 200)):  # Flagger has no headers of ours
             payload = {"name": "a", "namespace": "b", "metadata": {"token": token, "weight": "25"}}
             assert requests.post(url, json=payload, timeout=60).status_code == status
@@ -295,6 +295,4 @@ def test_clients_with_a_certificate(the_lab: lab.Lab, tmp_path: Path) -> None:
 def test_what_cannot_be_served_is_refused_in_a_line(
     cli: Cli, arguments: tuple[str, ...], said: str
 ) -> None:
-    refused = cli("gate", *arguments)
-    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
-    assert said in refused.stderr
+    assert said in refused(cli, "gate", *arguments)
