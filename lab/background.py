@@ -111,6 +111,10 @@ def down() -> bool:
     deadline = time.monotonic() + 2 * STOP_PATIENCE
     while status() and time.monotonic() < deadline:
         time.sleep(0.02)
+    for owner in _owners:
+        if owner.pid == state.pid:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                owner.wait(STOP_PATIENCE)
     return True
 
 
