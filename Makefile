@@ -86,15 +86,13 @@ clean: ## Remove what was built, and stop the lab
 setup: $(VENV)/.installed ## Only install
 
 # From the lock file, hashes checked; the project itself last, editable, so that a run from
-# elsewhere finds the packages too. The mark is written when all of it went well. Not compiled: most of
-# it is never imported, and what is compiles then.
+# elsewhere finds the packages too. The mark is written when all of it went well.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "trafficsplit needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 2; }
 	@echo "First run: installing into $(VENV) …" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
-	  -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
