@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lab
-from analysis.run import read_run
 from benchmarks.reading import PAGE, STYLE
-from tests.gateways import certificate, nginx
+from tests.support.gateways import certificate, nginx
+from trafficsplit import lab
+from trafficsplit.analysis.run import read_run
 
 CLIENT_CORE, TARGET_CORE = 0, 1
 ROUNDS = 5

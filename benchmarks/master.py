@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.clients import LOCUSTFILE
-from tests.servers import always, free_port, page, plain, served
+from tests.fakes.servers import always, free_port, page, plain, served
 
 WORKERS = (10, 50, 100, 200)
 SETTLED, MEASURED = 4.0, 8.0  # seconds
@@ -26,9 +26,9 @@ from gevent import monkey; monkey.patch_all()
 from locust import __version__
 from locust.rpc import Message, zmqrpc
 from locust.stats import RequestStats, StatsEntry
-from analysis import Split
-from load.counting import Counter, Kind
-from load.workers import HELLO, KEY, REPORT_INTERVAL, VERSION
+from trafficsplit import Split
+from trafficsplit.load.counting import Counter, Kind
+from trafficsplit.locust.fleet import HELLO, KEY, REPORT_INTERVAL, VERSION
 
 port, count = int(sys.argv[1]), int(sys.argv[2])
 rng = random.Random(1)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-import lab
+from trafficsplit import lab
 
 RATE, SECONDS, PAUSE, USERS = 2_000, 30, 2.0, 64
 

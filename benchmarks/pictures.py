@@ -21,10 +21,11 @@ from matplotlib.ticker import PercentFormatter
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-import lab
-from analysis import Run, read_run, series
-from analysis.plots import STYLE
-from lab.processes import free_socket, stop
+from trafficsplit import lab
+from trafficsplit.analysis import series
+from trafficsplit.analysis.run import Run, read_run
+from trafficsplit.processes import free_socket, stop
+from trafficsplit.report.plots import STYLE
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 BIN = Path(sys.executable).parent

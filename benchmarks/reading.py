@@ -6,8 +6,8 @@ import timeit
 from collections.abc import Callable
 from itertools import cycle
 
-from analysis import reader_of
-from analysis.page import background
+from trafficsplit.identify.page import background
+from trafficsplit.identify.identifier import identifier_of
 
 STYLE = "body { margin: 0 } main { background-color: #fefefe; border: 1px solid #ccc } "
 PAGE = (
@@ -25,7 +25,7 @@ def main() -> None:
         for n in range(1000)
     ]
     bodies = [page.encode() for page in pages]
-    reader = reader_of("page", ["blue", "green"])
+    reader = identifier_of("page", ["blue", "green"])
     known = best(lambda body: reader.read(body, HEADERS), bodies)
     parsed = best(background, bodies[:100])
     print(f"a page of {len(bodies[0]):,} bytes, of a known shape   {known:8.2f} µs")

@@ -53,10 +53,11 @@ def write(directory: Path, rows: int = ROWS) -> None:
     """A recording as `--record` would have written it, of a gateway at 75/25."""
     import pyarrow.parquet as parquet
 
-    from analysis import Question, Split
-    from analysis.planning import planned
-    from analysis.recording import part_name, table_of
-    from analysis.run import question_as_plain
+    from trafficsplit.analysis.planning import planned
+    from trafficsplit.analysis.question import Question
+    from trafficsplit.analysis.run import question_as_plain
+    from trafficsplit.analysis.split import Split
+    from trafficsplit.load.parquet import part_name, table_of
 
     random = np.random.default_rng(1)
     directory.mkdir()

@@ -21,9 +21,13 @@ from multiprocessing.pool import Pool
 
 import numpy as np
 
-from analysis import Question, Split, Verdict, clopper_pearson, planned, requests_to_match
-from analysis.evidence import divergence, edges
-from analysis.simulation import METHODS, Decision, gateways
+from trafficsplit.analysis.evidence import divergence, edges
+from trafficsplit.analysis.fixed import clopper_pearson
+from trafficsplit.analysis.planning import planned, requests_to_match
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.simulation import METHODS, Decision, gateways
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Verdict
 
 RUNS = 10_000
 PIECE = 250  # runs that one process does in a go

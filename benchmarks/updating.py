@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import timeit
 
-from analysis import SequentialTest, Split
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.split import Split
 
 
 def main() -> None:

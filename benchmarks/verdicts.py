@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import lab
+from trafficsplit import lab
 
 RUNS = 200
 

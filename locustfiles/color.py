@@ -6,8 +6,7 @@ Copy this file for an application of your own: say what to send, and `--variant-
 responses name the variant that sent them.
 """
 
-from load.request import Request
-from load.user import SplitUser
+from trafficsplit.locust.user import Request, SplitUser
 
 
 class ColorUser(SplitUser):

@@ -53,7 +53,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def the_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A lab from the repository's own manifests, one for each worker of the tests."""
-    import lab
+    from trafficsplit import lab
 
     with lab.start(tmp_path_factory.mktemp("lab")) as started:
         yield started

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
 from tests.conftest import ROOT
+from trafficsplit.lab import Lab
 
 USER = 10001
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-import lab
-from tests.cluster_server import Cluster
+from tests.fakes.cluster import Cluster
 from tests.conftest import ROOT
 from tests.end_to_end.test_cluster import documents, ingress, kubeconfig
 from tests.end_to_end.test_gate import refuses
 from tests.lab.test_lab import until
-from tests.servers import free_port
+from tests.fakes.servers import free_port
+from trafficsplit import lab
 
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent

@@ -1,5 +1,72 @@
-"""The command line: one file a command."""
+"""Does a gateway split traffic as its weights say?
 
+The public API, imported when it is asked for, so that a command does not wait for what it does not
+use:
+
+    Split, Tally, Question       what is configured, what came back, how surely it is to be known
+    SequentialTest, Verdict      the judge, which may be looked at as often as you like
+    chi_square, sample_size      the fixed-sample test, and the responses that it needs
+    requests_to_match            the responses until a match, as a rule
+    variant_of, identifier_of        which variant a response names
+    InputError                   the exception for all that can be wrong with what a person gave
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trafficsplit.analysis.fixed import FixedTest, chi_square, power, sample_size
+    from trafficsplit.analysis.planning import planned, requests_to_match
+    from trafficsplit.analysis.question import Question
+    from trafficsplit.analysis.sequential import SequentialTest
+    from trafficsplit.analysis.split import Split
+    from trafficsplit.analysis.tally import Tally
+    from trafficsplit.analysis.verdict import Verdict
+    from trafficsplit.errors import InputError
+    from trafficsplit.identify.identifier import Identifier, identifier_of, variant_of
 
 __version__ = version("trafficsplit")
+
+__all__ = [
+    "FixedTest",
+    "Identifier",
+    "InputError",
+    "Question",
+    "SequentialTest",
+    "Split",
+    "Tally",
+    "Verdict",
+    "__version__",
+    "chi_square",
+    "identifier_of",
+    "planned",
+    "power",
+    "requests_to_match",
+    "sample_size",
+    "variant_of",
+]
+
+_MODULES = {
+    "FixedTest": "analysis.fixed",
+    "InputError": "errors",
+    "Question": "analysis.question",
+    "Identifier": "identify.identifier",
+    "SequentialTest": "analysis.sequential",
+    "Split": "analysis.split",
+    "Tally": "analysis.tally",
+    "Verdict": "analysis.verdict",
+    "chi_square": "analysis.fixed",
+    "planned": "analysis.planning",
+    "power": "analysis.fixed",
+    "identifier_of": "identify.identifier",
+    "requests_to_match": "analysis.planning",
+    "sample_size": "analysis.fixed",
+    "variant_of": "identify.identifier",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

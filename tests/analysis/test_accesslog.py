@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError, Question, Split, judge
-from analysis.accesslog import Names, batches_of_log, parsed
-from analysis.recorded import run_of_logs
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import InputError
+from trafficsplit.offline.access_log import Names, batches_of_log, parsed
+from trafficsplit.offline.runs import run_of_logs
 
 SPLIT = Split({"blue": 75, "green": 25})
 QUESTION = Question(SPLIT, 0.02)

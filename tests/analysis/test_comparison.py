@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis import Tally, Verdict, judge
-from analysis.comparison import (
+from tests.analysis.test_judge import made
+from trafficsplit.analysis.comparison import (
     compare,
     interval,
     p_of_fisher,
@@ -15,9 +15,11 @@ from analysis.comparison import (
     p_of_ranks,
     p_of_ratio,
 )
-from analysis.latency import buckets_of
-from analysis.run import LatencyKey, Run, Stretch
-from tests.analysis.test_judge import made
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.latency import buckets_of
+from trafficsplit.analysis.run import LatencyKey, Run, Stretch
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
 
 
 def buckets(milliseconds: np.ndarray) -> Counter[int]:  # type: ignore[type-arg]

@@ -2,10 +2,12 @@ import dataclasses
 
 import pytest
 
-from analysis import Run, Split, judge
-from analysis.diagnosis import Diagnosis, diagnose
-from analysis.independence import Draws, Independence
 from tests.analysis.test_judge import made
+from trafficsplit.analysis.diagnosis import Diagnosis, diagnose
+from trafficsplit.analysis.independence import Draws, Independence
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.split import Split
 
 FINE = Independence(Draws.INDEPENDENT, 1.0, 0.0, 1.0, 0.0, "fine")
 STICKY = Independence(Draws.CLUSTERED, 1.0, 0.0, 9.0, 1.0, "connections differ")

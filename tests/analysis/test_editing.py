@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError
-from analysis.editing import edited
-from analysis.fields import documents_of
-from analysis.manifests import Asked, split_of_manifest
+from trafficsplit.errors import InputError
+from trafficsplit.weights.editing import edited
+from trafficsplit.weights.fields import documents_of
+from trafficsplit.weights.manifests import Asked, split_of_manifest
 
 CANARY = Path("istio/color-istio-gw-canary-pct.yaml")
 TEXT = (Path(__file__).parents[2] / CANARY).read_text()

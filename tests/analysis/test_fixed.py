@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis import Split, chi_square, clopper_pearson, fixed, power, sample_size
+from trafficsplit.analysis import fixed
+from trafficsplit.analysis.fixed import chi_square, clopper_pearson, power, sample_size
+from trafficsplit.analysis.split import Split
 
 REFERENCE = Path(__file__).with_name("reference")
 

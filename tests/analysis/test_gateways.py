@@ -6,20 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import (
-    InputError,
-    Run,
-    SequentialTest,
-    Split,
-    Tally,
-    Verdict,
-    judge,
-    read_run,
-    write_run,
-)
-from analysis.gateways import compare_gateways
-from analysis.run import Gateway, Stretch
 from tests.analysis.test_judge import made
+from trafficsplit.analysis.gateways import compare_gateways
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.run import Gateway, Run, Stretch, read_run, write_run
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.errors import InputError
 
 CANARY = Split({"blue": 75, "green": 25})
 

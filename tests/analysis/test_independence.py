@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.independence import Draws, independence, telling_pairs
-from analysis.order import Order, OrderRecorder
+from trafficsplit.analysis.independence import Draws, independence, telling_pairs
+from trafficsplit.analysis.order import Order, OrderRecorder
 
 
 def recorded(responses: Iterator[tuple[str, int | None]]) -> Order:

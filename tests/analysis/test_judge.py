@@ -4,13 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import InputError, Question, Run, Split, Tally, Verdict, judge, planned
-from analysis.judge import FixedWatch
-from analysis.latency import bucket_of
-from analysis.options import question_of_options
-from analysis.planning import budget, fixed_size, requests_to_match
-from analysis.run import LatencyKey, Stretch, read_run, write_run
-from tests.simulation import verdicts
+from tests.support.simulation import verdicts
+from trafficsplit.analysis.judge import FixedRunningTest, judge
+from trafficsplit.analysis.latency import bucket_of
+from trafficsplit.analysis.planning import budget, fixed_size, planned, requests_to_match
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import LatencyKey, Run, Stretch, read_run, write_run
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.errors import InputError
+from trafficsplit.settings.options import question_of_options
 
 CANARY = Split({"blue": 75, "green": 25})
 
@@ -108,11 +112,11 @@ def test_exit_codes_are_the_contract() -> None:
 
 def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
     question = planned(Question(CANARY, 0.02, test="fixed", requests=1000))
-    watch = FixedWatch(question)
+    watch = FixedRunningTest(question)
     assert watch.look([Tally({"blue": 900})]) is Verdict.INCONCLUSIVE  # an odd share is no reason
     assert watch.look([Tally(errors=10)]) is Verdict.INCONCLUSIVE
     assert watch.look([Tally(errors=1)]) is Verdict.FAILING
-    assert FixedWatch(question).look([Tally({"red": 1})]) is Verdict.MISMATCH
+    assert FixedRunningTest(question).look([Tally({"red": 1})]) is Verdict.MISMATCH
 
 
 @pytest.mark.parametrize(("weight", "tolerance"), [(0.25, 0.02), (0.05, 0.02), (0.5, 0.05)])

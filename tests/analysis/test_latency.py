@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.latency import bounds_of, bucket_of, buckets_of, quantile
+from trafficsplit.analysis.latency import bounds_of, bucket_of, buckets_of, quantile
 
 
 @given(st.integers(0, 10**10))

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError
-from analysis.fields import documents_of
-from analysis.manifests import Asked, read_documents, split_of_manifest
-from analysis.options import weighed
 from tests.conftest import ROOT
+from trafficsplit.errors import InputError
+from trafficsplit.settings.options import weighed
+from trafficsplit.weights.fields import documents_of
+from trafficsplit.weights.manifests import Asked, read_documents, split_of_manifest
 
 CANARY = ROOT / "istio" / "color-istio-gw-canary-pct.yaml"
 

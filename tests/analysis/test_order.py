@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.order import BLOCK, MOST_CONNECTIONS, Order, OrderRecorder
+from trafficsplit.analysis.order import BLOCK, MOST_CONNECTIONS, Order, OrderRecorder
 
 NAMES = ("blue", "green", "red")
 # Some connections want the same row of the recorder's table.

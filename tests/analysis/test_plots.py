@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from analysis import Run, Split
-from analysis.plots import looks, share_over_requests, write_plots
 from tests.analysis.test_judge import made
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.split import Split
+from trafficsplit.report.plots import looks, share_over_requests, write_plots
 
 RUNS = {
     "ordinary": made({"blue": 6000, "green": 2000}),

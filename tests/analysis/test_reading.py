@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError, reader_of, variant_of
-from analysis.page import PageReader, background
+from trafficsplit.errors import InputError
+from trafficsplit.identify.page import PageReader, background
+from trafficsplit.identify.identifier import identifier_of, variant_of
 
 # The tutorial's family of pages: the colour in a style of the element that is called color, or of
 # body; a style sheet with a colour of its own; a textarea that repeats the request.
@@ -157,7 +158,7 @@ def test_unlike_pages_are_parsed_and_memory_stays_bounded() -> None:
     ],
 )
 def test_other_sources(source: str, body: str, headers: dict[str, str], variant: str) -> None:
-    reading = reader_of(source).read(body.encode(), headers)
+    reading = identifier_of(source).read(body.encode(), headers)
     assert reading.variant == variant
     assert bool(reading.reason) == (variant is None)
 
@@ -165,7 +166,7 @@ def test_other_sources(source: str, body: str, headers: dict[str, str], variant:
 @pytest.mark.parametrize("source", ["", "body", "header:", "json:$[", "regex:(", "cookie"])
 def test_sources_that_cannot_be_are_refused(source: str) -> None:
     with pytest.raises(InputError):
-        reader_of(source)
+        identifier_of(source)
 
 
 @given(
@@ -174,14 +175,14 @@ def test_sources_that_cannot_be_are_refused(source: str) -> None:
 def test_no_body_is_ever_an_exception(body: bytes, content_type: str) -> None:
     headers = {"content-type": content_type, "set-cookie": body.decode("latin-1")}
     for source in ("page", "cookie:color", "json:$.version", "regex:x(.*)"):
-        reader_of(source).read(body, headers)
+        identifier_of(source).read(body, headers)
 
 
 def test_a_variant_is_called_as_the_split_calls_it() -> None:
-    reader = reader_of("page", ["#008000", "blue"])
+    reader = identifier_of("page", ["#008000", "blue"])
     assert reader.read(page("Green"), {"content-type": "text/html"}).variant == "#008000"
 
 
 def test_a_deeply_nested_document_is_only_unidentified() -> None:
     deep = json.loads(json.dumps("[" * 100_000))
-    assert reader_of("json:$.version").read(deep.encode(), {}).variant is None
+    assert identifier_of("json:$.version").read(deep.encode(), {}).variant is None

@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from analysis import InputError, Question, Split, judge
-from analysis.planning import planned
-from analysis.recorded import Recorded, run_of_tally, tally_of_counts
-from analysis.recording import part_name, table_of
-from analysis.run import question_as_plain
-from analysis.verdict import Verdict
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.planning import planned
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import question_as_plain
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.errors import InputError
+from trafficsplit.load.parquet import part_name, table_of
+from trafficsplit.offline.runs import Recorded, run_of_tally, tally_of_counts
 
 SPLIT = Split({"blue": 75, "green": 25})
 QUESTION = planned(Question(SPLIT, 0.02))
@@ -135,7 +138,7 @@ def test_counts_of_millions_are_judged_by_the_size_of_the_deviation() -> None:
 
 def test_looks_are_as_many_as_needed_and_no_less(tmp_path: Path) -> None:
     """An exact replay: the verdict of a look after every response, however they were stored."""
-    from analysis.sequential import SequentialTest
+    from trafficsplit.analysis.sequential import SequentialTest
 
     for seed in range(5):
         codes = draws(4000, 0.29, seed)

@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError, Question, SequentialTest, Split, Verdict
-from analysis.evidence import divergence
-from analysis.simulation import gateways, sequential
-from tests.simulation import verdicts
+from tests.support.simulation import verdicts
+from trafficsplit.analysis.evidence import divergence
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.simulation import gateways, sequential
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.errors import InputError
 
 REFERENCE = Path(__file__).with_name("reference")
 CANARY = Split({"blue": 75, "green": 25})

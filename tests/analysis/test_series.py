@@ -4,9 +4,11 @@ import dataclasses
 
 import pytest
 
-from analysis import Run, Tally, replay, series
-from analysis.run import Stretch
 from tests.analysis.test_plots import RUNS
+from trafficsplit.analysis import series
+from trafficsplit.analysis.judge import replay
+from trafficsplit.analysis.run import Run, Stretch
+from trafficsplit.analysis.tally import Tally
 
 
 def late_stranger() -> Run:

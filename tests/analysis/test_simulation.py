@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from analysis import Question, Split, Verdict, planned
-from analysis.planning import requests_to_mismatch
-from analysis.simulation import METHODS, gateways
+from trafficsplit.analysis.planning import planned, requests_to_mismatch
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.simulation import METHODS, gateways
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Verdict
 
 CANARY = Split({"blue": 75, "green": 25})
 QUESTION = Question(CANARY, 0.02)

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError, Question, Split, Tally
-from analysis.options import (
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.split import Split, split_of_weight, split_of_weights
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.errors import InputError
+from trafficsplit.settings.options import (
     EXPECTATIONS,
     addresses_of,
     checked_host,
@@ -16,7 +19,6 @@ from analysis.options import (
     hosts_of,
     question_of_options,
 )
-from analysis.split import split_of_weight, split_of_weights
 
 names = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
 weights = st.dictionaries(names, st.floats(0, 1e300), min_size=1, max_size=6).filter(

@@ -3,10 +3,10 @@ import random
 
 import pytest
 
-from analysis import Run, Tally
-from analysis.run import Stretch
-from analysis.stationarity import change_in
 from tests.analysis.test_judge import made
+from trafficsplit.analysis.run import Run, Stretch
+from trafficsplit.analysis.stationarity import change_in
+from trafficsplit.analysis.tally import Tally
 
 
 def run_of(shares: list[float], each: int = 100, seed: int = 1) -> Run:

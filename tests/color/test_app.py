@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import variant_of
 from tests.conftest import ROOT
+from trafficsplit.identify.identifier import variant_of
 
 APP = ROOT / "color" / "app.py"
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import requests
 
-import lab
-from analysis.recorded import Recorded
 from tests.conftest import Cli, needs, refused
 from tests.lab.test_lab import until
-from tests.servers import free_port
+from tests.fakes.servers import free_port
+from trafficsplit import lab
+from trafficsplit.offline.runs import Recorded
 
 pytestmark = pytest.mark.lab
 # A fixed test is wrong with a probability of alpha, and so would these tests be.

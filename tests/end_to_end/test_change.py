@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import lab
-from lab import MANIFESTS, System, read_system
 from tests.lab.test_lab import until
+from trafficsplit import lab
+from trafficsplit.lab import MANIFESTS, System, read_system
 
 pytestmark = pytest.mark.lab
 

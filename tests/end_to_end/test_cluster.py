@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-import lab
-from tests.cluster_server import Cluster
+from tests.fakes.cluster import Cluster
 from tests.conftest import ROOT, Cli
 from tests.end_to_end.test_release import when
+from trafficsplit import lab
 
 MANIFEST = ROOT / "istio" / "color-istio-gw-canary-pct.yaml"
 VS = ("--virtual-service", "default/color-is-vs")
@@ -245,7 +245,7 @@ class istiod(threading.Thread):  # noqa: N801
         self._cluster, self._lab, self._done = cluster, running, threading.Event()
 
     def run(self) -> None:
-        from lab.weights import with_weights
+        from trafficsplit.lab.weights import with_weights
 
         seen = weights(self._cluster)
         while not self._done.wait(0.1):

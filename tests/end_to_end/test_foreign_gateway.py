@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
 from tests.conftest import Cli
-from tests.gateways import nginx
+from tests.support.gateways import nginx
+from trafficsplit.lab import Lab
 
 PAGE = """<!DOCTYPE html>
 <html><head><title>ITWL Color App</title><style>

@@ -15,12 +15,12 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-import lab
-from tests.cluster_server import Cluster
+from tests.fakes.cluster import Cluster
 from tests.conftest import Cli, needs, refused
 from tests.end_to_end.test_cluster import documents, kubeconfig
 from tests.lab.test_lab import until
-from tests.servers import always, free_port, plain, served
+from tests.fakes.servers import always, free_port, plain, served
+from trafficsplit import lab
 
 pytestmark = pytest.mark.lab
 QUICK = ("--tolerance", "4", "--users", "8")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import lab
-from lab.weights import with_weights
 from tests.conftest import Cli
+from trafficsplit import lab
+from trafficsplit.lab.weights import with_weights
 
 pytestmark = pytest.mark.lab
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
 from tests.conftest import Cli
-from tests.gateways import haproxy, nginx
+from tests.support.gateways import haproxy, nginx
+from trafficsplit.lab import Lab
 
 
 def upstreams(the_lab: Lab) -> tuple[int, int]:

@@ -16,9 +16,9 @@ from playwright.sync_api import FrameLocator, Page, expect, sync_playwright
 
 from tests.conftest import ROOT, needs
 from tests.end_to_end.test_locustfile import fetched
-from tests.gateways import nginx
+from tests.support.gateways import nginx
 from tests.lab.test_lab import until
-from tests.servers import free_port
+from tests.fakes.servers import free_port
 
 LOCUST = [
     str(Path(sys.executable).with_name("locust")), "-f",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.run import read_run
-from lab import Lab
 from tests.conftest import ROOT, Cli
 from tests.end_to_end.test_totals import LOCUST, options
-from tests.servers import Handler, always, page, plain, read_request, served
+from tests.fakes.servers import Handler, always, page, plain, read_request, served
+from trafficsplit.analysis.run import read_run
+from trafficsplit.lab import Lab
 
 SOURCE = (ROOT / "locustfiles" / "color.py").read_text()
 GREEN, BLUE = plain(page("green")), plain(page("blue"))
@@ -91,7 +91,7 @@ def test_waiting_users_wait(tmp_path: Path) -> None:
         SOURCE.replace(
             '    """Somebody who reloads the page."""\n',
             '    """Somebody who reloads the page."""\n\n    wait_time = constant(0.2)\n',
-        ).replace("from load.request", "from locust import constant\n\nfrom load.request")
+        ).replace("from trafficsplit", "from locust import constant\n\nfrom trafficsplit", 1)
     )
     with served(always(GREEN)) as port:
         run = subprocess.run(
@@ -126,7 +126,7 @@ def test_a_slow_canary_and_a_faulty_one_fail_the_run(cli: Cli, tmp_path: Path) -
 
 def test_without_epoll_locusts_client_sends_and_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "elsewhere.py").write_text(
-        f"import load.engine\n\nload.engine.AVAILABLE = False\n{SOURCE}"
+        f"import trafficsplit.load.engine as engine\n\nengine.AVAILABLE = False\n{SOURCE}"
     )
     command = [LOCUST[0], "-f", "elsewhere.py", *LOCUST[3:]]
     with served(always(GREEN)) as port:
@@ -147,7 +147,7 @@ def test_without_epoll_locusts_client_sends_and_it_is_said(tmp_path: Path) -> No
 
 def test_latencies_below_a_millisecond_keep_two_digits() -> None:
     script = (
-        "from load.statistics import two_digits\n"
+        "from trafficsplit.locust.statistics import two_digits\n"
         "for ms in (0, 0.0432, 0.4349, 0.95, 4.349, 43.49, 147, 3432, 58760):\n"
         "    print(two_digits(ms))\n"
     )

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
 from tests.conftest import ROOT
-from tests.servers import free_port
+from tests.fakes.servers import free_port
+from trafficsplit.lab import Lab
 
 pytestmark = pytest.mark.lab
 LOCUSTFILE = ROOT / "locustfiles" / "color.py"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
 from tests.conftest import ROOT, needs
+from trafficsplit.lab import Lab
 
 
 @pytest.mark.lab

@@ -8,14 +8,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from analysis import Run, judge
-from analysis.plots import write_plots
-from analysis.run import LatencyKey
 from tests.analysis.test_judge import made
 from tests.analysis.test_plots import RUNS
 from tests.conftest import needs
-from trafficsplit.page import write_page
-from trafficsplit.report import verdict_object
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.run import LatencyKey, Run
+from trafficsplit.report.document import verdict_object
+from trafficsplit.report.page import write_page
+from trafficsplit.report.plots import write_plots
 
 ATTACKS = (
     "<script>document.title='owned'</script>",

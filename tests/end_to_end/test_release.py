@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-import lab
-from analysis.fields import documents_of
-from analysis.manifests import Asked, split_of_manifest
 from tests.conftest import ROOT, Cli
 from tests.end_to_end.test_verify import envoys_counts
 from tests.lab.test_lab import until
+from trafficsplit import lab
+from trafficsplit.weights.fields import documents_of
+from trafficsplit.weights.manifests import Asked, split_of_manifest
 
 pytestmark = pytest.mark.lab
 # Wide questions, so that a step takes a second.

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import lab
-from analysis.run import read_run
-from lab import Lab
 from tests.conftest import ROOT
 from tests.end_to_end.test_verify import envoys_counts
 from tests.lab.test_lab import until
-from tests.servers import free_port, page, plain, read_request, served
+from tests.fakes.servers import free_port, page, plain, read_request, served
+from trafficsplit import lab
+from trafficsplit.analysis.run import read_run
+from trafficsplit.lab import Lab
 
 pytestmark = pytest.mark.lab
 LOCUST = [
@@ -155,7 +155,9 @@ def test_a_worker_of_another_version_is_refused_in_one_line(own_lab: Lab, tmp_pa
     port = free_port()
     other = tmp_path / "other.py"
     source = (ROOT / "locustfiles" / "color.py").read_text()
-    other.write_text(f"import load.workers\nload.workers.VERSION = '0.0.9'\n{source}")
+    other.write_text(
+        f"import trafficsplit.locust.fleet as workers\nworkers.VERSION = '0.0.9'\n{source}"
+    )
     master = subprocess.Popen(
         LOCUST + options(own_lab.host, tmp_path)
         + ["--master", "--expect-workers", "2", "--master-bind-port", port],

@@ -12,9 +12,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from lab import Lab
 from tests.conftest import ROOT, Cli
 from tests.lab.test_lab import processes_of, until
+from trafficsplit.lab import Lab
 
 pytestmark = pytest.mark.lab
 FILES = {
@@ -46,7 +46,7 @@ def test_a_gateway_as_configured_matches_and_leaves_a_report(cli: Cli, tmp_path:
     assert {path.name for path in (tmp_path / "out").iterdir()} >= FILES
     assert (tmp_path / "out" / "lab" / "envoy.log").exists()
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
-    schema = json.loads((ROOT / "trafficsplit" / "verdict.schema.json").read_text())
+    schema = json.loads((ROOT / "src/trafficsplit/report" / "verdict.schema.json").read_text())
     jsonschema.validate(verdict, schema)
     assert until(lambda: not processes_of(tmp_path))
 

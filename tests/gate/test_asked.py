@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import InputError, Split
-from gate.asked import NotAllowedError, Reader
-from gate.service import passes
-from gate.verifications import Result
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import InputError
+from trafficsplit.gate.requests import NotAllowedError, Reader
+from trafficsplit.gate.service import passes
+from trafficsplit.gate.verifications import Result
 
 CALLS: list[tuple[Any, ...]] = []
 

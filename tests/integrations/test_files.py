@@ -11,9 +11,9 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from analysis.options import EXPECTATIONS, LOAD
-from gate.service import HOOKS
 from tests.conftest import ROOT, needs
+from trafficsplit.gate.service import HOOKS
+from trafficsplit.settings.options import EXPECTATIONS, LOAD
 
 HERE = ROOT / "integrations"
 BIN = Path(sys.executable).parent

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from lab import Lab
 from tests.conftest import ROOT
-from tests.servers import free_port
+from tests.fakes.servers import free_port
+from trafficsplit.lab import Lab
 
 HERE = ROOT / "integrations" / "kubernetes"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-import lab
-from analysis import variant_of
-from lab import MANIFESTS, Lab, LabError, read_system
+from trafficsplit import lab
+from trafficsplit.identify.identifier import variant_of
+from trafficsplit.lab import MANIFESTS, Lab, LabError, read_system
 
 
 def ask(host: str, path: str, **headers: str) -> tuple[int, str | None]:
@@ -181,7 +181,7 @@ def test_a_lab_whose_envoy_dies_is_down(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_where_there_is_no_envoy_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.lab import envoy_path
+    from trafficsplit.lab.lab import envoy_path
 
     monkeypatch.setitem(sys.modules, "envoy", None)
     with pytest.raises(LabError, match=r"no Envoy for .*--host"):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import MANIFESTS, LabError, read_system
-from lab.translation import bootstrap, routes
+from trafficsplit.lab import MANIFESTS, LabError, read_system
+from trafficsplit.lab.translation import bootstrap, routes
 
 CANARY = MANIFESTS[2].read_text()
 BLUE = MANIFESTS[0].read_text()

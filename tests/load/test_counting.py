@@ -7,8 +7,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import SequentialTest, Split, Tally, Verdict
-from load.counting import ERRORS, MOST_STRETCHES, NO_MORE, UNIDENTIFIED, Counter, Kind, Outcome
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.load.counting import (
+    ERRORS,
+    MOST_STRETCHES,
+    NO_MORE,
+    UNIDENTIFIED,
+    Counter,
+    Kind,
+    Outcome,
+)
 
 CANARY = Split({"blue": 75, "green": 25})
 

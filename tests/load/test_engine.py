@@ -13,14 +13,15 @@ from gevent.event import Event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import Split, reader_of
-from analysis.latency import quantile
-from load.counting import Counter
-from load.engine import Engine
-from load.outcomes import Outcomes
-from load.schedule import Schedule
-from load.target import Place, target_of
-from tests.servers import Handler, always, page, plain, read_request, served
+from tests.fakes.servers import Handler, always, page, plain, read_request, served
+from trafficsplit.analysis.latency import quantile
+from trafficsplit.analysis.split import Split
+from trafficsplit.identify.identifier import identifier_of
+from trafficsplit.load.counting import Counter
+from trafficsplit.load.engine import Engine
+from trafficsplit.load.outcomes import Outcomes
+from trafficsplit.load.schedule import Schedule
+from trafficsplit.load.endpoint import Place, target_of
 
 CANARY = Split({"blue": 75, "green": 25})
 GREEN, BLUE = plain(page("green")), plain(page("blue"))
@@ -56,7 +57,7 @@ def drive(
     engine = Engine(
         [target],
         counter,
-        Outcomes(reader_of("page", CANARY), counter),
+        Outcomes(identifier_of("page", CANARY), counter),
         timeout=timeout,
         on_failure=lambda reason, *_: driven.failures.append(reason),
         **settings,  # type: ignore[arg-type]
@@ -237,7 +238,7 @@ def test_users_may_leave_and_their_last_answer_counts() -> None:
         counter = Counter(CANARY)
         counter.began = time.monotonic()
         target = target_of(Place(f"http://127.0.0.1:{port}"))
-        engine = Engine([target], counter, Outcomes(reader_of(), counter), timeout=5)
+        engine = Engine([target], counter, Outcomes(identifier_of(), counter), timeout=5)
         try:
             connections = [engine.add(target.request("/", {})) for _ in range(4)]
             Event().wait(0.2)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from load.http import (
+from tests.fakes.servers import page, plain
+from trafficsplit.load.http import (
     LAST_CHUNK,
     MOST_BODY,
     MOST_HEAD,
@@ -19,7 +20,6 @@ from load.http import (
     decoded,
     request_bytes,
 )
-from tests.servers import page, plain
 
 GREEN = page("green")
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from junitparser import JUnitXml
 
-from analysis import Run, judge
-from analysis.plots import write_plots
-from analysis.run import Sender
 from tests.analysis.test_judge import made
 from tests.analysis.test_plots import RUNS
-from trafficsplit import pipelines
-from trafficsplit.page import write_page
-from trafficsplit.report import as_json, remarks, verdict_object
+from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.run import Run, Sender
+from trafficsplit.report import pipelines
+from trafficsplit.report.document import as_json, remarks, verdict_object
+from trafficsplit.report.page import write_page
+from trafficsplit.report.plots import write_plots
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "trafficsplit" / "verdict.schema.json").read_text()

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc, bdtrik, gammaln, logsumexp, ndtr
 
-from analysis.latency import at_rank, middle_of, quantile
-from analysis.run import LatencyKey, Run
+from trafficsplit.analysis.latency import at_rank, middle_of, quantile
+from trafficsplit.analysis.run import LatencyKey, Run
 
 Buckets = Mapping[int, int]
 Numbers = NDArray[Any]
@@ -66,7 +66,7 @@ def compare(run: Run) -> list[Comparison]:
     """Every canary that answered against the baseline, where that did."""
     positive = run.question.split.positive
     baseline = max(positive, key=lambda variant: positive[variant])
-    good = {key.variant: b for key, b in run.latency.items() if key.status == "2xx" and b}
+    good = {key.variant: b for key, b in run.counted.latency.items() if key.status == "2xx" and b}
     canaries = [v for v in positive if v != baseline and v in good]
     if baseline not in good:
         return []
@@ -80,12 +80,14 @@ def _compare(
 ) -> Comparison:
     ours, theirs = good[canary], good[baseline]
     tails = quantile(ours, TAIL), quantile(theirs, TAIL)
-    p99 = p_of_quantile(ours, theirs, TAIL, run.max_p99_ratio or 1.0)
-    errors = [_errors(run.latency, variant) for variant in (canary, baseline)]
+    p99 = p_of_quantile(ours, theirs, TAIL, run.canary.max_p99_ratio or 1.0)
+    errors = [_errors(run.counted.latency, variant) for variant in (canary, baseline)]
     totals = [
         bad + sum(good[v].values()) for bad, v in zip(errors, (canary, baseline), strict=True)
     ]
-    faulty = p_of_ratio(errors[0], totals[0], errors[1], totals[1], run.max_error_ratio or 1.0)
+    faulty = p_of_ratio(
+        errors[0], totals[0], errors[1], totals[1], run.canary.max_error_ratio or 1.0
+    )
     return Comparison(
         baseline,
         canary,
@@ -94,8 +96,8 @@ def _compare(
         slower=p_of_ranks(ours, theirs),
         error_ratio=errors[0] / totals[0] / (errors[1] / totals[1]) if errors[1] else None,
         errors_p_value=faulty,
-        too_slow=run.max_p99_ratio is not None and p99 < alpha,
-        too_faulty=run.max_error_ratio is not None and faulty < alpha,
+        too_slow=run.canary.max_p99_ratio is not None and p99 < alpha,
+        too_faulty=run.canary.max_error_ratio is not None and faulty < alpha,
     )
 
 

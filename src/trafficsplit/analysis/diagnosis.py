@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
-from analysis.evidence import log_evidence_against_exact
-from analysis.gateways import GatewayComparison, compare_gateways
-from analysis.independence import Draws, Independence
-from analysis.run import Run
-from analysis.split import Split
-from analysis.verdict import Judgement, Verdict
+from trafficsplit.analysis.evidence import log_evidence_against_exact
+from trafficsplit.analysis.gateways import GatewayComparison, compare_gateways
+from trafficsplit.analysis.independence import Draws, Independence
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Judgement, Verdict
 
 # An explanation stands out when it is this much likelier than the next.
 FACTOR = 20.0
@@ -51,7 +51,7 @@ class Diagnosis:
 
 def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis | None:
     """What may be wrong; None for a match, and where there is too little to say anything of."""
-    if judgement.verdict is Verdict.MATCH or run.unreachable:
+    if judgement.verdict is Verdict.MATCH or run.ending.unreachable:
         return None
     certain = list(_certain(run, draws))
     if certain:
@@ -90,11 +90,11 @@ def _certain(run: Run, draws: Independence) -> Iterator[Explanation]:
     gateways = compare_gateways(run)
     if gateways and gateways.off:
         yield _stale(run, gateways)
-    if run.cached > 0.02 * max(tally.identified, 1):
+    if run.counted.cached > 0.02 * max(tally.identified, 1):
         yield Explanation(
             "a cache in between",
-            f"{run.cached:,} responses came out of a cache (they have an Age, or say so): what "
-            "was counted is the cache's choice, so ask past it, or switch it off for this path.",
+            f"{run.counted.cached:,} responses came out of a cache (they have an Age, or say so): "
+            "what was counted is the cache's choice, so ask past it, or switch it off here.",
             0.0,
         )
 

@@ -25,8 +25,8 @@ from scipy.special import (
     xlogy,
 )
 
-from analysis.split import Split
-from analysis.tally import Tally
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
 
 # Below this expected count the chi-square distribution is a poor guide (Cochran 1954).
 SMALL_EXPECTED = 5

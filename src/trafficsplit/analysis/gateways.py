@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from analysis.evidence import confidence_interval
-from analysis.fixed import homogeneity
-from analysis.run import Run
-from analysis.sequential import SequentialTest
-from analysis.tally import Tally
+from trafficsplit.analysis.evidence import confidence_interval
+from trafficsplit.analysis.fixed import homogeneity
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def compare_gateways(run: Run) -> GatewayComparison | None:
     gateways: by Ville's inequality and Bonferroni's none that is as configured ever is, with
     probability 1 − α. Homogeneity is Pearson's test of the table of gateways by variants.
     """
-    if not run.gateways:
+    if not run.counted.gateways:
         return None
-    question, number = run.question, len(run.gateways)
-    tallies = [gateway.tally for gateway in run.gateways]
+    question, number = run.question, len(run.counted.gateways)
+    tallies = [gateway.tally for gateway in run.counted.gateways]
     variants = list(run.tally.counts)
     table = np.array([[t.counts.get(v, 0) for v in variants] for t in tallies], dtype=float)
     statistic, dof = homogeneity(table)
@@ -70,7 +70,7 @@ def compare_gateways(run: Run) -> GatewayComparison | None:
     alpha = question.alpha / number
     each = []
     for gateway, tally, counts, evidence in zip(
-        run.gateways, tallies, table, tests.log_mismatch_by_gateway, strict=True
+        run.counted.gateways, tallies, table, tests.log_mismatch_by_gateway, strict=True
     ):
         if counts[weights == 0].any():  # a variant that was to get nothing
             evidence = math.inf

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from scipy.special import betainc, chdtr, chdtrc, ndtr
 
-from analysis.order import Agreement, Clusters, Order
+from trafficsplit.analysis.order import Agreement, Clusters, Order
 
 FEWEST_PAIRS = 20
 # At least and at most so many pairs of responses within connections are waited for.

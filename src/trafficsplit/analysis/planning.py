@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
-from analysis.errors import InputError
-from analysis.evidence import Mixture, divergence, edges, log_ratios
-from analysis.fixed import sample_size
-from analysis.question import MOST_REQUESTS, Question
+from trafficsplit.analysis.evidence import Mixture, divergence, edges, log_ratios
+from trafficsplit.analysis.fixed import sample_size
+from trafficsplit.analysis.question import MOST_REQUESTS, Question
+from trafficsplit.errors import InputError
 
 # A run that is as configured ends within its budget this often.
 BUDGET_QUANTILE = 0.999

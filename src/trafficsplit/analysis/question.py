@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from analysis.errors import InputError
-from analysis.split import Split
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import InputError
 
 # Past this a fixed number of requests is no plan any more: at 10,000 a second, 28 hours.
 MOST_REQUESTS = 10**9
@@ -47,6 +47,7 @@ class Question:
             raise InputError(
                 f"the tolerance is {self.tolerance * 100:g} points: give more than 0, less than 50"
             )
+        self._check_reach()
         if not 0 <= self.max_failing < 1:
             raise InputError(
                 f"the share of failing requests is {self.max_failing:g}: give a fraction below 1"
@@ -57,6 +58,17 @@ class Question:
             raise InputError(
                 f"{self.requests} requests cannot be sent: give from 1 to {MOST_REQUESTS:,}"
             )
+
+    def _check_reach(self) -> None:
+        """Refuse a tolerance that makes no traffic at all, or all of it, a match."""
+        for variant, weight in self.split.weights.items():
+            room = min(weight, 1 - weight)
+            if 0 < room <= self.tolerance:
+                end = "nothing" if weight <= 0.5 else "everything"
+                raise InputError(
+                    f"a tolerance of {self.tolerance * 100:g} points would let {variant}, of "
+                    f"weight {weight * 100:g} %, get {end}: give less than {room * 100:g}"
+                )
 
     def tolerance_of(self, variant: str) -> float:
         """The tolerance that holds for a variant; that of weight 0, or 100 %, is its own."""

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import logsumexp
 
-from analysis.errors import InputError
-from analysis.evidence import (
+from trafficsplit.analysis.evidence import (
     CONCENTRATIONS,
     Edge,
     Floats,
@@ -19,10 +18,11 @@ from analysis.evidence import (
     log_evidence_against_exact,
     log_ratios,
 )
-from analysis.question import Question
-from analysis.split import Split
-from analysis.tally import Tally
-from analysis.verdict import Verdict
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.errors import InputError
 
 MANY = 2**62
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
-from analysis.judge import looks_at
-from analysis.latency import middle_of
-from analysis.run import LatencyKey, Run, Stretch
-from analysis.sequential import SequentialTest
-from analysis.tally import Tally
+from trafficsplit.analysis.judge import looks_at
+from trafficsplit.analysis.latency import middle_of
+from trafficsplit.analysis.run import LatencyKey, Run, Stretch
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.tally import Tally
 
 Series = dict[str, Any]
 POINTS = 120  # of a line
@@ -28,7 +28,9 @@ def shares(run: Run) -> Series:
     `x` are responses; `y`, `low` and `high` are lists by variant.
     """
     variants = list(run.tally.counts)
-    sums = [total for total in accumulate(s.tally for s in run.stretches) if total.identified]
+    sums = [
+        total for total in accumulate(s.tally for s in run.counted.stretches) if total.identified
+    ]
     totals = _thinned(sums, POINTS, [total.identified for total in sums])
     every = max(-(-len(totals) // INTERVALS), 1)
     last = len(totals) - 1
@@ -71,15 +73,15 @@ def evidence(run: Run) -> Series:
 def rates(run: Run, most: int = 60) -> Series:
     """What was answered a second, by variant, and `lost`; `x` are the middles of the seconds.
 
-    `edges` are the ends of what was counted together, one more than `x`.
+    `borders` are the ends of what was counted together, one more than `x`.
     """
-    edges, tallies = merged(run.stretches, most)
-    widths = [after - before for before, after in pairwise(edges)]
+    borders, tallies = merged(run.counted.stretches, most)
+    widths = [after - before for before, after in pairwise(borders)]
     pairs = list(zip(tallies, widths, strict=True))
     variants = list(run.tally.counts)
     return {
-        "x": [(a + b) / 2 for a, b in pairwise(edges)],
-        "edges": edges,
+        "x": [(a + b) / 2 for a, b in pairwise(borders)],
+        "borders": borders,
         "y": {v: [tally.counts.get(v, 0) / width for tally, width in pairs] for v in variants},
         "lost": [tally.lost / width for tally, width in pairs],
         "share": {v: [tally.share(v) for tally in tallies] for v in variants},
@@ -91,7 +93,7 @@ def latencies(run: Run) -> Series:
 
     `x` are milliseconds; a series is a list of the dict `y`, by `variant` and `status`.
     """
-    groups = {key: buckets for key, buckets in run.latency.items() if sum(buckets.values())}
+    groups = {key: buckets for key, buckets in run.counted.latency.items() if sum(buckets.values())}
     every = sorted({bucket for buckets in groups.values() for bucket in buckets})
     lines = []
     for key, buckets in groups.items():
@@ -113,7 +115,7 @@ def who(key: LatencyKey) -> str:
 
 
 def merged(stretches: Sequence[Stretch], most: int = 60) -> tuple[list[float], list[Tally]]:
-    """The stretches merged to at most `most`: their edges, and what ended between them."""
+    """The stretches merged to at most `most`: their borders, and what ended between them."""
     size = max(-(-len(stretches) // most), 1)
     groups = [list(stretches[i : i + size]) for i in range(0, len(stretches), size)]
     # A last one that is hardly begun would show a rate of its own making.
@@ -122,8 +124,8 @@ def merged(stretches: Sequence[Stretch], most: int = 60) -> tuple[list[float], l
     ):
         groups[-2:] = [groups[-2] + groups[-1]]
     groups = [group for group in groups if group[-1].end > group[0].start]
-    edges = [group[0].start for group in groups] + [group[-1].end for group in groups[-1:]]
-    return edges, [sum((s.tally for s in group), Tally()) for group in groups]
+    borders = [group[0].start for group in groups] + [group[-1].end for group in groups[-1:]]
+    return borders, [sum((s.tally for s in group), Tally()) for group in groups]
 
 
 def _thinned(points: Sequence[Any], most: int, places: Sequence[float]) -> list[Any]:

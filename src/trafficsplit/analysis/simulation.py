@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.fixed import chi_square
-from analysis.planning import fixed_size
-from analysis.question import Question
-from analysis.sequential import SequentialTest
-from analysis.verdict import Verdict
+from trafficsplit.analysis.fixed import chi_square
+from trafficsplit.analysis.planning import fixed_size
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.verdict import Verdict
 
 Totals = NDArray[np.int32]  # responses × variants of the split: the counts after each response
 

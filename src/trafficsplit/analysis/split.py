@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from analysis.errors import InputError
+from trafficsplit.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -77,40 +77,3 @@ class Split:
         return ", ".join(
             f"{variant} {weight * 100:g} %" for variant, weight in self.weights.items()
         )
-
-
-def split_of_weights(text: str) -> Split:
-    """A split from `blue=75,green=25`. Raises InputError."""
-    return Split(weights_of_text(text))
-
-
-def weights_of_text(text: str) -> dict[str, float]:
-    """The numbers in `blue=75,green=25`, by variant. Raises InputError."""
-    weights: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        variant, separator, weight = (piece.strip() for piece in part.rpartition("="))
-        if not separator or not variant or not variant.isprintable():
-            raise InputError(f"{part!r} is not of the form variant=weight, e.g. green=25")
-        if variant in weights:
-            raise InputError(f"the weight of {variant} is given twice")
-        weights[variant] = number(weight, f"the weight of {variant}")
-    return weights
-
-
-def split_of_weight(text: str) -> Split:
-    """The tutorial's split, from green's weight in per cent. Raises InputError."""
-    green = number(text, "the weight of green")
-    if not 0 <= green <= 100:
-        raise InputError(f"the weight of green is {green:g}: give per cent, from 0 to 100")
-    return Split({"blue": 100 - green, "green": green})
-
-
-def number(text: str, what: str) -> float:
-    """A finite number from text; `what` it is stands in the InputError otherwise."""
-    try:
-        value = float(text.strip().removesuffix("%"))
-    except ValueError:
-        raise InputError(f"{what} is not a number: {text!r}") from None
-    if not math.isfinite(value):
-        raise InputError(f"{what} is not a finite number: {text!r}")
-    return value

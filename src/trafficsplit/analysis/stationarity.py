@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import chdtrc, xlogy
 
-from analysis.evidence import Floats
-from analysis.fixed import homogeneity
-from analysis.run import Run
+from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.fixed import homogeneity
+from trafficsplit.analysis.run import Run
 
 MOST_GROUPS = 60
 MOST_CHANGES = 8
@@ -55,7 +55,7 @@ def change_in(run: Run) -> Change | None:
     with probability (1 − e^−c)² (Siegmund 1988, "Confidence sets in change-point problems").
     """
     variants = list(run.tally.counts)
-    stretches = [stretch for stretch in run.stretches if stretch.tally.identified]
+    stretches = [stretch for stretch in run.counted.stretches if stretch.tally.identified]
     table = np.array([[s.tally.counts.get(v, 0) for v in variants] for s in stretches], dtype=float)
     if len(stretches) < 2 or len(variants) < 2:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from analysis.errors import InputError
+from trafficsplit.errors import InputError
 
 
 @dataclass(frozen=True)

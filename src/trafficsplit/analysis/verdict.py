@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from trafficsplit.errors import ExitCode
+
 
 class Verdict(enum.StrEnum):
     """What is known about the split (DESIGN.md 2)."""
@@ -15,9 +17,9 @@ class Verdict(enum.StrEnum):
     FAILING = "failing"
 
     @property
-    def exit_code(self) -> int:
-        """The process's exit code; 2 is kept for wrong usage."""
-        return {"match": 0, "mismatch": 1, "inconclusive": 3, "failing": 4}[self.value]
+    def exit_code(self) -> ExitCode:
+        """The process's exit code."""
+        return ExitCode[self.name]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command line's door: commands, and what a person is told when something is wrong."""
+"""The command line: one file a command, which parses its options and hands types on."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import sys  # noqa: E402
 import click  # noqa: E402
 
 from trafficsplit import __version__  # noqa: E402
-from trafficsplit.analyze import analyze  # noqa: E402
-from trafficsplit.gate import gate  # noqa: E402
-from trafficsplit.lab import lab  # noqa: E402
-from trafficsplit.plan import plan  # noqa: E402
-from trafficsplit.rollout import rollout  # noqa: E402
-from trafficsplit.setting import set_weights  # noqa: E402
-from trafficsplit.verify import verify  # noqa: E402
-
-WRONG_USAGE = 2
-INTERRUPTED = 130
+from trafficsplit.cli.analyze import analyze  # noqa: E402
+from trafficsplit.cli.gate import gate  # noqa: E402
+from trafficsplit.cli.lab import lab  # noqa: E402
+from trafficsplit.cli.locustfile import locustfile  # noqa: E402
+from trafficsplit.cli.plan import plan  # noqa: E402
+from trafficsplit.cli.rollout import rollout  # noqa: E402
+from trafficsplit.cli.set_weights import set_weights  # noqa: E402
+from trafficsplit.cli.verify import verify  # noqa: E402
+from trafficsplit.errors import ExitCode, InputError  # noqa: E402
+from trafficsplit.frame import framed, say  # noqa: E402
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,36 +35,22 @@ def trafficsplit(context: click.Context) -> None:
     context.obj = BEGAN
 
 
-trafficsplit.add_command(verify)
-trafficsplit.add_command(plan)
-trafficsplit.add_command(analyze)
-trafficsplit.add_command(lab)
-trafficsplit.add_command(rollout)
-trafficsplit.add_command(gate)
-trafficsplit.add_command(set_weights)
+for _command in (verify, plan, analyze, lab, rollout, gate, set_weights, locustfile):
+    trafficsplit.add_command(_command)
 
 
 def main() -> None:
-    """Run a command; leave with its exit code, and never with a traceback for a user's mistake."""
-    from analysis import InputError
+    """Run a command; leave with its exit code, and never with a traceback."""
+    sys.exit(framed(_run))
 
+
+def _run() -> int:
     try:
-        code = trafficsplit.main(standalone_mode=False)
+        return int(trafficsplit.main(standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)
-        sys.exit(WRONG_USAGE)
+        say(error.format_message(), to_error=True)
+        return ExitCode.WRONG_USAGE
     except click.ClickException as error:
-        sys.exit(_refused(error.format_message()))
-    except InputError as error:
-        sys.exit(_refused(str(error)))
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has gone
-        sys.stderr.close()
-        sys.exit(0)
-    sys.exit(code or 0)
-
-
-def _refused(message: str) -> int:
-    print("trafficsplit: " + " ".join(message.split()), file=sys.stderr)
-    return WRONG_USAGE
+        raise InputError(error.format_message()) from None
+    except click.Abort:
+        return ExitCode.INTERRUPTED

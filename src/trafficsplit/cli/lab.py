@@ -29,7 +29,7 @@ def lab() -> None:
 )
 def up(manifests: tuple[Path, ...], access_log: str | None) -> None:
     """Start it, and leave it running."""
-    import lab as the_lab
+    from trafficsplit import lab as the_lab
 
     state = the_lab.up(
         [file.resolve() for file in manifests] or the_lab.MANIFESTS, access_log or ""
@@ -40,7 +40,7 @@ def up(manifests: tuple[Path, ...], access_log: str | None) -> None:
 @lab.command()
 def down() -> None:
     """Stop it."""
-    import lab as the_lab
+    from trafficsplit import lab as the_lab
 
     click.echo("The lab is down." if the_lab.down() else "No lab was up.")
 
@@ -49,8 +49,8 @@ def down() -> None:
 @click.argument("service", default="")
 def url(service: str) -> None:
     """Print the gateway's base URL, or that of a SERVICE of type NodePort."""
-    import lab as the_lab
-    from analysis import InputError
+    from trafficsplit import lab as the_lab
+    from trafficsplit.errors import InputError
 
     state = the_lab.status()
     if state is None:
@@ -68,11 +68,11 @@ def set_weights(weights: str) -> None:
 
     Variants that are not named share the rest as before. Returns when the weights are in force.
     """
-    import lab as the_lab
-    from analysis.split import weights_of_text
-    from analysis.weights import in_words
+    from trafficsplit import lab as the_lab
+    from trafficsplit.settings.question import parse_weights
+    from trafficsplit.weights.percent import in_words
 
-    state = the_lab.set_weights(weights_of_text(weights))
+    state = the_lab.set_weights(parse_weights(weights))
     click.echo(f"In force: {in_words(state.weights)}")
 
 
@@ -80,8 +80,8 @@ def set_weights(weights: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole state.")
 def status(as_json: bool) -> int:
     """Show whether it is up, and where. Exit code 1: it is not."""
-    import lab as the_lab
-    from analysis.weights import in_words
+    from trafficsplit import lab as the_lab
+    from trafficsplit.weights.percent import in_words
 
     state = the_lab.status()
     if as_json:

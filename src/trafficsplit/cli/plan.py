@@ -3,75 +3,92 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis.errors import InputError
-from trafficsplit.options import LINES, cluster_options, cluster_source, expectation, one_of, option
+from trafficsplit.cli.options import options, texts_of
+from trafficsplit.errors import InputError
+from trafficsplit.settings.options import PLAN
 
 if TYPE_CHECKING:
-    from analysis import Question, Split
+    from trafficsplit.analysis.question import Question
+    from trafficsplit.analysis.split import Split
 
 REPLICAS = (3, 4, 8)  # of two, one stale is half
 
 
+@dataclass(frozen=True)
+class Needed:
+    """Requests until a verdict, None where there is never one."""
+
+    median: int | None
+    p90: int | None
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What often goes wrong, the shares that it gives, and the requests until it is seen."""
+
+    name: str
+    shares: Mapping[str, float]
+    median: int | None
+    p90: int | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that is planned, as `--json` prints it."""
+
+    expected: Mapping[str, float]
+    tolerance: float
+    alpha: float
+    power: float
+    match: Needed
+    budget: int
+    fixed_sample: int
+    deviations: list[Deviation]
+
+
 @click.command()
-@option("--host", "The gateway's base URL: of a manifest's rules, those for it.", metavar="URL")
-@option("--path", "Likewise.", metavar="PATH", default="/color")
-@option("--header", "Likewise; may be repeated.", metavar="NAME: VALUE", **LINES)
-@expectation
-@cluster_options
-@option(
-    "--previous-weight",
-    "Green's weight before the change.  [0; where that is expected, 50]",
-    metavar="PERCENT",
-)
-@option("--rate", "Requests a second, to tell the time.", metavar="R", default="1000")
-@option(
-    "--plot",
-    "Draw the requests by deviation into this PNG.",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-)
-@option("--json", "Print the figures as JSON.", is_flag=True)
+@options(PLAN)
 @click.pass_context
-def plan(context: click.Context, /, **options: Any) -> None:
+def plan(context: click.Context, /, **_: Any) -> None:
     """How many requests does a question need? Sends nothing."""
-    from analysis import question_of_options
-    from analysis.options import EXPECTATIONS, weighed
-    from analysis.split import number, split_of_weight
+    texts = texts_of(context, PLAN)
+    from trafficsplit.preparation import source_for_probe
+    from trafficsplit.report.plots_wanted import check_plots
+    from trafficsplit.settings.commands import parse_plan
+    from trafficsplit.verification import expected_split
 
-    one_of(context, "weight", "weights", "manifest", "virtual_service", "http_route")
-    options = {**options, **context.params}
-    cluster_source(options, address=False)
-    options = weighed(options, sys.stdin.read)
-    question = question_of_options(**{name: options[name] for name in EXPECTATIONS})
-    given = options["previous_weight"]
-    previous = _previous(question, split_of_weight(given) if given else None)
-    rate = number(options["rate"], "--rate")
-    if rate <= 0:
-        raise InputError(f"--rate is {rate:g}: give requests a second, above 0")
-    figures = _figures(question, previous)
-    if options["plot"]:
-        from analysis.plots import requests_by_share
-
-        try:
-            requests_by_share(question).savefig(options["plot"], dpi=120)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"{options['plot']} cannot be written: {reason}") from None
-    if options["json"]:
-        click.echo(json.dumps(figures, indent=2, ensure_ascii=False))
+    settings = parse_plan(texts)
+    check_plots(wanted=settings.plot is not None)
+    source = source_for_probe(settings.source, settings.probe)
+    question = settings.limits.question(expected_split(settings.split, source))
+    figures = figures_of(question, _previous(question, settings.previous))
+    if settings.plot:
+        _draw(question, settings.plot)
+    if settings.json:
+        click.echo(json.dumps(asdict(figures), indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(_lines(figures, rate)))
+        click.echo("\n".join(_lines(figures, settings.rate)))
+
+
+def _draw(question: Question, file: Path) -> None:
+    from trafficsplit.report.plots import requests_by_share
+
+    try:
+        requests_by_share(question).savefig(file, dpi=120)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{file} cannot be written: {reason}") from None
 
 
 def _previous(question: Question, given: Split | None) -> dict[str, float]:
-    """The shares before the change: those given, or all to the largest, or all alike."""
+    """Return the shares before the change: those given, or all to the largest, or all alike."""
     weights = question.split.weights
     if given is not None:
         if set(given) != set(weights):
@@ -86,38 +103,40 @@ def _previous(question: Question, given: Split | None) -> dict[str, float]:
     return dict.fromkeys(weights, 1 / len(weights))
 
 
-def _figures(question: Question, previous: dict[str, float]) -> dict[str, Any]:
-    """Everything that is planned; requests are whole numbers, None where never."""
-    from analysis import requests_to_match
-    from analysis.planning import fixed_size, requests_to_mismatch
+def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
+    """Return everything that is planned; `previous` are the shares before the change."""
+    from trafficsplit.analysis.planning import fixed_size, requests_to_match
 
-    return {
-        "expected": dict(question.split.weights),
-        "tolerance": question.tolerance,
-        "alpha": question.alpha,
-        "power": question.power,
-        "match": {
-            "median": requests_to_match(question, 0.5),
-            "p90": requests_to_match(question, 0.9),
-        },
-        "budget": question.requests,
-        "fixed_sample": fixed_size(question),
-        "deviations": [
-            {
-                "name": name,
-                "shares": shares,
-                "median": requests_to_mismatch(question, shares, 0.5),
-                "p90": requests_to_mismatch(question, shares, 0.9),
-            }
-            for name, shares in _deviations(question, previous)
-        ],
-    }
+    deviations = []
+    for name, shares in _deviations(question, previous):
+        deviations.append(_deviation(question, name, shares))
+    return Figures(
+        expected=dict(question.split.weights),
+        tolerance=question.tolerance,
+        alpha=question.alpha,
+        power=question.power,
+        match=Needed(requests_to_match(question, 0.5), requests_to_match(question, 0.9)),
+        budget=question.requests,
+        fixed_sample=fixed_size(question),
+        deviations=deviations,
+    )
+
+
+def _deviation(question: Question, name: str, shares: Mapping[str, float]) -> Deviation:
+    from trafficsplit.analysis.planning import requests_to_mismatch
+
+    return Deviation(
+        name=name,
+        shares=shares,
+        median=requests_to_mismatch(question, shares, 0.5),
+        p90=requests_to_mismatch(question, shares, 0.9),
+    )
 
 
 def _deviations(
-    question: Question, previous: dict[str, float]
-) -> Iterator[tuple[str, dict[str, float]]]:
-    """What often goes wrong after a change, and the shares that it gives."""
+    question: Question, previous: Mapping[str, float]
+) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Yield what often goes wrong after a change, and the shares that it gives."""
     weights = dict(question.split.weights)
     yield "the rollout never took effect", previous
     yield "it took effect by half", _mixed(weights, previous, 0.5)
@@ -126,32 +145,34 @@ def _deviations(
         yield name, _mixed(weights, previous, 1 / replicas)
 
 
-def _mixed(new: dict[str, float], old: dict[str, float], part: float) -> dict[str, float]:
+def _mixed(new: Mapping[str, float], old: Mapping[str, float], part: float) -> dict[str, float]:
     return {variant: part * old[variant] + (1 - part) * new[variant] for variant in new}
 
 
-def _lines(figures: dict[str, Any], rate: float) -> Iterator[str]:
-    expected = ", ".join(f"{v} {100 * w:g} %" for v, w in figures["expected"].items())
+def _lines(figures: Figures, rate: float) -> Iterator[str]:
+    expected = ", ".join(f"{v} {100 * w:g} %" for v, w in figures.expected.items())
     yield (
-        f"Expected {expected}, each ± {100 * figures['tolerance']:g} points; "
-        f"each kind of wrong verdict at most {100 * figures['alpha']:g} %."
+        f"Expected {expected}, each ± {100 * figures.tolerance:g} points; each kind of wrong "
+        f"verdict at most {100 * figures.alpha:g} %."
     )
     yield ""
     yield f"{'':46}{'requests':>20}{f'at {rate:,.0f}/s':>16}"
     yield f"{'':46}{'median':>10}{'90 %':>10}{'median':>16}"
-    rows = [("as configured → match", figures["match"])]
-    rows += [(f"{d['name']} → mismatch", d) for d in figures["deviations"]]
-    for name, row in rows:
-        if row["median"] is None:
-            yield f"{name:46}{'never: tolerated':>20}"
-            continue
-        took = _time(row["median"] / rate)
-        yield f"{name:46}{row['median']:>10,}{row['p90']:>10,}{took:>16}"
+    yield _line("as configured → match", figures.match, rate)
+    for one in figures.deviations:
+        yield _line(f"{one.name} → mismatch", one, rate)
     yield ""
     yield (
-        f"Budget {figures['budget']:,} requests. A fixed-sample chi-square test would need "
-        f"{figures['fixed_sample']:,} (power {100 * figures['power']:g} %), always."
+        f"Budget {figures.budget:,} requests. A fixed-sample chi-square test would need "
+        f"{figures.fixed_sample:,} (power {100 * figures.power:g} %), always."
     )
+
+
+def _line(name: str, needed: Needed | Deviation, rate: float) -> str:
+    if needed.median is None or needed.p90 is None:
+        return f"{name:46}{'never: tolerated':>20}"
+    took = _time(needed.median / rate)
+    return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{took:>16}"
 
 
 def _time(seconds: float) -> str:

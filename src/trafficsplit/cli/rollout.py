@@ -2,143 +2,112 @@
 
 from __future__ import annotations
 
-import datetime
 import signal
 import sys
-import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trafficsplit.options import LINES, option, source_options
+from trafficsplit.cli.options import options, texts_of
+from trafficsplit.settings.options import ROLLOUT
 
 if TYPE_CHECKING:
-    from trafficsplit.release import Release
-
-WHERE_FROM = (
-    "manifest", "route", "map", "virtual_service", "http_route", "context", "gateway_service",
-    "force_conflicts", "host", "path", "header",
-)  # fmt: skip
-HELD, INTERRUPTED = 3, 130
+    from trafficsplit.rollout.state import Release
+    from trafficsplit.rollout.walk import Walk
+    from trafficsplit.settings.commands import RolloutSettings, SourceSettings
+    from trafficsplit.settings.load import LoadSettings
+    from trafficsplit.weights.sources import Source
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@option("--steps", "The canary's weights in per cent, one after the other.", metavar="5,25,50,100")
-@option("--pause", "Wait between steps, after a match.", metavar="SECONDS", default="0s")
-@option("--in-force-within", "Weights that come into force later are a mismatch.",
-        metavar="SECONDS")  # fmt: skip
-@option("--variant", "The canary.", metavar="NAME", default="green", show_default=True)
-@option("--hold", "Leave the weights as they are where a step does not match.", is_flag=True)
-@option("--yes", "Ask nothing: on inconclusive go back.", is_flag=True)
-@option("--continue", "Go on with an interrupted rollout, with its step.", is_flag=True)
-@option("--undo", "Go back to where an interrupted rollout began.", is_flag=True)
-@source_options
-@option("--host", "The gateway's base URL.  [the lab's, or the cluster's]", metavar="URL", **LINES)
-@option("--path", "What to ask for.", metavar="PATH", default="/color", show_default=True)
-@option("--header", "Send this header too; may be repeated.", metavar="NAME: VALUE", **LINES)
-@option("--report", "Where its state and the report go.", metavar="DIR", default="reports/rollout",
-        show_default=True, type=click.Path(path_type=Path, file_okay=False))  # fmt: skip
-@click.argument("verify_options", nargs=-1, type=click.UNPROCESSED)
-def rollout(verify_options: tuple[str, ...], **options: Any) -> int:
+@click.command()
+@options(ROLLOUT)
+@click.pass_context
+def rollout(context: click.Context, /, **_: Any) -> int:
     """Walk a release through its weights: on the lab, on a cluster, or in a manifest.
 
-    Each step is set, awaited until it is in force, and verified; options that are not rollout's
-    are verify's (--tolerance, --max-p99-ratio …). On a mismatch or failing the weights go back to
-    where they were, and that is verified too.
+    Each step is set, awaited until it is in force, and verified. On a mismatch or failing, and
+    where a step ends without a verdict, the weights go back to where they were, and that is
+    verified too.
 
     Exit codes: as of verify, of the last step that was verified on the way there; 3 where it holds.
     """
-    from analysis import InputError
-    from analysis.options import hosts_of
-    from trafficsplit.release import Release, seconds, steps_of
+    texts = texts_of(context, ROLLOUT)
+    from trafficsplit.errors import ExitCode
+    from trafficsplit.frame import say
+    from trafficsplit.settings.commands import parse_rollout
 
-    if options["continue"] and options["undo"]:
-        raise InputError("--continue and --undo: give one of them")
-    if options["host"]:
-        options["host"] = ",".join(hosts_of(options["host"]))
-    directory: Path = options["report"]
-    if options["continue"] or options["undo"]:
-        release = Release.read(directory)
-    else:
-        release = Release.begun(
-            directory,
-            steps=steps_of(options["steps"]),
-            variant=options["variant"],
-            pause=seconds(options["pause"], "--pause"),
-            in_force_within=seconds(options["in_force_within"], "--in-force-within")
-            if options["in_force_within"]
-            else None,
-            verify_options=verify_options,
-            where_from={name: options[name] for name in WHERE_FROM if options[name]},
-            hold=options["hold"],
-        )
+    settings = parse_rollout(texts)
+    walk = _walk(settings)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if options["undo"]:
-            return _go_back(release, 0)
-        return _walk(release, yes=options["yes"])
+        return walk.back() if settings.undo else walk.onward()
     except KeyboardInterrupt:
-        release.write()
-        print(f"interrupted: {release.where()}", file=sys.stderr)
-        return INTERRUPTED
+        walk.release.write()
+        say(f"interrupted: {walk.release.where}", to_error=True)
+        return ExitCode.INTERRUPTED
 
 
-def _walk(release: Release, *, yes: bool) -> int:
-    """All steps that are left."""
-    from analysis.weights import in_words
+def _walk(settings: RolloutSettings) -> Walk:
+    """Return a walk of which all is known to make sense, before anything is set.
 
-    while (weights := release.next_weights()) is not None:
-        verdict = _step(release, weights)
-        code = int(verdict["exit_code"])
-        if code == 0:
-            release.passed()
-            if release.next_weights() is not None and release.pause:
-                print(f"pause: {release.pause:g} s", flush=True)
-                time.sleep(release.pause)
-            continue
-        if code == HELD and not yes:
-            if not release.hold and sys.stdin.isatty() and click.confirm("Go back?", default=True):
-                return _go_back(release, code)
-            print(f"it holds: {release.where()}")
-            return code
-        if release.hold:
-            release.finish()
-            return code
-        return _go_back(release, code)
-    release.finish()
-    print(f"done: {in_words(release.before)} → {in_words(release.weights)}, every step verified")
-    print(f"report: {release.directory / 'rollout.html'}")
-    return 0
+    Raises InputError.
+    """
+    from trafficsplit.report.plots_wanted import check_plots
+    from trafficsplit.rollout.state import read_release
+    from trafficsplit.rollout.walk import Walk
 
-
-def _go_back(release: Release, code: int) -> int:
-    """To where it began; the code says why."""
-    from analysis.weights import in_words
-
-    print(f"going back to {in_words(release.before)}", flush=True)
-    release.going_back()
-    verdict = _step(release, release.before)
-    release.finish()
-    if verdict["exit_code"] == 0:
-        print(f"it is back at {in_words(release.before)}, which is verified")
+    check_plots(wanted=settings.plots)
+    if settings.resume or settings.undo:
+        release = read_release(settings.report)
+        verification = release.plan.verification
+        source = _source(release.plan.source, verification.load, verification.hosts)
     else:
-        print(f"it was set back to {in_words(release.before)}, but that is not verified")
-        code = code or int(verdict["exit_code"])
-    print(f"report: {release.directory / 'rollout.html'}")
-    return code
+        release, source = _begun(settings)
+    confirm = _confirm if sys.stdin is not None and sys.stdin.isatty() else None
+    walk = Walk(release, source, settings.yes, settings.plots, confirm)
+    walk.check()
+    release.write()
+    return walk
 
 
-def _step(release: Release, weights: Mapping[str, float]) -> Mapping[str, Any]:
-    """Set weights, wait until they are in force, and verify them."""
-    from analysis.weights import in_words
+def _confirm() -> bool:
+    return click.confirm("Go back?", default=True)
 
-    print(f"step: {in_words(weights)}", flush=True)
-    effect = release.set(weights)
-    if effect:
-        print(f"  {effect}", flush=True)
-    verdict = release.verify(weights, effect)
-    at = datetime.datetime.fromisoformat(str(verdict["at"])).strftime("%H:%M:%S")
-    print(f"  {at} {verdict['verdict']}: {verdict['reason']}", flush=True)
-    return verdict
+
+def _begun(settings: RolloutSettings) -> tuple[Release, Source]:
+    """Return a new release, on the lab where no other source is named. Raises InputError."""
+    from trafficsplit.errors import InputError
+    from trafficsplit.preparation import check_identifier
+    from trafficsplit.rollout.state import Plan, Release, unfinished
+    from trafficsplit.settings.verify import VerifySettings
+    from trafficsplit.weights.percent import complete_weights, percent
+
+    there = unfinished(settings.report)
+    if there is not None:
+        raise InputError(f"a rollout is unfinished ({there.where}), or --report elsewhere")
+    source = _source(settings.source, settings.load, settings.hosts)
+    split = source.split()
+    before = percent(split)
+    complete_weights({settings.variant: 0.0}, before)  # whether there is such a variant
+    check_identifier(settings.load, split)
+    verification = VerifySettings(
+        settings.hosts, split, settings.limits, settings.load, settings.sending
+    )
+    plan = Plan(
+        variant=settings.variant,
+        steps=settings.steps,
+        before=before,
+        source=settings.source,
+        verification=verification,
+        pause=settings.pause,
+        hold=settings.hold,
+        in_force_within=settings.in_force_within,
+    )
+    return Release(settings.report, plan, before), source
+
+
+def _source(source: SourceSettings, load: LoadSettings, hosts: tuple[str, ...]) -> Source:
+    from trafficsplit.lab.source import LabSource
+    from trafficsplit.preparation import source_for
+
+    return source_for(source, load, hosts) or LabSource()

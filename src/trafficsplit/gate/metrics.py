@@ -10,7 +10,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from gate.verifications import Result
+from trafficsplit.gate.verifications import Result
 
 disable_created_metrics()  # a gauge each, of no use to anyone
 

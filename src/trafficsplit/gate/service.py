@@ -25,11 +25,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from analysis import InputError
-from analysis.text import one_line
-from gate.asked import NotAllowedError, Reader, Verification, text_of
-from gate.metrics import Metrics
-from gate.verifications import Result, TooManyError, Verifications
+from trafficsplit.errors import InputError, NotAllowedError, TooManyError
+from trafficsplit.gate.metrics import Metrics
+from trafficsplit.gate.requests import Reader, Verification, text_of
+from trafficsplit.gate.verifications import Result, Verifications
+from trafficsplit.text import one_line
 
 HOOKS = (
     "confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion",
@@ -173,7 +173,7 @@ def _argo(gate: Gate) -> Handler:
         try:
             said = await _said(request)
             identity = said.pop("id", "")
-            verification = await run_in_threadpool(gate.reader.of_settings, said, identity)
+            verification = await run_in_threadpool(gate.reader.of_values, said, identity)
             result = await gate.verifications.ask(verification, gate.patience)
         except InputError as error:  # neither success nor failure: the rollout waits for a person
             return JSONResponse({"data": {"verdict": "error", "reason": one_line(str(error))}})

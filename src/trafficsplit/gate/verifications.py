@@ -1,7 +1,7 @@
-"""Verifications: one at a time, joined by whoever asks the same, kept on disk.
+"""Verifications: one at a time, joined by all who ask the same, kept on disk.
 
-Each is a `trafficsplit verify` of its own, with its report in a directory of its own; whatever ends
-the gate, what was found is there when it starts again.
+Each is a process of its own, with its report in a directory of its own; whatever ends the gate,
+what was found is there when it starts again.
 """
 
 from __future__ import annotations
@@ -10,29 +10,31 @@ import asyncio
 import contextlib
 import datetime
 import json
+import logging
 import shutil
 import signal
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import InputError
-from analysis.files import replace_text
-from analysis.text import one_line
-from gate.asked import Verification
-from lab.processes import dying_with_us, environment_without
+from trafficsplit.errors import ExitCode, InputError, TooManyError
+from trafficsplit.files import replace_text
+from trafficsplit.gate.requests import Verification, verification_from_plain
+from trafficsplit.gate.worker import ASKED
+from trafficsplit.processes import dying_with_us, environment_without
+from trafficsplit.report.directory import VERDICT
+from trafficsplit.text import one_line
 
-WRONG_USAGE = 2
 FRESH = 300.0  # seconds in which a result that nobody has heard of is still news
 MOST_KEPT = 1000  # reports
 MOST_WAITING = 32  # verifications
-ASKED = "asked.json"
+STOPPING = 30.0  # seconds that verifications have to end in
+DECIDED = ("match", "mismatch", "inconclusive")
 
-
-class TooManyError(InputError):
-    """More verifications are waiting than may wait."""
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -62,29 +64,27 @@ class Result:
         A statistical test that is retried until it passes is none. A gateway that did not answer
         may be asked again, and so may one whose verification was interrupted.
         """
-        decided = self.name in ("match", "mismatch", "inconclusive")
-        return decided and not self.verdict.get("interrupted")
+        return self.name in DECIDED and not self.verdict.get("interrupted")
 
 
-@dataclass
-class Settings:
-    """How verifications are run: the directory of their reports, verify's command, limits.
+@dataclass(frozen=True)
+class Keeping:
+    """Where reports are kept, and for how long.
 
     `keep` is how long a result stands, `longest` how long a verification may take, in seconds.
     """
 
     directory: Path
-    command: Sequence[str]
     keep: float = 3600.0
     longest: float = 900.0
-    on_result: Callable[[Result], None] = field(default=lambda _: None)
 
 
 class Verifications:
     """Those that wait, the one that runs, and those that have ended."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, keeping: Keeping, on_result: Callable[[Result], None]) -> None:
+        self._keeping = keeping
+        self._on_result = on_result
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._results: dict[str, Result] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -98,7 +98,7 @@ class Verifications:
 
     def recall(self) -> None:
         """Take up the results of an earlier gate. Raises InputError."""
-        directory = self._settings.directory
+        directory = self._keeping.directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
             probe = directory / ".writable"
@@ -109,14 +109,8 @@ class Verifications:
                 f"{directory} cannot be written ({error.strerror or error}): give other --results"
             ) from None
         for file in sorted(directory.glob(f"*/{ASKED}")):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                verification = Verification(**json.loads(file.read_text("utf-8")))
-                written = file.with_name("verdict.json")
-                verdict = json.loads(written.read_text("utf-8"))
-                self._take(
-                    Result(verification, verdict, str(verdict["reason"]), written.stat().st_mtime,
-                           file.parent.name, told=True)
-                )  # fmt: skip
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                self._take(_recalled(file))
 
     async def ask(self, verification: Verification, wait: float) -> Result | None:
         """Its result, None where it is not known within `wait` seconds: it goes on then.
@@ -149,34 +143,33 @@ class Verifications:
     def _answers(self, result: Result) -> bool:
         age = time.time() - result.at
         if result.verification.identity and result.stands:
-            return age < self._settings.keep
+            return age < self._keeping.keep
         return not result.told and age < FRESH
 
     async def _verified(self, verification: Verification) -> Result:
         try:
             async with self._one_at_a_time:
                 result = await self._run(verification)
-        except Exception as error:  # a full disk, say: whoever asks is told, and may ask again
+        except Exception as error:  # a full disk, say: those who ask hear of it, and may ask again
+            log.exception("a verification has failed")
             reason = one_line(f"{type(error).__name__}: {error}")
             result = Result(verification, {}, reason, time.time())
         finally:
             self._jobs.pop(verification.key, None)
         self._take(result)
-        self._settings.on_result(result)
+        self._on_result(result)
         return result
 
     async def _run(self, verification: Verification) -> Result:
         if self.stopping.is_set():
             return Result(verification, {}, "the gate is stopping", time.time())
         report = self._directory(verification)
-        command = [
-            *self._settings.command, "--host", verification.host, "--path",
-            verification.path, "--weights", verification.weights, "--report", str(report),
-        ]  # fmt: skip
-        for name, value in verification.settings.items():
-            command += [f"--{name.replace('_', '-')}", value]
         self._process = process = await asyncio.create_subprocess_exec(
-            *command,
+            sys.executable,
+            "-P",
+            "-m",
+            "trafficsplit.gate.worker",
+            str(report.absolute()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -187,27 +180,19 @@ class Verifications:
         )
         said = asyncio.create_task(process.communicate())
         try:
-            await asyncio.wait_for(asyncio.shield(said), self._settings.longest)
+            await asyncio.wait_for(asyncio.shield(said), self._keeping.longest)
         except TimeoutError:
             process.terminate()  # it reports on what there is
-        error = (await said)[1].decode("utf-8", "replace").strip().splitlines()
+        lines = (await said)[1].decode("utf-8", "replace").strip().splitlines()
         self._process = None
-        try:
-            verdict = json.loads((report / "verdict.json").read_text("utf-8"))
-            reason = one_line(verdict["reason"], 1000)
-            return Result(verification, verdict, reason, time.time(), report.name)
-        except (OSError, ValueError, KeyError):
-            reason = one_line((error or ["it ended without a verdict"])[-1])
-            reason = reason.removeprefix("trafficsplit: ")
-            wrong = process.returncode == WRONG_USAGE
-            return Result(verification, {}, reason, time.time(), wrong=wrong)
+        return _result(verification, report, process.returncode, lines)
 
     def _directory(self, verification: Verification) -> Path:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        report = self._settings.directory / f"{now}-{verification.key}"
+        report = self._keeping.directory / f"{now}-{verification.key}"
         report.mkdir(parents=True)
-        replace_text(report / ASKED, json.dumps(asdict(verification), indent=2) + "\n")
-        every = sorted(self._settings.directory.glob(f"*/{ASKED}"))
+        replace_text(report / ASKED, json.dumps(verification.as_plain(), indent=2) + "\n")
+        every = sorted(self._keeping.directory.glob(f"*/{ASKED}"))
         for file in every[:-MOST_KEPT]:
             shutil.rmtree(file.parent, ignore_errors=True)
         return report
@@ -224,4 +209,29 @@ class Verifications:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
         if self._jobs:
-            await asyncio.wait(set(self._jobs.values()), timeout=30)
+            await asyncio.wait(set(self._jobs.values()), timeout=STOPPING)
+
+
+def _recalled(asked: Path) -> Result:
+    """Return an earlier result. Raises OSError, ValueError, TypeError, KeyError."""
+    verification = verification_from_plain(json.loads(asked.read_text("utf-8")))
+    written = asked.with_name(VERDICT)
+    verdict = json.loads(written.read_text("utf-8"))
+    reason = str(verdict["reason"])
+    at = written.stat().st_mtime
+    return Result(verification, verdict, reason, at, asked.parent.name, told=True)
+
+
+def _result(verification: Verification, report: Path, code: int | None, said: list[str]) -> Result:
+    """Return how a worker's verification ended: only its own verdict, and only with its code."""
+    try:
+        verdict = json.loads((report / VERDICT).read_text("utf-8"))
+        if code == ExitCode[str(verdict["verdict"]).upper()]:
+            reason = one_line(verdict["reason"], 1000)
+            return Result(verification, verdict, reason, time.time(), report.name)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    reason = one_line((said or ["it ended without a verdict"])[-1])
+    reason = reason.removeprefix("trafficsplit: ")
+    wrong = code == ExitCode.WRONG_USAGE
+    return Result(verification, {}, reason, time.time(), wrong=wrong)

@@ -1,4 +1,4 @@
-"""CSS colours, in any notation, to one name."""
+"""CSS colors, in any notation, to one name."""
 
 from __future__ import annotations
 
@@ -8,18 +8,31 @@ from coloraide import Color
 
 
 @lru_cache(maxsize=256)
-def colour_name(text: str) -> str | None:
-    """The one name of a CSS colour: `green` for `Green`, `#008000`, `rgb(0,128,0)`, `lab(…)`.
+def color_name(text: str) -> str | None:
+    """Return the one name of a CSS color: `green` for `Green`, `#008000`, `rgb(0,128,0)`, `lab(…)`.
 
-    A colour without a name is called by its lower-case hex digits, `#123456`, with two more for
-    the opacity where it is not opaque. None where `text` is no colour, and for those that paint
+    A color without a name is called by its lower-case hex digits, `#123456`, with two more for
+    the opacity where it is not opaque. None where `text` is no color, and for those that paint
     nothing that could be named: `transparent`, and what depends on the page around it
-    (`currentcolor`, `var(--x)`, system colours).
+    (`currentcolor`, `var(--x)`, system colors).
     """
+    color = _color(text)
+    if color is None or color.alpha() == 0:
+        return None
+    return str(color.to_string(hex=True, names=True))
+
+
+@lru_cache(maxsize=256)
+def hex_of(text: str) -> str | None:
+    """Return the `#rrggbb` of a CSS color, without its opacity; None where `text` is no color."""
+    color = _color(text)
+    if color is None or color.alpha() == 0:
+        return None
+    return str(color.to_string(hex=True, names=False, alpha=False))[:7]
+
+
+def _color(text: str) -> Color | None:
     try:
-        colour = Color(text.strip()).convert("srgb").clip()
+        return Color(text.strip()).convert("srgb").clip()
     except ValueError:
         return None
-    if colour.alpha() == 0:
-        return None
-    return str(colour.to_string(hex=True, names=True))

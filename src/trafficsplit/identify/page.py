@@ -1,7 +1,7 @@
-"""The background colour of a page, read as a browser would paint it.
+"""The background color of a page, read as a browser would paint it.
 
-The pages are those of the tutorial's family: the colour stands in an inline style of `<body>`, or
-of the element that is called `color`; style sheets have background colours of their own, for
+The pages are those of the tutorial's family: the color stands in an inline style of `<body>`, or
+of the element that is called `color`; style sheets have background colors of their own, for
 decoration; and the request is repeated in the page, so that anything a client sends comes back in
 it. The judge is a real HTML parser (Lexbor): text that merely looks like a style is no style.
 
@@ -23,11 +23,11 @@ from dataclasses import dataclass
 import tinycss2
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from analysis.colour import colour_name
+from trafficsplit.identify.color import color_name
 
 
 def background(page: bytes) -> str | None:
-    """The name of the page's background colour, None where it has none. Parses the whole page."""
+    """The name of the page's background color, None where it has none. Parses the whole page."""
     try:
         return _background(LexborHTMLParser(page))
     except RecursionError:  # a style of a thousand nested brackets paints nothing either
@@ -36,19 +36,19 @@ def background(page: bytes) -> str | None:
 
 def _background(tree: LexborHTMLParser) -> str | None:
     called_color = tree.css("[id=color]") + tree.css("[name=color]")
-    if colour := _first(map(_inline, called_color)):
-        return colour
+    if color := _first(map(_inline, called_color)):
+        return color
     rules = _rules(tree)
-    if colour := _first(_by_rules(node, rules) for node in called_color):
-        return colour
+    if color := _first(_by_rules(node, rules) for node in called_color):
+        return color
     roots = [node for node in (tree.body, tree.root) if node is not None]
-    if colour := _first(map(_inline, [*roots, *tree.css("[style]")])):
-        return colour
+    if color := _first(map(_inline, [*roots, *tree.css("[style]")])):
+        return color
     return _first(_by_rules(node, rules) for node in roots)
 
 
-def _first(colours: Iterable[str | None]) -> str | None:
-    return next((colour for colour in colours if colour), None)
+def _first(colors: Iterable[str | None]) -> str | None:
+    return next((color for color in colors if color), None)
 
 
 def _inline(node: LexborNode) -> str | None:
@@ -57,19 +57,19 @@ def _inline(node: LexborNode) -> str | None:
 
 
 def _declared(declarations: str | list[object]) -> str | None:
-    """The background colour of a declaration block: the last valid one, important ones first."""
+    """The background color of a declaration block: the last valid one, important ones first."""
     found: dict[bool, str] = {}
     for item in tinycss2.parse_declaration_list(declarations, skip_comments=True):
         if item.type != "declaration" or item.lower_name not in {"background-color", "background"}:
             continue
-        # The shorthand may hold an image, a position: its colour is the one token that is one.
+        # The shorthand may hold an image, a position: its color is the one token that is one.
         candidates = (
             [tinycss2.serialize(item.value)]
             if item.lower_name == "background-color"
             else [tinycss2.serialize([token]) for token in item.value]
         )
-        if colour := _first(colour_name(text.strip()) for text in candidates):
-            found[item.important] = colour
+        if color := _first(color_name(text.strip()) for text in candidates):
+            found[item.important] = color
     return found.get(True) or found.get(False)
 
 
@@ -77,19 +77,19 @@ def _declared(declarations: str | list[object]) -> str | None:
 class _Rule:
     selector: str
     specificity: tuple[int, int, int]
-    colour: str
+    color: str
 
 
 def _rules(tree: LexborHTMLParser) -> list[_Rule]:
-    """The style sheets' rules with a background colour, the strongest first."""
+    """The style sheets' rules with a background color, the strongest first."""
     rules: list[_Rule] = []
     for sheet in tree.css("style"):
         for rule in tinycss2.parse_stylesheet(sheet.text(), skip_comments=True):
-            if rule.type != "qualified-rule" or not (colour := _declared(rule.content)):
+            if rule.type != "qualified-rule" or not (color := _declared(rule.content)):
                 continue
             for selector in _selectors(rule.prelude):
                 text = tinycss2.serialize(selector).strip()
-                rules.append(_Rule(text, _specificity(selector), colour))
+                rules.append(_Rule(text, _specificity(selector), color))
     # Of equally specific ones the last wins; the sort is stable.
     rules.reverse()
     rules.sort(key=lambda rule: rule.specificity, reverse=True)
@@ -123,7 +123,7 @@ def _by_rules(node: LexborNode, rules: list[_Rule]) -> str | None:
     for rule in rules:
         try:
             if rule.selector and node.css_matches(rule.selector):
-                return rule.colour
+                return rule.color
         except ValueError:  # a selector that Lexbor does not know cannot be the page's background
             continue
     return None
@@ -146,7 +146,7 @@ class _Shape:
 
     head: bytes
     tails: tuple[bytes, ...]
-    colour: str | None
+    color: str | None
 
 
 class PageReader:
@@ -154,7 +154,7 @@ class PageReader:
 
     The pages of one run differ in a few places only: the request that they repeat. A shape is a
     page of which some stretches may differ. A page without gaps is one; where two pages of one
-    colour differ, the gaps are shown, by parsing the page with a word in each, to be text of
+    color differ, the gaps are shown, by parsing the page with a word in each, to be text of
     elements (`_TEXT_HOLDERS`). There the HTML tokeniser leaves its text state by `<` alone (HTML
     standard, 13.2.5.1 and .2), so any stretch without a `<` gives the same elements with the same
     attributes, and so the same background. A gap therefore ends at the next `<`, and a page is
@@ -169,7 +169,7 @@ class PageReader:
         self.parsed = 0  # how often the parser had to be asked
 
     def background(self, page: bytes) -> str | None:
-        """The name of the page's background colour, None where it has none."""
+        """The name of the page's background color, None where it has none."""
         for shape in self._shapes:
             if not page.startswith(shape.head):
                 continue
@@ -181,24 +181,24 @@ class PageReader:
                 at += len(tail)
             else:
                 if at == len(page):
-                    return shape.colour
+                    return shape.color
         self.parsed += 1
-        colour = background(page)
-        self._learn(page, colour)
-        return colour
+        color = background(page)
+        self._learn(page, color)
+        return color
 
-    def _learn(self, page: bytes, colour: str | None) -> None:
+    def _learn(self, page: bytes, color: str | None) -> None:
         for known in self._shapes:
-            if not known.tails and known.colour == colour:
-                shape = _shape(known.head, page, colour)
+            if not known.tails and known.color == color:
+                shape = _shape(known.head, page, color)
                 if shape:
                     self._shapes[self._shapes.index(known)] = shape
                     return
-        self._shapes = [_Shape(page, (), colour), *self._shapes][: self._limit]
+        self._shapes = [_Shape(page, (), color), *self._shapes][: self._limit]
 
 
-def _shape(one: bytes, other: bytes, colour: str | None) -> _Shape | None:
-    """The shape of two pages, None where it cannot be shown to have one colour."""
+def _shape(one: bytes, other: bytes, color: str | None) -> _Shape | None:
+    """The shape of two pages, None where it cannot be shown to have one color."""
     parts, others = one.split(b"<"), other.split(b"<")
     if len(parts) != len(others):
         return None
@@ -227,6 +227,6 @@ def _shape(one: bytes, other: bytes, colour: str | None) -> _Shape | None:
         for node in (tree.root.traverse(include_text=True) if tree.root else ())
         if node.tag == "-text" and node.parent and node.parent.tag in _TEXT_HOLDERS
     ]
-    if any(held.count(word) != 1 for word in words) or _background(tree) != colour:
+    if any(held.count(word) != 1 for word in words) or _background(tree) != color:
         return None
-    return _Shape(head, tuple(tails), colour)
+    return _Shape(head, tuple(tails), color)

@@ -1,9 +1,17 @@
-"""`python -m lab DIRECTORY ACCESS_LOG MANIFEST…`: own a lab until told to stop; see `lab.up`."""
+"""`python -P -m trafficsplit.lab DIRECTORY ACCESS_LOG MANIFEST…`: own a lab until told to stop."""
 
 import sys
 from pathlib import Path
 
-from lab.background import own
+from trafficsplit.frame import framed
+from trafficsplit.lab.background import own
+
+
+def main() -> int:
+    """Own the lab; see `lab.up`."""
+    directory, access_log, *manifests = sys.argv[1:]
+    return own(Path(directory), [Path(name) for name in manifests], access_log)
+
 
 if __name__ == "__main__":
-    sys.exit(own(Path(sys.argv[1]), [Path(name) for name in sys.argv[3:]], sys.argv[2]))
+    sys.exit(framed(main))

@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.files import replace_text
-from analysis.weights import completed
-from lab.fields import LabError
-from lab.lab import MANIFESTS, PATIENCE, ROOT, Lab, start
-from lab.processes import STOP_PATIENCE, last_line
-from lab.system import read_system
-from lab.weights import weights_of, with_weights
+from trafficsplit.errors import InputError, LabError
+from trafficsplit.files import replace_text
+from trafficsplit.lab.lab import MANIFESTS, PATIENCE, Lab, start
+from trafficsplit.lab.system import read_system
+from trafficsplit.lab.weights import weights_of, with_weights
+from trafficsplit.processes import STOP_PATIENCE, last_line
+from trafficsplit.weights.percent import complete_weights
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ _owners: list[subprocess.Popen[bytes]] = []
 
 
 def home() -> Path:
-    """Where the state is kept: `.lab` in the checkout, or $TRAFFICSPLIT_LAB_DIR."""
-    return Path(os.environ.get("TRAFFICSPLIT_LAB_DIR") or ROOT / ".lab")
+    """Where the state is kept: `.lab` in the working directory, or $TRAFFICSPLIT_LAB_DIR."""
+    return Path(os.environ.get("TRAFFICSPLIT_LAB_DIR") or ".lab").absolute()
 
 
 def status() -> State | None:
@@ -83,7 +83,7 @@ def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
         directory.mkdir(parents=True, exist_ok=True)
         with log.open("w") as output:
             owner = subprocess.Popen(
-                [sys.executable, "-m", "lab", directory, access_log, *manifests],
+                [sys.executable, "-P", "-m", "trafficsplit.lab", directory, access_log, *manifests],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -127,7 +127,7 @@ def set_weights(weights: Mapping[str, float]) -> State:
     if state is None:
         raise LabError("no lab is up: trafficsplit lab up")
     system = read_system([Path(file) for file in state.manifests])
-    every = completed(weights, state.weights)
+    every = complete_weights(weights, state.weights)
     lab = Lab(home(), system, host=state.host, admin=state.admin)
     lab.set_routes(with_weights(system, every))
     new = replace(state, weights=every)
@@ -187,7 +187,7 @@ def _keep(
         if not told():
             print(f"{dead} has ended, so the lab was stopped", flush=True)
         return 0
-    except (LabError, OSError) as error:
+    except (InputError, OSError) as error:
         print(error, flush=True)
         return 1
     finally:

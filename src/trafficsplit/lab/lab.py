@@ -14,22 +14,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from analysis.files import replace_text
-from lab.access_log import access_log
-from lab.fields import LabError
-from lab.processes import free_socket, last_line, spawn, stop
-from lab.system import System, read_system
-from lab.translation import LISTENER, NODE_PORT, ROUTES, Config, bootstrap, routes
+from trafficsplit.assets import asset
+from trafficsplit.errors import LabError
+from trafficsplit.files import replace_text
+from trafficsplit.lab.access_log import access_log
+from trafficsplit.lab.system import System, read_system
+from trafficsplit.lab.translation import (
+    LISTENER,
+    NODE_PORT,
+    ROUTES,
+    Config,
+    RouteFiles,
+    bootstrap,
+    routes,
+)
+from trafficsplit.processes import free_socket, last_line, spawn, stop
 
-ROOT = Path(__file__).resolve().parent.parent
-APPLICATION = ROOT / "color" / "app.py"
+APPLICATION = asset("color", "app.py")
 MANIFESTS = (
-    ROOT / "color" / "color-blue.yaml",
-    ROOT / "color" / "color-green.yaml",
-    ROOT / "istio" / "color-istio-gw-canary-pct.yaml",
-    ROOT / "istio" / "color-istio-gw-client-header.yaml",
-    ROOT / "istio" / "color-istio-gw-client-cookie.yaml",
-    ROOT / "color" / "color-nodeport.yaml",
+    asset("color", "color-blue.yaml"),
+    asset("color", "color-green.yaml"),
+    asset("istio", "color-istio-gw-canary-pct.yaml"),
+    asset("istio", "color-istio-gw-client-header.yaml"),
+    asset("istio", "color-istio-gw-client-cookie.yaml"),
+    asset("color", "color-nodeport.yaml"),
 )
 PATIENCE = 20.0  # seconds until a lab that does not get ready is given up
 PAUSE = 0.01
@@ -118,11 +126,6 @@ def start(directory: Path, manifests: Sequence[Path] = MANIFESTS, access_log: st
     Returns when the gateway listens, its routes are in force and every Color process answers.
     Raises LabError; nothing is left running then.
     """
-    if not APPLICATION.exists():
-        raise LabError(
-            "the lab needs a checkout of the project, with color/ and istio/ in it: "
-            "point at a real gateway with --host instead"
-        )
     lab = Lab(directory, read_system(manifests))
     binary = envoy_path()
     try:
@@ -171,7 +174,8 @@ def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]], access_log
     version = str(time.time_ns())
     route_file = _write_routes(directory, routes(lab.system, version))
     logging = access_log(access_log_kind, directory / "access.log")
-    config = bootstrap(lab.system, ports, str(route_file), str(route_file.parent), logging)
+    files = RouteFiles(str(route_file), str(route_file.parent))
+    config = bootstrap(lab.system, ports, files, logging)
     config_file, admin_file = directory / "envoy.json", directory / "envoy-admin.txt"
     config_file.write_text(json.dumps(config, indent=1), "utf-8")
     admin_file.unlink(missing_ok=True)

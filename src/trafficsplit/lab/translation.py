@@ -9,9 +9,12 @@ balancing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from lab.system import CLUSTER_DOMAIN, Destination, Match, Matcher, Rule, System, VirtualService
+from trafficsplit.lab.system import Backend, Routed, Routing, System
+from trafficsplit.weights.istio import PRESENT, Match, Matcher
+from trafficsplit.weights.routes import CLUSTER_DOMAIN
 
 Config = dict[str, Any]
 ROUTES = "http.80"
@@ -21,60 +24,79 @@ _TYPES = "type.googleapis.com/envoy."
 _MOST = 2**32 - 1
 
 
-def cluster_name(destination: Destination) -> str:
-    """The name that istiod gives it."""
-    host = f"{destination.service}.default.{CLUSTER_DOMAIN}"
-    return f"outbound|{destination.port}|{destination.subset}|{host}"
+def cluster_name(backend: Backend) -> str:
+    """Return the name that istiod gives it."""
+    host = f"{backend.service}.default.{CLUSTER_DOMAIN}"
+    return f"outbound|{backend.port}|{backend.subset}|{host}"
+
+
+@dataclass(frozen=True)
+class RouteFiles:
+    """Where Envoy reads its routes: a file, and the directory that it watches for changes."""
+
+    file: str
+    directory: str
 
 
 def bootstrap(
     system: System,
     ports: Mapping[str, Sequence[int]],
-    routes_file: str,
-    routes_dir: str,
+    files: RouteFiles,
     access_log: Sequence[Config] = (),
 ) -> Config:
-    """Envoy's static configuration: a listener, and a cluster for each destination.
+    """Return Envoy's static configuration: a listener, and a cluster for each backend.
 
     `ports` are those of the processes, by deployment. Both listener and administration take free
-    ports; routes come from `routes_file`, read anew whenever something is moved into `routes_dir`.
+    ports; routes come from a file, read anew whenever something is moved into its directory.
     """
-    destinations = {
-        cluster_name(destination): destination
-        for service in system.virtual_services
-        for rule in service.rules
-        for destination in rule.destinations
-    }
-    node_ports = {
-        f"{NODE_PORT}{service.name}": Destination(service.name, "", service.node_port, 0)
-        for service in system.services.values()
-        if service.node_port
-    }
+    node_ports = _node_ports(system)
+    clusters = [
+        _cluster(name, _ports_of(system, backend, ports))
+        for name, backend in {**_backends(system), **node_ports}.items()
+    ]
+    listeners = [_listener(files, access_log), *(_node_port_listener(n) for n in node_ports)]
     return {
         "node": {"id": "lab", "cluster": "lab"},
         "admin": {"address": _address(0)},
-        "static_resources": {
-            "listeners": [
-                _listener(routes_file, routes_dir, access_log),
-                *(_node_port_listener(name) for name in node_ports),
-            ],
-            "clusters": [
-                _cluster(name, [p for d in system.members(destination) for p in ports[d.name]])
-                for name, destination in {**destinations, **node_ports}.items()
-            ],
-        },
+        "static_resources": {"listeners": listeners, "clusters": clusters},
     }
 
 
+def _backends(system: System) -> dict[str, Backend]:
+    """Return all backends of routes, by the names of their clusters."""
+    found = {}
+    for routing in system.routings:
+        for rule in routing.rules:
+            for backend in rule.backends:
+                found[cluster_name(backend)] = backend
+    return found
+
+
+def _node_ports(system: System) -> dict[str, Backend]:
+    """Return all of each service of type NodePort, by the names of their clusters."""
+    return {
+        f"{NODE_PORT}{service.name}": Backend(service.name, "", service.node_port, 0)
+        for service in system.services.values()
+        if service.node_port
+    }
+
+
+def _ports_of(system: System, backend: Backend, ports: Mapping[str, Sequence[int]]) -> list[int]:
+    found: list[int] = []
+    for deployment in system.members(backend):
+        found += ports[deployment.name]
+    return found
+
+
 def routes(system: System, version: str) -> Config:
-    """The answer of Envoy's route discovery service, for the file that it reads."""
+    """Return the answer of Envoy's route discovery service, for the file that it reads."""
     return {
         "version_info": version,
         "resources": [
             {
                 "@type": f"{_TYPES}config.route.v3.RouteConfiguration",
                 "name": ROUTES,
-                "virtual_hosts": _virtual_hosts(system.virtual_services),
+                "virtual_hosts": _virtual_hosts(system.routings),
             }
         ],
     }
@@ -84,8 +106,8 @@ def _address(port: int) -> Config:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _listener(routes_file: str, routes_dir: str, access_log: Sequence[Config]) -> Config:
-    source = {"path": routes_file, "watched_directory": {"path": routes_dir}}
+def _listener(files: RouteFiles, access_log: Sequence[Config]) -> Config:
+    source = {"path": files.file, "watched_directory": {"path": files.directory}}
     manager = {
         "@type": f"{_TYPES}extensions.filters.network.http_connection_manager.v3."
         "HttpConnectionManager",
@@ -139,57 +161,52 @@ def _cluster(name: str, ports: Sequence[int]) -> Config:
     }
 
 
-def _virtual_hosts(services: Sequence[VirtualService]) -> list[Config]:
+def _virtual_hosts(routings: Sequence[Routing]) -> list[Config]:
     # Envoy wants each domain once: the rules of all services for one host stand together.
-    by_host: dict[str, list[Rule]] = {}
-    for service in services:
-        for host in service.hosts:
-            by_host.setdefault(host, []).extend(service.rules)
-    return [
-        {
-            "name": f"{host}:80",
-            "domains": ["*"] if host == "*" else [host, f"{host}:*"],
-            "routes": [route for rule in rules for route in _routes(rule)],
-        }
-        for host, rules in by_host.items()
-    ]
+    by_host: dict[str, list[Config]] = {}
+    for routing in routings:
+        found = [route for rule in routing.rules for route in _routes(rule)]
+        for host in routing.hosts:
+            by_host.setdefault(host, []).extend(found)
+    return [_virtual_host(host, found) for host, found in by_host.items()]
 
 
-def _routes(rule: Rule) -> list[Config]:
-    action = _action(rule.destinations)
-    return [{"match": _match(match), "route": action} for match in rule.matches or (Match(),)]
+def _virtual_host(host: str, found: Sequence[Config]) -> Config:
+    domains = ["*"] if host == "*" else [host, f"{host}:*"]
+    return {"name": f"{host}:80", "domains": domains, "routes": list(found)}
 
 
-def _action(destinations: Sequence[Destination]) -> Config:
+def _routes(rule: Routed) -> list[Config]:
+    action = _action(rule.backends)
+    if not rule.matches:
+        return [{"match": {"prefix": "/"}, "route": action}]
+    return [{"match": _match(match), "route": action} for match in rule.matches]
+
+
+def _action(backends: Sequence[Backend]) -> Config:
+    extension = "envoy.retry_host_predicates.previous_hosts"
+    predicate = f"{_TYPES}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     common: Config = {
         "timeout": "0s",
         "retry_policy": {
             "retry_on": "connect-failure,refused-stream,unavailable,cancelled",
             "num_retries": 2,
-            "retry_host_predicate": [
-                {
-                    "name": "envoy.retry_host_predicates.previous_hosts",
-                    "typed_config": {
-                        "@type": f"{_TYPES}extensions.retry.host.previous_hosts.v3."
-                        "PreviousHostsPredicate"
-                    },
-                }
-            ],
+            "retry_host_predicate": [{"name": extension, "typed_config": {"@type": predicate}}],
             "host_selection_retry_max_attempts": 5,
         },
     }
-    if len(destinations) == 1:
-        return {**common, "cluster": cluster_name(destinations[0])}
+    if len(backends) == 1:
+        return {**common, "cluster": cluster_name(backends[0])}
     weighted = [
-        {"name": cluster_name(destination), "weight": destination.weight}
-        for destination in destinations
-        if destination.weight
+        {"name": cluster_name(backend), "weight": backend.weight}
+        for backend in backends
+        if backend.weight
     ]
     return {**common, "weighted_clusters": {"clusters": weighted}}
 
 
 def _match(match: Match) -> Config:
-    config: Config = {"prefix": "/"} if match.path is None else _path(match.path)
+    config: Config = {"prefix": "/"} if match.uri is None else _path(match.uri)
     if match.ignore_case:
         config["case_sensitive"] = False
     headers = [_header(name, matcher) for name, matcher in match.headers]
@@ -200,22 +217,22 @@ def _match(match: Match) -> Config:
 
 
 def _path(matcher: Matcher) -> Config:
-    if matcher.kind == "regex":
+    if matcher.way == "regex":
         return {"safe_regex": {"regex": matcher.value}}
-    return {{"exact": "path", "prefix": "prefix"}[matcher.kind]: matcher.value}
+    return {{"exact": "path", "prefix": "prefix"}[matcher.way]: matcher.value}
 
 
 def _without(name: str, matcher: Matcher) -> Config:
     config = {**_header(name, matcher), "invert_match": True}
-    if matcher.kind != "present":
+    if matcher.way != PRESENT:
         # To Envoy a missing header matches nothing, inverted or not; to Istio it is "without".
         config["treat_missing_header_as_empty"] = True
     return config
 
 
 def _header(name: str, matcher: Matcher) -> Config:
-    if matcher.kind == "present":
+    if matcher.way == PRESENT:
         return {"name": name, "present_match": True}
-    if matcher.kind == "regex":
+    if matcher.way == "regex":
         return {"name": name, "string_match": {"safe_regex": {"regex": matcher.value}}}
-    return {"name": name, "string_match": {matcher.kind: matcher.value}}
+    return {"name": name, "string_match": {matcher.way: matcher.value}}

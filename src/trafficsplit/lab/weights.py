@@ -5,57 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from analysis.manifests import Destination as Place
-from analysis.manifests import variants_of
-from analysis.weights import whole
-from lab.fields import LabError
-from lab.system import Destination, Rule, System
+from trafficsplit.errors import LabError
+from trafficsplit.lab.system import Backend, Routed, System
+from trafficsplit.weights.names import variants_of
+from trafficsplit.weights.percent import whole_weights
+from trafficsplit.weights.routes import Destination
 
 
-def split_rule(system: System) -> Rule:
-    """The rule that splits: the first with several destinations. Raises LabError."""
-    for service in system.virtual_services:
-        for rule in service.rules:
-            if len(rule.destinations) > 1:
+def split_rule(system: System) -> Routed:
+    """Return the rule that splits: the first with several backends. Raises LabError."""
+    for routing in system.routings:
+        for rule in routing.rules:
+            if len(rule.backends) > 1:
                 return rule
     raise LabError("no rule of the lab's manifests has several destinations: there is no split")
 
 
 def weights_of(system: System) -> dict[str, float]:
-    """The weight of each variant in per cent; none where nothing is split."""
+    """Return the weight of each variant in per cent; none where nothing is split."""
     try:
         rule = split_rule(system)
     except LabError:
         return {}
-    total = sum(destination.weight for destination in rule.destinations)
-    return {
-        variant: 100 * destination.weight / total
-        for variant, destination in zip(_variants(system, rule), rule.destinations, strict=True)
-    }
+    total = sum(backend.weight for backend in rule.backends)
+    named = zip(_variants(system, rule), rule.backends, strict=True)
+    return {variant: 100 * backend.weight / total for variant, backend in named}
 
 
-def _variants(system: System, rule: Rule) -> list[str]:
-    return variants_of([_place(system, destination) for destination in rule.destinations])
+def _variants(system: System, rule: Routed) -> list[str]:
+    return variants_of([_destination(system, backend) for backend in rule.backends], {})
 
 
-def _place(system: System, destination: Destination) -> Place:
-    labels = system.subsets.get((destination.service, destination.subset), {})
-    return Place(destination.service, destination.weight, destination.subset, labels)
+def _destination(system: System, backend: Backend) -> Destination:
+    labels = system.subsets.get((backend.service, backend.subset), {})
+    return Destination(backend.service, backend.weight, backend.subset, labels=labels)
 
 
 def with_weights(system: System, weights: Mapping[str, float]) -> System:
-    """The system with other weights, in per cent, for all variants of its split."""
+    """Return the system with other weights, in per cent, for all variants of its split."""
     old = split_rule(system)
-    scaled = whole(weights)
-    new = replace(
-        old,
-        destinations=tuple(
-            replace(destination, weight=scaled[variant])
-            for variant, destination in zip(_variants(system, old), old.destinations, strict=True)
-        ),
-    )
-    services = [
-        replace(one, rules=tuple(new if rule is old else rule for rule in one.rules))
-        for one in system.virtual_services
-    ]
-    return replace(system, virtual_services=services)
+    scaled = whole_weights(weights)
+    named = zip(_variants(system, old), old.backends, strict=True)
+    backends = tuple(replace(backend, weight=scaled[variant]) for variant, backend in named)
+    new = replace(old, backends=backends)
+    routings = []
+    for routing in system.routings:
+        rules = tuple(new if rule is old else rule for rule in routing.rules)
+        routings.append(replace(routing, rules=rules))
+    return replace(system, routings=routings)

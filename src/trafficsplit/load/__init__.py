@@ -1,9 +1,12 @@
-"""How requests are sent and counted inside Locust.
+"""The engine: how requests are sent, read and counted, with sockets and gevent, without Locust.
 
-A locustfile makes its user a `load.user.SplitUser`, names what to send, and gets the rest: options,
-counts by variant in Locust's own statistics, the verdict at the end of the run and, headless, the
-exit code.
-
-Importing `load.user` registers with Locust's events and brings gevent's patches with it, so that
-belongs into a locustfile only; `load.counting` is free of Locust.
+endpoint   where a gateway is: addresses, TLS
+wire       one socket to it
+http       bytes in, answers out
+connection one request after the other over a wire
+engine     all connections of a process; poller and alarms below it
+schedule   when requests are due
+outcomes   from an answer to what it counts as
+counting   what all of it adds up to; recorder keeps every request (parquet has the format)
+readiness  whether a gateway answers at all
 """

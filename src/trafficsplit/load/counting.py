@@ -1,96 +1,202 @@
 """The tally of a running test: what has been sent, what came back, when, and how fast.
 
 A request costs a few appends to arrays; what they mean is worked out for many requests at once.
+
+    Ledger   what has been sent, in order of sending, and what of it has ended
+    Looks    when the judge is shown what is new
+    Counter  both, and what all of it adds up to
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections import Counter as Multiset
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.bounds import MOST_STRANGERS, MOST_STRETCHES, lose
-from analysis.latency import buckets_of
-from analysis.order import Codes, Order, OrderRecorder
-from analysis.run import Gateway, LatencyKey, Stretch
-from analysis.sequential import MANY
-from analysis.split import Split
-from analysis.tally import Tally
-from analysis.text import one_line
+from trafficsplit.analysis.accumulator import Accumulator
+from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
+from trafficsplit.analysis.order import Order
+from trafficsplit.analysis.sequential import MANY
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.text import one_line
 
-# The keys of what is lost, in one namespace with variants: no variant's name is a tuple.
-ERRORS = ("errors",)
-UNIDENTIFIED = ("unidentified",)
-Outcome = str | tuple[str]
-
-MOST_AT_ONCE = 1024  # requests that have ended and are not yet looked at
-FIRST_WIDTH = 0.001  # seconds of a stretch; doubled whenever there are too many of them
+MOST_AT_ONCE = 1024  # requests that have ended and are not yet counted
 NO_MORE = -1  # instead of a ticket
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A way in which a request can end: what it counts as, who answered, how, and where.
-
-    `variant` is empty where nobody said; `status` is `2xx` … `5xx`, or `none` without an answer;
-    `gateway` is the number of the one that was asked, `answer` the exact HTTP status, 0 for none.
-    """
-
-    outcome: Outcome
-    variant: str = ""
-    status: str = "2xx"
-    gateway: int = 0
-    answer: int = 200
-
-
-# Codes of requests that have not ended, and of those that are left out.
-UNDER_WAY, LEFT_OUT = 0, 1
+MICROSECONDS = 1e6  # in a second
 
 
 @dataclass(frozen=True)
 class Ended:
     """Requests that have ended, in the order of their ends: an array element each.
 
-    `codes` are of `Counter.kinds`, `sent_at` seconds since the start, `latencies` seconds, `sizes`
-    bytes of the bodies, `tickets` in order of sending; all before `complete` have ended by now.
+    `codes` are of the counter's kinds, `sent_at` seconds since the start, `latencies` seconds,
+    `sizes` bytes of the bodies, `tickets` in order of sending; all before `complete` have ended.
     """
 
-    codes: NDArray[np.int64]
+    codes: Codes
     sent_at: NDArray[np.float64]
     latencies: NDArray[np.float64]
-    sizes: NDArray[np.int64]
-    tickets: NDArray[np.int64]
-    connections: NDArray[np.int64]
+    sizes: Codes
+    tickets: Codes
+    connections: Codes
     complete: int
 
 
-class AtGateway:
-    """What is counted of one gateway."""
+class Ledger:
+    """What has been sent, in order of sending. At most `budget` requests are (None: no bound).
 
-    def __init__(self, variants: Iterable[str]) -> None:
-        self.totals: Multiset[Outcome] = Multiset(dict.fromkeys(variants, 0))
-        self.unjudged: Multiset[Outcome] = Multiset()
-        self.stretches: dict[int, Multiset[Outcome]] = {}
-        self.recorder = OrderRecorder()
-        self.workers = Order()
+    A request's ticket is its place in that order. From the ticket `first` on, `codes` and
+    `connections` are kept; all before it have ended.
+    """
+
+    __slots__ = ("budget", "codes", "connections", "first", "left", "under_way")
+
+    def __init__(self, budget: int | None) -> None:
+        self.budget = budget
+        self.left = MANY if budget is None else budget
+        self.under_way = 0
+        self.first = 0
+        self.codes = array("H")
+        self.connections = array("I")
+
+    def take(self, connection: int = 0) -> int:
+        """Ask to send one request; return a ticket, or NO_MORE.
+
+        `connection` is a number above 0, a new one for each connection, or 0 for a request that
+        has a connection of its own.
+        """
+        if self.left <= 0:
+            return NO_MORE
+        self.left -= 1
+        self.codes.append(Kinds.UNDER_WAY)
+        self.connections.append(connection)
+        self.under_way += 1
+        return self.first + len(self.codes) - 1
+
+    def end(self, ticket: int, code: int) -> None:
+        """A request has ended."""
+        self.codes[ticket - self.first] = code
+        self.under_way -= 1
 
     @property
-    def order(self) -> Order:
-        """What is kept of the order of sending."""
-        return self.workers + self.recorder.order
+    def complete(self) -> int:
+        """The first ticket that is still under way."""
+        if not self.codes or self.codes[0] == Kinds.UNDER_WAY:
+            return self.first
+        still = np.flatnonzero(np.asarray(self.codes) == Kinds.UNDER_WAY)
+        return self.first + (int(still[0]) if len(still) else len(self.codes))
+
+    def connections_of(self, tickets: Codes) -> Codes:
+        """Return the connections of some requests."""
+        return np.asarray(self.connections)[tickets - self.first].astype(np.int64)
+
+    def move_on(self, complete: int) -> tuple[Codes, Codes]:
+        """Return codes and connections of all before a ticket, and forget them."""
+        number = complete - self.first
+        codes = np.array(self.codes[:number], np.int64)
+        connections = np.array(self.connections[:number], np.int64)
+        del self.codes[:number]
+        del self.connections[:number]
+        self.first = complete
+        return codes, connections
+
+
+class Looks:
+    """When the judge is shown what is new, in order of sending.
+
+    It says how many more responses it can do without another look. Lost requests, and variants that
+    were to get nothing, it is shown at once.
+    """
+
+    def __init__(self, kinds: Kinds, expected: frozenset[str]) -> None:
+        self._kinds = kinds
+        self._expected = expected
+        self._judge: Callable[[Sequence[Tally]], int] | None = None
+        self._after = MANY  # so many ordinary responses
+        self._new = np.zeros(len(kinds), np.int64)  # requests by code, since the last look
+        self.at_once = MOST_AT_ONCE  # as many may have ended before anything is counted
+        self.urgent: set[int] = set()  # codes of ends that are shown at once
+
+    def judge_by(self, judge: Callable[[Sequence[Tally]], int]) -> None:
+        """Show `judge` a tally for each gateway, again and again; 0 of it ends the run."""
+        self._judge = judge
+        self._after = 1
+        self.at_once = 1
+
+    def learn(self, code: int) -> None:
+        """Take in a new kind of end."""
+        kind = self._kinds[code]
+        if kind.outcome is not Outcome.IDENTIFIED or kind.variant not in self._expected:
+            self.urgent.add(code)
+
+    def add(self, counts: Codes) -> None:
+        """Add requests by code, in order of sending."""
+        missing = len(counts) - len(self._new)
+        if missing > 0:
+            self._new = np.pad(self._new, (0, missing))
+        self._new[: len(counts)] += counts
+
+    def look(self) -> bool:
+        """Show the judge what is new, if it is time; return whether the run goes on."""
+        new = int(self._new.sum())
+        if self._judge is None or not (new >= self._after or self._is_urgent()):
+            return True
+        batch = self._kinds.tallies(self._new)
+        self._new[:] = 0
+        self._after = self._judge(batch)
+        self.at_once = min(max(self._after, 1), MOST_AT_ONCE)
+        return self._after > 0
+
+    def _is_urgent(self) -> bool:
+        return any(self._new[code] for code in self.urgent if code < len(self._new))
+
+    @property
+    def new(self) -> Codes:
+        """Requests by code that the judge has not been shown."""
+        return self._new
+
+
+class _Endings:
+    """Requests that have ended since they were last counted, in the order of their ends."""
+
+    __slots__ = ("codes", "latencies", "sent_at", "sizes", "tickets")
+
+    def __init__(self) -> None:
+        self.codes = array("H")
+        self.tickets = array("q")
+        self.sent_at = array("d")
+        self.latencies = array("d")
+        self.sizes = array("Q")
+
+    def taken(self, ledger: Ledger, complete: int) -> Ended:
+        """Return all of them, and forget them."""
+        tickets = np.array(self.tickets)
+        ended = Ended(
+            codes=np.array(self.codes, np.int64),
+            # What was sent before a reset belongs to its start.
+            sent_at=np.maximum(np.array(self.sent_at), 0.0),
+            latencies=np.array(self.latencies),
+            sizes=np.array(self.sizes, np.int64),
+            tickets=tickets,
+            connections=ledger.connections_of(tickets),
+            complete=complete,
+        )
+        for column in (self.codes, self.tickets, self.sent_at, self.latencies, self.sizes):
+            del column[:]
+        return ended
 
 
 class Counter:
     """Counts requests in constant memory, and shows them to the judge in order of sending.
 
     An answer is held back until all requests that were sent before it have ended: counted in order
-    of completion, a slower variant would look rarer than it is (DESIGN.md 4, "order of counting").
+    of completion, a slower variant would look rarer than it is (DESIGN.md 4, "Order of counting").
 
     At most `budget` requests are sent (None: no bound); what is sent in the first `settle` seconds
     is not counted. `gateways` are the names of all that are asked. `on_ended` is shown what has
@@ -101,117 +207,51 @@ class Counter:
     def __init__(
         self,
         split: Split | None = None,
+        *,
         budget: int | None = None,
         settle: float = 0.0,
+        gateways: Sequence[str] = ("",),
         on_complete: Callable[[], None] = lambda: None,
         on_ended: Callable[[Ended], None] = lambda _: None,
-        gateways: Sequence[str] = ("",),
     ) -> None:
         self.gateways = tuple(gateways)
-        self.variants = tuple(split or ())
-        self._expected = frozenset(split.positive if split else ())
-        self.budget = budget
-        self.settle = settle
+        self.kinds = Kinds(split or (), len(self.gateways))
+        self.ledger = Ledger(budget)
+        self.looks = Looks(self.kinds, frozenset(split.positive if split else ()))
+        for code in range(2, len(self.kinds)):
+            self.looks.learn(code)
+        self.on_ended = on_ended
+        self._on_complete = on_complete
         self._counts_from = settle or -math.inf
+        self._endings = _Endings()
         self.began = 0.0  # on the clock by which requests are sent
         self.closed = False
         self.complete = False
-        self.on_ended = on_ended
-        self._on_complete = on_complete
-        self._judge: Callable[[Sequence[Tally]], int] = lambda _: MANY
-        self._look_after = MANY  # so many ordinary responses
-        self._at_once = MOST_AT_ONCE  # as many may have ended before we look
-        self._left = MANY if budget is None else budget
-        # How requests end; a code is an index.
-        self.kinds: list[Kind] = []
-        self._codes_of: dict[Kind, int] = {}
-        self._lost: set[int] = set()  # codes, and those of variants that were to get nothing
-        numbers = range(len(self.gateways))
-        ordinary = [Kind(v, v, gateway=number) for number in numbers for v in self.variants]
-        self._most_kinds = 2 + len(ordinary) + 6 * MOST_STRANGERS * len(self.gateways)
-        for kind in (Kind(("under way",)), Kind(("left out",)), *ordinary):
-            self.code_of(kind)
-        # In order of sending, from the ticket `_first` on.
-        self._first = 0
-        self._codes = array("H")
-        self._connections = array("I")
-        # In order of ending, since the last look.
-        self._ended_codes = array("H")
-        self._ended_tickets = array("q")
-        self._ended_sent_at = array("d")
-        self._ended_latencies = array("d")
-        self._ended_sizes = array("Q")
-        self._under_way = 0
-        self._forget()
-
-    def _forget(self) -> None:
-        """Start again at nothing, but for what is under way."""
-        self.cached = 0
-        self.elapsed = 0.0
-        self.losses: Multiset[str] = Multiset()
-        self.latency: dict[LatencyKey, Multiset[int]] = {}
-        self._at = [AtGateway(self.variants) for _ in self.gateways]
-        self._width = FIRST_WIDTH
+        self.sums = Accumulator(self.kinds, origin=0)
 
     def reset(self, now: float) -> None:
         """Forget all that has ended, and begin again. What is under way will count."""
         self.flush()
         self.began = now
-        self._forget()
+        self.sums = Accumulator(self.kinds, origin=0)
 
     def counts(self, sent_at: float) -> bool:
-        """Whether a request that was sent then is counted."""
+        """Return whether a request that was sent then is counted."""
         return sent_at >= self._counts_from
 
-    def judge_by(self, judge: Callable[[Sequence[Tally]], int]) -> None:
-        """Show `judge` the counts since its last look, in order of sending, again and again.
-
-        It gets a tally for each gateway.
-
-        It says how many more responses it can do without another look; 0 ends the run. Lost
-        requests, and variants that were to get nothing, it is shown at once.
-        """
-        self._judge, self._look_after, self._at_once = judge, 1, 1
-
     def code_of(self, kind: Kind) -> int:
-        """The code that a request's end is counted by.
-
-        Beyond a number of strange names there is only one more, of nobody.
-        """
-        code = self._codes_of.get(kind)
-        if code is None:
-            if len(self.kinds) >= self._most_kinds:
-                outcome = UNIDENTIFIED if isinstance(kind.outcome, str) else kind.outcome
-                kind = Kind(outcome, gateway=kind.gateway)
-            code = self._codes_of.setdefault(kind, len(self.kinds))
-            if code == len(self.kinds):
-                self.kinds.append(kind)
-                if kind.outcome not in self._expected:
-                    self._lost.add(code)
+        """Return the code that a request's end is counted by."""
+        known = len(self.kinds)
+        code = self.kinds.code_of(kind)
+        if code == known:
+            self.looks.learn(code)
         return code
-
-    def variant_or_stranger(self, variant: str) -> Outcome:
-        """The outcome that a variant's name counts as: its own, unless there are too many names."""
-        known = {kind.outcome for kind in self.kinds if isinstance(kind.outcome, str)}
-        if variant in known or len(known) < len(self.variants) + MOST_STRANGERS:
-            return variant
-        return UNIDENTIFIED
 
     # --- what clients call, for each request ---
 
     def take(self, connection: int = 0) -> int:
-        """Ask to send one request; a ticket, or NO_MORE.
-
-        `connection` is a number above 0, a new one for each connection, or 0 for a request that
-        has a connection of its own.
-        """
-        if self._left <= 0:
-            return NO_MORE
-        self._left -= 1
-        self._codes.append(UNDER_WAY)
-        self._connections.append(connection)
-        self._under_way += 1
-        return self._first + len(self._codes) - 1
+        """Ask to send one request, as `Ledger.take`."""
+        return self.ledger.take(connection)
 
     def count(
         self,
@@ -229,274 +269,147 @@ class Counter:
         if sent_at < self._counts_from:
             self.give_back(ticket)
             return
-        self._codes[ticket - self._first] = code
-        self._under_way -= 1
-        ended = self._ended_codes
-        ended.append(code)
-        self._ended_tickets.append(ticket)
-        self._ended_sent_at.append(sent_at)
-        self._ended_latencies.append(latency)
-        self._ended_sizes.append(size)
+        ledger = self.ledger
+        ledger.codes[ticket - ledger.first] = code
+        ledger.under_way -= 1
+        endings = self._endings
+        endings.codes.append(code)
+        endings.tickets.append(ticket)
+        endings.sent_at.append(sent_at)
+        endings.latencies.append(latency)
+        endings.sizes.append(size)
         if reason:
-            lose(self.losses, one_line(reason))
-        last = self._under_way == 0 and self._left <= 0
-        if last or len(ended) >= self._at_once or code in self._lost:
+            self.sums.losses.lose(one_line(reason))
+        last = ledger.under_way == 0 and ledger.left <= 0
+        if last or len(endings.codes) >= self.looks.at_once or code in self.looks.urgent:
             self.flush()
 
     def give_back(self, ticket: int) -> None:
         """A request was never sent, or its answer will never be known."""
-        self._codes[ticket - self._first] = LEFT_OUT
-        self._under_way -= 1
-        self._left += not self.closed
+        self.ledger.end(ticket, Kinds.LEFT_OUT)
+        self.ledger.left += not self.closed
         self.flush()
 
     def close(self) -> None:
         """Send no more; what is under way is still counted."""
-        self.closed, self._left = True, 0
+        self.closed = True
+        self.ledger.left = 0
 
     @property
     def under_way(self) -> int:
         """Requests that have been sent and have not ended."""
-        return self._under_way
+        return self.ledger.under_way
 
     @property
     def sent(self) -> int:
         """Requests that have been sent."""
-        ended = sum(at.totals.total() for at in self._at)
-        return ended + len(self._ended_codes) + self._under_way
+        ended = int(self.sums.totals.sum())
+        return ended + len(self._endings.codes) + self.ledger.under_way
 
     # --- what they mean ---
 
     def flush(self) -> None:
         """Count and judge what has ended; tell when all is done."""
-        complete = self._complete()
-        if self._ended_codes:
-            self._count_ended(complete)
-        self._take_in_order(complete - self._first)
+        complete = self.ledger.complete
+        if self._endings.codes:
+            ended = self._endings.taken(self.ledger, complete)
+            self._add(ended)
+            self.on_ended(ended)
+        if complete > self.ledger.first:
+            codes, connections = self.ledger.move_on(complete)
+            self.sums.add_in_order(codes, connections)
+            counts = np.bincount(codes, minlength=len(self.kinds))
+            counts[Kinds.LEFT_OUT] = 0
+            self.looks.add(counts)
         self._look()
-        self._finish()
 
-    def _count_ended(self, complete: int) -> None:
-        tickets = np.array(self._ended_tickets)
-        ended = Ended(
-            np.array(self._ended_codes, np.int64),
-            # What was sent before a reset belongs to its start.
-            np.maximum(np.array(self._ended_sent_at), 0.0),
-            np.array(self._ended_latencies),
-            np.array(self._ended_sizes, np.int64),
-            tickets,
-            np.asarray(self._connections)[tickets - self._first].astype(np.int64),
-            complete,
-        )
-        del self._ended_codes[:], self._ended_tickets[:], self._ended_sent_at[:]
-        del self._ended_latencies[:], self._ended_sizes[:]
-        self.elapsed = max(self.elapsed, float((ended.sent_at + ended.latencies).max()))
-        for code, count in _counted(ended.codes):
-            kind = self.kinds[code]
-            self._at[kind.gateway].totals[kind.outcome] += count
-        self._widen(float(ended.sent_at.max()))
-        places = (ended.sent_at / self._width).astype(np.int64)
-        for (code, place), count in _counted_pairs(ended.codes, places):
-            kind = self.kinds[code]
-            self._stretch(kind.gateway, place)[kind.outcome] += count
-        microseconds = (ended.latencies * 1e6).astype(np.int64)
-        for (code, bucket), count in _counted_pairs(ended.codes, buckets_of(microseconds)):
-            kind = self.kinds[code]
-            key = LatencyKey(kind.variant, kind.status)
-            self.latency.setdefault(key, Multiset())[bucket] += count
-        self.on_ended(ended)
-
-    def _complete(self) -> int:
-        """The first ticket that is still under way."""
-        if not self._codes or self._codes[0] == UNDER_WAY:
-            return self._first
-        still = np.flatnonzero(np.asarray(self._codes) == UNDER_WAY)
-        return self._first + (int(still[0]) if len(still) else len(self._codes))
-
-    def _take_in_order(self, complete: int) -> None:
-        """Move on, beyond so many requests that have all ended."""
-        if not complete:
-            return
-        codes = np.array(self._codes[:complete], np.int64)
-        connections = np.array(self._connections[:complete], np.int64)
-        del self._codes[:complete], self._connections[:complete]
-        self._first += complete
-        for code, count in _counted(codes):
-            if code != LEFT_OUT:
-                kind = self.kinds[code]
-                self._at[kind.gateway].unjudged[kind.outcome] += count
-        for gateway, at in enumerate(self._at):
-            named = [
-                code
-                for code, kind in enumerate(self.kinds)
-                if isinstance(kind.outcome, str) and kind.gateway == gateway
-            ]
-            place = np.full(len(self.kinds), -1)
-            place[named] = np.arange(len(named))
-            its, on = place[codes], connections
-            if (its < 0).any():
-                its, on = its[its >= 0], on[its >= 0]
-            at.recorder.extend([self.kinds[k].variant for k in named], its, on)
+    def _add(self, ended: Ended) -> None:
+        sent = (ended.sent_at * MICROSECONDS).astype(np.int64)
+        latencies = (ended.latencies * MICROSECONDS).astype(np.int64)
+        self.sums.add(ended.codes, sent, latencies)
 
     def _look(self) -> None:
-        """Show the judge what is new, if there is something to see."""
-        new = sum(at.unjudged.total() for at in self._at)
-        due = new >= self._look_after or any(
-            outcome not in self._expected for at in self._at for outcome in at.unjudged
-        )
-        if due and not self.closed:
-            batch = [_tally(at.unjudged) for at in self._at]
-            for at in self._at:
-                at.unjudged = Multiset()
-            self._look_after = self._judge(batch)
-            self._at_once = min(self._look_after, MOST_AT_ONCE)
-            if not self._look_after:
-                self.close()
-
-    def _finish(self) -> None:
-        if self._left <= 0 and self._under_way == 0 and not self.complete:
+        if not self.closed and not self.looks.look():
+            self.close()
+        if self.ledger.left <= 0 and self.ledger.under_way == 0 and not self.complete:
             self.complete = True
             self._on_complete()
 
-    def _widen(self, now: float) -> None:
-        """Make the stretches as wide as they must be to reach until now."""
-        while int(now / self._width) >= MOST_STRETCHES:
-            for at in self._at:
-                merged: dict[int, Multiset[Outcome]] = {}
-                for old, counts in at.stretches.items():
-                    merged.setdefault(old // 2, Multiset()).update(counts)
-                at.stretches = merged
-            self._width *= 2
-
-    def _stretch(self, gateway: int, index: int) -> Multiset[Outcome]:
-        return self._at[gateway].stretches.setdefault(index, Multiset())
-
     @property
-    def pairs_within_connections(self) -> int:
-        """Pairs of responses in a row on one connection, so far."""
-        return sum(
-            at.workers.within_connections.pairs + at.recorder.pairs_within_connections
-            for at in self._at
-        )
-
-    @property
-    def order(self) -> Order:
-        """What is kept of the order of sending."""
-        return sum((at.order for at in self._at), Order())
-
-    @property
-    def counted(self) -> Tally:
-        """The counts that have been looked at."""
-        return sum((_tally(at.totals) for at in self._at), Tally())
+    def elapsed(self) -> float:
+        """Seconds from the start until the last request had ended."""
+        return self.sums.elapsed
 
     @property
     def tally(self) -> Tally:
         """The counts so far."""
         self.flush()
-        return self.counted
+        return self.counted_tally
 
     @property
-    def stretches(self) -> list[Stretch]:
-        """The counts by time, the empty stretches in between included."""
-        self.flush()
-        return self._stretches_of(self._at)
-
-    def _stretches_of(self, gateways: Sequence[AtGateway]) -> list[Stretch]:
-        width = self._width
-        last = max((index for at in self._at for index in at.stretches), default=-1)
-        return [
-            Stretch(
-                index * width,
-                min((index + 1) * width, self.elapsed),
-                sum((_tally(at.stretches.get(index, Multiset())) for at in gateways), Tally()),
-            )
-            for index in range(last + 1)
-        ]
-
-    @property
-    def by_gateway(self) -> list[Gateway]:
-        """What each of several gateways did, none where there is one."""
-        if len(self._at) == 1:
-            return []
-        self.flush()
-        return [
-            Gateway(name, self._stretches_of([at]), at.order)
-            for name, at in zip(self.gateways, self._at, strict=True)
-        ]
+    def counted_tally(self) -> Tally:
+        """The counts that have been worked out."""
+        return self.kinds.tally(self.sums.totals)
 
     # --- distributed: a worker's counts travel to the master with its statistics ---
 
     def drain(self) -> dict[str, Any]:
-        """All counts since the last call, as plain data, and forget them."""
+        """Return all counts since the last call, as plain data, and forget them."""
         self.flush()
+        sums = self.sums
+        totals = sums.totals
+        ends = []
+        for code, kind in enumerate(self.kinds):
+            total = int(totals[code]) if code < len(totals) else 0
+            judged = int(self.looks.new[code]) if code < len(self.looks.new) else 0
+            if total or judged:
+                buckets = sums.latencies.buckets(code)
+                ends.append([_plain(kind), total, judged, buckets])
         message = {
-            "gateways": [
-                {
-                    "totals": _plain(at.totals),
-                    "judged": _plain(at.unjudged),
-                    "order": at.recorder.order.as_plain(),
-                }
-                for at in self._at
-            ],
-            "cached": self.cached,
-            "losses": dict(self.losses),
-            "latency": [
-                [key.variant, key.status, dict(buckets.items())]
-                for key, buckets in self.latency.items()
-            ],
+            "ends": ends,
+            "orders": [sums.order(number).as_plain() for number in range(len(self.gateways))],
+            "cached": sums.cached,
+            "losses": dict(sums.losses),
             "complete": self.complete,
         }
-        self._forget()
+        self.sums = Accumulator(self.kinds, origin=0)
+        self.looks.new[:] = 0
         return message
 
-    def absorb(self, message: dict[str, Any], now: float) -> None:
-        """Add what a worker has drained; it all goes into the present stretch of time."""
-        # Workers go on reporting when all is done.
-        if any(told["totals"] for told in message["gateways"]):
-            self.elapsed = max(self.elapsed, now)
-        self._widen(min(now, self.elapsed))
-        index = int(min(now, self.elapsed) / self._width)
+    def absorb(self, message: Mapping[str, Any], now: float) -> None:
+        """Add what a worker has drained; it all goes into the present stretch of time.
+
+        Raises KeyError, TypeError or ValueError for what is no such message.
+        """
+        sums = self.sums
+        if any(total for _, total, _, _ in message["ends"]):
+            sums.reach(int(now * MICROSECONDS))  # workers go on reporting when all is done
+        at = int(min(now, sums.elapsed) * MICROSECONDS)
+        codes = [self.code_of(self._admitted(kind)) for kind, _, _, _ in message["ends"]]
+        totals = np.zeros(len(self.kinds), np.int64)
+        judged = np.zeros(len(self.kinds), np.int64)
+        for code, (_, total, new, buckets) in zip(codes, message["ends"], strict=True):
+            totals[code] += total
+            judged[code] += new
+            known = {int(bucket): count for bucket, count in buckets.items()}
+            sums.latencies.add_counts(code, known, len(self.kinds))
+        sums.times.add_counts(totals, at)
+        self.looks.add(judged)
         # All have the same gateways: they come from the same options.
-        for number, (at, told) in enumerate(zip(self._at, message["gateways"], strict=True)):
-            stretch = self._stretch(number, index)
-            for name, target in (("totals", at.totals), ("judged", at.unjudged)):
-                for key, count in told[name]:
-                    outcome = key if isinstance(key, str) else (key[0],)
-                    if isinstance(outcome, str):
-                        outcome = self.variant_or_stranger(outcome)
-                        self.code_of(Kind(outcome, outcome if isinstance(outcome, str) else ""))
-                    target[outcome] += count
-                    if name == "totals":
-                        stretch[outcome] += count
-            at.workers += Order.from_plain(told["order"])
-        self.cached += message["cached"]
-        self.losses.update(message["losses"])
-        for variant, status, buckets in message["latency"]:
-            known = self.latency.setdefault(LatencyKey(variant, status), Multiset())
-            known.update({int(bucket): count for bucket, count in buckets.items()})
+        for gateway, order in enumerate(message["orders"]):
+            sums.merge_order(gateway, Order.from_plain(order))
+        sums.cached += message["cached"]
+        for reason, count in message["losses"].items():
+            sums.losses.lose(reason, count)
         self._look()
-        self._finish()
+
+    def _admitted(self, plain: Sequence[Any]) -> Kind:
+        outcome, variant, status, gateway, answer = plain
+        kind = Kind(Outcome(outcome), variant, status, gateway, answer)
+        if kind.outcome is Outcome.IDENTIFIED and not self.kinds.admits(variant):
+            return Kind(Outcome.UNIDENTIFIED, "", status, gateway, answer)
+        return kind
 
 
-def _counted(codes: Codes) -> list[tuple[int, int]]:
-    """The codes that occur, each with its count."""
-    counts = np.bincount(codes)
-    return [(int(code), int(counts[code])) for code in np.flatnonzero(counts)]
-
-
-def _counted_pairs(codes: Codes, numbers: Codes) -> list[tuple[tuple[int, int], int]]:
-    """The pairs of code and number (below 2^40) that occur, each with its count."""
-    pairs, counts = np.unique(codes << 40 | numbers, return_counts=True)
-    return [
-        ((pair >> 40, pair & (1 << 40) - 1), count)
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
-    ]
-
-
-def _plain(counts: Multiset[Outcome]) -> list[list[Any]]:
-    return [[k if isinstance(k, str) else list(k), count] for k, count in counts.items() if count]
-
-
-def _tally(counts: Multiset[Outcome]) -> Tally:
-    variants = {key: count for key, count in counts.items() if isinstance(key, str)}
-    return Tally(variants, errors=counts[ERRORS], unidentified=counts[UNIDENTIFIED])
+def _plain(kind: Kind) -> list[Any]:
+    return [kind.outcome.value, kind.variant, kind.status, kind.gateway, kind.answer]

@@ -1,16 +1,17 @@
 """Counting begins when the gateway answers.
 
 Tests that counted before the route was in force, and retried until one try passed, are the flaky
-ones (DESIGN.md 6). So: wait until the gateway gives one good answer, discard it, then judge once.
+ones (DESIGN.md 6). So wait until the gateway gives one good answer, discard it, then judge once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import requests
 import urllib3
+
+from trafficsplit.settings.load import ConnectionSettings, RequestSettings
 
 PATIENCE = 3.0  # seconds
 PAUSE = 0.2
@@ -18,24 +19,22 @@ PAUSE = 0.2
 
 def why_not_ready(
     host: str,
-    path: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    ca_file: str = "",
-    insecure: bool = False,
+    request: RequestSettings,
+    connection: ConnectionSettings,
     patience: float = PATIENCE,
 ) -> str:
-    """Wait for a 2xx answer; empty when it came, otherwise what came instead, in one sentence."""
+    """Wait for a 2xx answer; return what came instead, in one sentence, empty where one came."""
     deadline = time.monotonic() + patience
     with requests.Session() as session:
         session.trust_env = False  # the gateway is asked as the load asks it: no proxy, no netrc
-        session.headers.update(headers or {})
-        session.verify = False if insecure else ca_file or True
-        if insecure:
+        session.headers.update(request.headers)
+        session.verify = connection.ca_file or True
+        if connection.insecure:
+            session.verify = False
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         while True:
             left = deadline - time.monotonic()
-            reason = _why_not(session, host, path, min(max(left, 0.5), 2.0))
+            reason = _why_not(session, host, request.path, min(max(left, 0.5), 2.0))
             if not reason or time.monotonic() + PAUSE > deadline:
                 return reason
             time.sleep(PAUSE)
@@ -69,7 +68,7 @@ def _why_not(session: requests.Session, host: str, path: str, timeout: float) ->
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, in its own few words."""
+    """Return the innermost reason, in its own few words."""
     causes = [error]
     while causes[-1].__cause__ or causes[-1].__context__:
         causes.append(causes[-1].__cause__ or causes[-1].__context__)  # type: ignore[arg-type]

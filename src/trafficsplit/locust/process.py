@@ -3,122 +3,212 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
 
-import locustfiles
-from analysis import InputError
-from analysis.run import BEGUN
-from lab.processes import dying_with_us, environment_without, free_socket
+from trafficsplit.analysis.plain import run_from_plain
+from trafficsplit.analysis.run import Run
+from trafficsplit.assets import asset
+from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.processes import dying_with_us, environment_without, free_port
+from trafficsplit.settings.verify import SETTINGS, VerifySettings, write_settings
 
-WRONG_USAGE = 2
-LOCUSTFILE = Path(locustfiles.__file__).with_name("color.py")
+LOG = "locust.log"
+MOST_LINES = 2000  # of what it says
+OURS = "trafficsplit: "  # begins our lines among Locust's
+KILL_AFTER = 30.0  # seconds that a child may take to end
 
 
-class DriveError(InputError):
-    """The load ended without its counts. The text is one line.
+class LocustProcess:
+    """A run of Locust's that goes on beside us, in a directory of its own.
 
-    `refused` says that it was wrongly asked for, and nothing was sent.
+    SIGTERM ends the load early; what was counted comes all the same. Use it as a context manager,
+    so that nothing is left running. Raises OSError where the directory cannot be written.
     """
 
-    def __init__(self, message: str, *, refused: bool) -> None:
-        super().__init__(message)
-        self.refused = refused
+    def __init__(
+        self, settings: VerifySettings, directory: Path, *, progress: bool = False
+    ) -> None:
+        self._directory = directory.absolute()
+        self._begun = threading.Event()
+        self._messages: list[Any] = []
+        self._said: deque[str] = deque(maxlen=MOST_LINES)
+        write_settings(settings, self._directory)
+        ours, theirs = os.pipe()
+        try:
+            self._process = self._spawn(settings, theirs, progress=progress)
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        pipe = os.fdopen(ours, encoding="utf-8")
+        assert self._process.stdout
+        self._threads = [
+            threading.Thread(target=self._take_messages, args=(pipe,), daemon=True),
+            threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _spawn(
+        self, settings: VerifySettings, pipe: int, *, progress: bool
+    ) -> subprocess.Popen[str]:
+        arguments = _arguments(settings)
+        descriptors = [pipe]
+        with contextlib.ExitStack() as stack:
+            if progress and sys.stderr is not None and sys.stderr.isatty():
+                terminal = os.dup(sys.stderr.fileno())
+                stack.callback(os.close, terminal)
+                descriptors.append(terminal)
+                arguments += ["--progress", str(terminal)]
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "trafficsplit.locust.child"),
+                    *(str(self._directory), str(pipe), *arguments),
+                ],
+                # A user's own files, in the directory where the command was typed, are not ours.
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                # Options in the environment have been read, and were perhaps overruled.
+                env=environment_without("TRAFFICSPLIT_", "LOCUST_"),
+                pass_fds=descriptors,
+                start_new_session=True,  # a Ctrl-C comes to us first
+                preexec_fn=dying_with_us(signal.SIGTERM),
+            )
+
+    def _take_messages(self, pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                try:
+                    message = json.loads(line)
+                except ValueError:  # cut off by its end
+                    continue
+                self._messages.append(message)
+                self._begun.set()
+        self._begun.set()
+
+    def _listen(self, output: IO[str]) -> None:
+        with output:
+            for line in output:
+                self._said.append(line.rstrip())
+
+    def await_begin(self, seconds: float) -> bool:
+        """Wait until requests are on their way; return whether they are."""
+        self._begun.wait(seconds)
+        return bool(self._messages)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for its end; return whether it came."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, *_: object) -> None:
+        """Ask it to send no more, and to hand over what it has counted."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def run(self) -> Run:
+        """Return what was counted, once it has ended.
+
+        Raises InputError where it was wrongly asked for, BrokenError where it came to nothing.
+        """
+        self._process.wait()
+        for thread in self._threads:
+            thread.join()
+        self._write_log()
+        # It may hold a header that is nobody's business.
+        (self._directory / SETTINGS).unlink(missing_ok=True)
+        for message in self._messages:
+            if "run" in message:
+                return self._taken(message["run"])
+        line = self._why()
+        if self._process.returncode == ExitCode.WRONG_USAGE:
+            raise InputError(line)
+        raise BrokenError(line)
+
+    def _taken(self, plain: Any) -> Run:
+        try:
+            return run_from_plain(plain)
+        except (TypeError, KeyError, ValueError) as error:
+            raise BrokenError(f"broken: the run that came back is damaged: {error}") from None
+
+    def _write_log(self) -> None:
+        text = "\n".join(self._said).strip()
+        if text:
+            with contextlib.suppress(OSError):  # on a full disk there is more to say than this
+                (self._directory / LOG).write_text(text + "\n", "utf-8")
+
+    def _why(self) -> str:
+        said = [line for line in self._said if line.strip()]
+        ours = [line.removeprefix(OURS) for line in said if line.startswith(OURS)]
+        if ours:
+            return ours[-1]
+        code = self._process.returncode
+        ended = f"signal {-code}" if code < 0 else f"code {code}"
+        last = said[-1][:300] if said else "it said nothing"
+        return (
+            f"broken: Locust ended with {ended} and left no counts: {last} "
+            f"(all of it: {self._directory / LOG})"
+        )
+
+    def close(self) -> None:
+        """End it at once, where it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> LocustProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
-def drive(
-    host: str,
-    run_dir: Path,
-    options: Mapping[str, str],
-    *,
-    users: int,
-    ramp: float = 0.0,
-    processes: int = 1,
-) -> None:
-    """Send requests until the run is complete; the counts are in `run_dir` then.
-
-    `users` are added over `ramp` seconds; `options` are the locustfile's, by name, a flag without a
-    value.
-
-    SIGINT and SIGTERM end the load early, and its counts are still written. Raises DriveError
-    where there are none.
-    """
-    log = run_dir / "locust.log"
+def _arguments(settings: VerifySettings) -> list[str]:
+    sending = settings.sending
+    spawn_rate = sending.users / sending.ramp if sending.ramp else sending.users
     arguments = [
-        *("-f", str(LOCUSTFILE), "--headless", "--only-summary", "--host", host),
-        *("--users", str(users), "--spawn-rate", f"{users / ramp if ramp else users:g}"),
-        *("--loglevel", "WARNING"),
-        *("--run-dir", str(run_dir)),
+        *("-f", str(asset("locustfiles", "color.py")), "--headless", "--only-summary"),
+        *("--host", ",".join(settings.hosts), "--loglevel", "WARNING"),
+        *("--users", str(sending.users), "--spawn-rate", f"{spawn_rate:g}"),
     ]
-    arguments += [f"--{name}={value}" if value else f"--{name}" for name, value in options.items()]
-    if processes > 1:
+    if sending.processes > 1:
         # Locust's own port may be another run's, whose master would get our workers.
-        with free_socket() as free:
-            port = str(free.getsockname()[1])
-        arguments += ["--processes", str(processes), "--master-bind-host", "127.0.0.1"]
+        port = str(free_port())
+        arguments += ["--processes", str(sending.processes), "--master-bind-host", "127.0.0.1"]
         arguments += ["--master-bind-port", port, "--master-port", port]
-    descriptors: list[int] = []
-    if sys.stderr.isatty():
-        descriptors = [os.dup(sys.stderr.fileno())]
-        arguments += ["--progress", str(descriptors[0])]
-    log.touch()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "locust", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        # Options in the environment have been read, and were perhaps overruled.
-        env=environment_without("TRAFFICSPLIT_", "LOCUST_"),
-        pass_fds=descriptors,
-        start_new_session=True,  # a Ctrl-C comes to us first
-        preexec_fn=dying_with_us(signal.SIGTERM),
-    )
+    return arguments
+
+
+@contextlib.contextmanager
+def signals_passed_on(process: LocustProcess) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the load early, and not us: its counts are waited for."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, process.stop) for number in numbers]
     try:
-        said = _wait(process)
+        yield
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        (run_dir / BEGUN).unlink(missing_ok=True)  # it said that a run goes on
-    with contextlib.suppress(OSError):  # on a full disk there is more to say than this
-        log.write_text(said, "utf-8")
-    if not (run_dir / "run.json").exists():
-        refused = process.returncode == WRONG_USAGE
-        raise DriveError(_why(process.returncode, said, log), refused=refused)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> str:
-    """What it says until its end; what asks us to stop is passed on, and waited for all the same.
-
-    It is kept in memory: the disk may be full.
-    """
-
-    def pass_on(*_: object) -> None:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, pass_on) for number in signals]
-    try:
-        return process.communicate()[0].decode("utf-8", "replace")
-    finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-
-
-def _why(code: int, said: str, log: Path) -> str:
-    lines = said.strip().splitlines()
-    ours = [
-        line.removeprefix("trafficsplit: ") for line in lines if line.startswith("trafficsplit")
-    ]
-    if ours:
-        return ours[-1]
-    ended = f"signal {-code}" if code < 0 else f"code {code}"
-    last = lines[-1][:300] if lines else "it said nothing"
-    return f"Locust ended with {ended} and left no counts: {last} (all of it: {log})"

@@ -6,8 +6,8 @@ import os
 
 import gevent
 
-from analysis import Question
-from load.counting import Counter
+from trafficsplit.analysis.question import Question
+from trafficsplit.load.counting import Counter
 
 INTERVAL = 0.25  # seconds
 CLEAR = "\r\x1b[K"

@@ -15,20 +15,9 @@ from locust.env import Environment
 from locust.exception import CatchResponseError
 from locust.stats import StatsEntry
 
-from load.counting import Counter, Ended
-
-
-def two_digits(milliseconds: float) -> float:
-    """A latency to two significant digits, as Locust has them, but below 10 ms too."""
-    if milliseconds <= 0:
-        return 0
-    digits = 1 - math.floor(math.log10(milliseconds))
-    rounded = round(milliseconds, digits)
-    return int(rounded) if digits <= 0 else rounded
-
-
-# Locust rounds to whole milliseconds otherwise, and most gateways answer within one.
-locust.stats.bucket_response_time = two_digits  # type: ignore[assignment]
+from trafficsplit.analysis.kinds import Outcome
+from trafficsplit.load.counting import Counter, Ended
+from trafficsplit.locust.patches import two_digits
 
 
 class Statistics:
@@ -42,13 +31,13 @@ class Statistics:
         """Requests that have ended; lost ones are left out, `lost` has told of them."""
         kinds = self._counter.kinds
         stats = self._environment.stats
-        for code in np.flatnonzero(np.bincount(ended.codes)):
-            outcome = kinds[code].outcome
-            if not isinstance(outcome, str):
+        for code in np.flatnonzero(np.bincount(ended.codes)).tolist():
+            kind = kinds[code]
+            if kind.outcome is not Outcome.IDENTIFIED:
                 continue
             its = ended.codes == code
             began = self._epoch + self._counter.began
-            name = self._name(outcome)
+            name = self._name(kind.variant)
             entry = _entry(ended.latencies[its] * 1000, ended.sent_at[its] + began, stats, name)
             entry.total_content_length = int(ended.sizes[its].sum())
             stats.get(name, "GET").extend(entry)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.cookiejar
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
@@ -16,15 +17,24 @@ from locust import User
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 
-from load.counting import NO_MORE
-from load.engine import backoff
-from load.http import add_header
-from load.outcomes import row_of
-from load.request import Request
-from load.target import tls_context
+from trafficsplit.load.connection import backoff
+from trafficsplit.load.counting import NO_MORE
+from trafficsplit.load.endpoint import tls_context
+from trafficsplit.load.http import Answer, add_header
+from trafficsplit.load.outcomes import row_of
+from trafficsplit.load.request import Request
 
 if TYPE_CHECKING:
-    from load.session import Session
+    from trafficsplit.locust.session import Session
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A request: its ticket, when it was sent, and when it was due (None: at once)."""
+
+    ticket: int
+    began: float
+    due: float | None
 
 
 class StockClient:
@@ -38,20 +48,22 @@ class StockClient:
         self._session = session
         self._gateway = gateway
         self._path = request.path
-        self._headers = {**request.headers, **session.headers}
-        self._number = next(session.numbers)
-        if session.load["unit"] == "session":
+        settings = session.plan.load.request
+        self._headers = {**request.headers, **settings.headers}
+        self._number = next(session.sending.numbers)
+        if settings.new_connections:
             # A session is a new connection: the gateway is asked to close each behind its answer.
             self._headers["Connection"] = "close"
             self._number = 0
         self._failures = 0
-        make = _requests_session if session.client == "requests" else _fast_session
-        self._client, self._settings = make(user, session, session.places[gateway].host)
+        make = _requests_session if session.sending.client == "requests" else _fast_session
+        self._client, self._settings = make(user, session, session.plan.gateways[gateway].host)
 
     def ask(self) -> bool:
-        """One request, when it is due; False when no more are to be sent."""
+        """Send one request, when it is due; return False when no more are to be sent."""
         session = self._session
-        counter, schedule = session.counter, session.schedule
+        counter = session.counter
+        schedule = session.sending.schedule
         due = None
         if schedule:
             if counter.closed:
@@ -61,100 +73,109 @@ class StockClient:
         ticket = counter.take(self._number)
         if ticket == NO_MORE:
             return False
-        began = time.monotonic()
+        status = self._ask(_Sent(ticket, time.monotonic(), due))
+        if status:
+            self._failures = 0
+        else:
+            gevent.sleep(backoff(self._failures))
+            self._failures += 1
+        return True
+
+    def _ask(self, sent: _Sent) -> int:
+        """Send a request and count its answer; return its status, 0 without one."""
         answered = False
         try:
             with self._client.get(
                 self._path,
-                name=session.load["path"],
+                name=self._session.plan.load.request.path,
                 catch_response=True,
                 allow_redirects=False,
                 headers=self._headers,
                 **self._settings,
             ) as response:
-                self._count(ticket, began, due, response)
+                self._count(sent, response)
                 answered = True
+                return int(response.status_code or 0)
         finally:
             if not answered:  # killed in the middle: an answer that never came is nobody's
-                counter.give_back(ticket)
-        if not response.status_code:
-            gevent.sleep(backoff(self._failures))
-            self._failures += 1
-        else:
-            self._failures = 0
-        return True
+                self._session.counter.give_back(sent.ticket)
 
-    def _count(self, ticket: int, began: float, due: float | None, response: Any) -> None:
+    def _count(self, sent: _Sent, response: Any) -> None:
         """Put one answer into the tally, and under its variant's name into Locust's statistics."""
-        session = self._session
-        outcomes, counter = session.outcomes, session.counter
+        counter = self._session.counter
+        path = self._session.plan.load.request.path
         meta = cast("dict[str, Any]", response.request_meta)
-        error = meta["exception"]
         body = response.content or b""
-        if not response.status_code:
-            cause = getattr(response, "error", None) or error
-            code, reason = outcomes.of_failure(self._gateway), f"{type(cause).__name__}: {cause}"
-        elif _is_cut_off(headers := _headers(response), body):
-            code = outcomes.of_failure(self._gateway)
-            reason = "the connection was closed before the end of the answer"
-        else:
-            code, reason = outcomes.of_answer(response.status_code, headers, body, self._gateway)
+        code, reason = self._outcome(response, body, meta["exception"])
         row = row_of(counter.kinds[code])
-        meta["name"] = f"{session.load['path']} [{row}]" if row else session.load["path"]
-        sent_at, latency = began, meta["response_time"] / 1000
-        if due is not None:
-            sent_at, latency = due, time.monotonic() - due
+        meta["name"] = f"{path} [{row}]" if row else path
+        sent_at = sent.began
+        latency = meta["response_time"] / 1000
+        if sent.due is not None:
+            sent_at = sent.due
+            latency = time.monotonic() - sent.due
         if reason:
             response.failure(reason)
-        counter.count(ticket, code, sent_at - counter.began, latency, len(body), reason)
+        counter.count(sent.ticket, code, sent_at - counter.began, latency, len(body), reason)
+
+    def _outcome(self, response: Any, body: bytes, error: object) -> tuple[int, str]:
+        """Return the code to count an answer by, and why it is lost, empty where it is not."""
+        outcomes = self._session.sending.outcomes
+        if not response.status_code:
+            cause = getattr(response, "error", None) or error
+            return outcomes.of_failure(self._gateway), f"{type(cause).__name__}: {cause}"
+        headers = _headers(response)
+        if _is_cut_off(headers, body):
+            reason = "the connection was closed before the end of the answer"
+            return outcomes.of_failure(self._gateway), reason
+        return outcomes.of_answer(Answer(response.status_code, headers, body, True), self._gateway)
 
 
 def _fast_session(user: User, session: Session, host: str) -> tuple[Any, dict[str, Any]]:
-    timeout = float(session.load["timeout"])
+    load = session.plan.load
     client = FastHttpSession(
         base_url=host,
         request_event=user.environment.events.request,
         user=user,
-        ssl_context_factory=lambda: tls_context(
-            session.load["ca_file"], insecure=session.options.insecure
-        ),
-        insecure=session.options.insecure,
-        connection_timeout=timeout,
-        network_timeout=timeout,
+        ssl_context_factory=lambda: tls_context(load.connection),
+        insecure=load.connection.insecure,
+        connection_timeout=load.request.timeout,
+        network_timeout=load.request.timeout,
         max_retries=0,
         max_redirects=0,
     )
-    client.cookiejar.set_policy(_nobody())
+    client.cookiejar.set_policy(_no_cookies())
     return client, {}
 
 
 def _requests_session(user: User, session: Session, host: str) -> tuple[Any, dict[str, Any]]:
+    load = session.plan.load
     client = HttpSession(base_url=host, request_event=user.environment.events.request, user=user)
     client.trust_env = False
-    client.cookies.set_policy(_nobody())
-    client.verify = session.load["ca_file"] or True
-    if session.options.insecure:
+    client.cookies.set_policy(_no_cookies())
+    client.verify = load.connection.ca_file or True
+    if load.connection.insecure:
         client.verify = False
-    return client, {"timeout": float(session.load["timeout"])}
+    return client, {"timeout": load.request.timeout}
 
 
-def _nobody() -> http.cookiejar.DefaultCookiePolicy:
+def _no_cookies() -> http.cookiejar.DefaultCookiePolicy:
     return http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
 
 
 def _is_cut_off(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether a body is shorter than was said, which FastHttpUser's client does not mind."""
+    """Return whether a body is shorter than was said, which FastHttpUser's client does not mind."""
     length = headers.get("content-length", "")
     encoded = headers.get("content-encoding", "identity") != "identity"
     return length.isdecimal() and not encoded and len(body) < int(length)
 
 
 def _headers(response: Any) -> Mapping[str, str]:
-    """Lower-case names; of several with one name, a line each."""
+    """Return headers by lower-case name; of several with one name, a line each."""
     raw = getattr(getattr(response, "raw", None), "headers", None)
-    pairs: Iterable[tuple[str, str]] = (
-        raw.iteritems() if raw is not None else response.headers.items()
-    )
+    pairs: Iterable[tuple[str, str]] = response.headers.items()
+    if raw is not None:
+        pairs = raw.iteritems()
     headers: dict[str, str] = {}
     for name, value in pairs:
         add_header(headers, name, value)

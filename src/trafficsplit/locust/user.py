@@ -6,10 +6,12 @@ from typing import Any
 
 from locust import User, task
 
-from load.engine import Connection
-from load.harness import LAST_ANSWERS, register, session_of
-from load.request import Request
-from load.stock import StockClient
+from trafficsplit.load.connection import Connection
+from trafficsplit.load.request import Request
+from trafficsplit.locust.lifecycle import LAST_ANSWERS, register, session_of
+from trafficsplit.locust.stock import StockClient
+
+__all__ = ["Request", "SplitUser"]
 
 FOREVER = 1e6  # seconds
 
@@ -28,7 +30,7 @@ class SplitUser(User):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._session = session_of(environment)
-        self.path: str = self._session.load["path"]
+        self.path: str = self._session.plan.load.request.path
         self._connection: Connection | None = None
         self._stock: StockClient | None = None
         waits = type(self).wait_time is not User.wait_time
@@ -47,19 +49,23 @@ class SplitUser(User):
 
     def on_start(self) -> None:
         """Begin to send."""
-        session, request = self._session, self.request()
-        if session.engine:
-            headers = {**request.headers, **session.headers}
-            if session.load["unit"] == "session":
+        session = self._session
+        sending = session.sending
+        request = self.request()
+        if sending.engine:
+            settings = session.plan.load.request
+            headers = {**request.headers, **settings.headers}
+            if settings.new_connections:
                 headers["Connection"] = "close"
-            gateway = session.next_gateway()
-            self._connection = session.engine.add(
-                session.engine.targets[gateway].request(request.path, headers),
+            gateway = sending.next_gateway()
+            endpoint = sending.engine.lanes[gateway].endpoint
+            self._connection = sending.engine.add(
+                endpoint.request(request.path, headers),
                 self._pause if self._configured else None,
                 gateway,
             )
-        elif session.client != "engine" and not session.unreachable:
-            self._stock = StockClient(self, session, request, session.next_gateway())
+        elif sending.client != "engine" and not session.notes.unreachable:
+            self._stock = StockClient(self, session, request, sending.next_gateway())
 
     @task
     def draw(self) -> None:

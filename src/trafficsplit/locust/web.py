@@ -15,8 +15,8 @@ import gevent
 from flask import Blueprint, Response, request, send_from_directory
 from locust.env import Environment
 
-from load import live
-from load.session import Session
+from trafficsplit.locust import live
+from trafficsplit.locust.session import Session
 
 STATIC = Path(__file__).with_name("static")
 KEY = "traffic-split"
@@ -28,7 +28,7 @@ def extend(environment: Environment, session_of: Callable[[], Session]) -> None:
     options = environment.parsed_options
     base = (options.web_base_path if options else None) or ""
     history = live.History()
-    gevent.spawn(live.watch, session_of, history)
+    gevent.spawn(live.note_for_ever, session_of, history)
     pages = Blueprint("trafficsplit", __name__, url_prefix=f"{base}/trafficsplit")
 
     def current() -> dict[str, Any]:

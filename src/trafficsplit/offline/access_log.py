@@ -25,9 +25,9 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.gathering import Batch
-from analysis.split import Split
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import InputError
+from trafficsplit.offline.batches import Batch
 
 LINES = 50_000  # at a time
 NOWHERE = ("", "-", "None", "null")

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from analysis.accesslog import Names
-from analysis.errors import InputError
-from analysis.split import Split
-from analysis.tally import Tally
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.errors import InputError
+from trafficsplit.offline.access_log import Names
 
 # A request is counted by the client's proxy and by the server's; the gateway is a client.
 SELECTOR = 'istio_requests_total{reporter="source"}'

@@ -1,152 +1,237 @@
-"""The report directory: what a run found, for people and for machines."""
+"""The verdict document: what a run found, as a type; verdict.json is this type as JSON.
+
+The published schema (verdict.schema.json) is held against it by a test. Shares and weights are
+fractions; mappings are by variant.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from analysis import Judgement, Run, chi_square, power, replay
-from analysis.comparison import compare, interval
-from analysis.diagnosis import Diagnosis, diagnose
-from analysis.gateways import compare_gateways
-from analysis.independence import Independence
-from analysis.judge import draws_of
-from analysis.latency import quantile
-from analysis.stationarity import change_in
 from trafficsplit import __version__
+from trafficsplit.analysis.comparison import Comparison, compare, interval
+from trafficsplit.analysis.diagnosis import Diagnosis, diagnose
+from trafficsplit.analysis.fixed import FixedTest, chi_square, power
+from trafficsplit.analysis.gateways import OneGateway, compare_gateways
+from trafficsplit.analysis.independence import Independence
+from trafficsplit.analysis.judge import draws_of, replay
+from trafficsplit.analysis.latency import quantile
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.stationarity import change_in
+from trafficsplit.analysis.verdict import Judgement, Verdict
+from trafficsplit.report.remarks import remarks
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
-ON_SCHEDULE = 0.99  # of the rate, and it is kept
-BUSY, LATE = 0.9, 0.02  # of a core; seconds
-LONG_ENOUGH = 1.0  # seconds, for these two to mean something
+Quantiles = dict[str, float | None]
+Interval = list[float]  # low and high
 
 
-def verdict_object(
+@dataclass(frozen=True)
+class Evidence:
+    """Natural logarithms; match and mismatch become a verdict at the threshold. None: infinite."""
+
+    match: float | None
+    mismatch: float | None
+    exactly_as_configured: float | None
+    threshold: float
+
+
+@dataclass(frozen=True)
+class ChangeFound:
+    """Where the shares changed during the run, in seconds since the start and on the clock."""
+
+    at: float
+    earliest: float
+    latest: float
+    began: float
+    at_time: str
+    earliest_time: str
+    latest_time: str
+    began_time: str
+    mixed_seconds: float
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ChiSquare:
+    """The fixed-sample tests. None: infinite; `power` is None where there was nothing to see."""
+
+    statistic: float | None
+    dof: int
+    p_value: float
+    g_statistic: float | None
+    g_p_value: float
+    effect_size: float | None
+    residuals: Mapping[str, float | None]
+    method: str
+    power: float | None
+
+
+@dataclass(frozen=True)
+class SenderFound:
+    """How well the sending side kept up, with remarks for people."""
+
+    client: str
+    processes: int
+    lost: int
+    cpu: float
+    lag: float
+    rate: float
+    achieved: float
+    late: int
+    remarks: list[str]
+
+
+@dataclass(frozen=True)
+class GatewayFound:
+    """What one of several gateways did; `off` says that it surely is not as configured."""
+
+    name: str
+    requests: int
+    errors: int
+    unidentified: int
+    observed: Mapping[str, int]
+    shares: Mapping[str, float | None]
+    confidence: Mapping[str, Interval]
+    mismatch_evidence: float | None
+    off: bool
+
+
+@dataclass(frozen=True)
+class Homogeneity:
+    """Pearson's test that all gateways split alike; None where there is no test."""
+
+    statistic: float | None
+    dof: int
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class GatewaysFound:
+    """Each of several gateways by itself."""
+
+    each: list[GatewayFound]
+    homogeneity: Homogeneity
+
+
+@dataclass(frozen=True)
+class VerdictDocument:
+    """All that a run found. The names are those of verdict.json."""
+
+    verdict: Verdict
+    reason: str
+    test: str
+    expected: Mapping[str, float]
+    observed: Mapping[str, int]
+    shares: Mapping[str, float | None]
+    confidence: Mapping[str, Interval]
+    evidence: Evidence
+    independence: Independence
+    change: ChangeFound | None
+    diagnosis: Diagnosis | None
+    requests: int
+    budget: int
+    errors: int
+    unidentified: int
+    losses: Mapping[str, int]
+    tolerance: float
+    tolerances: Mapping[str, float]
+    max_failing: float
+    alpha: float
+    chi_square: ChiSquare
+    latency_ms: Mapping[str, Quantiles]
+    latency_interval_ms: Mapping[str, dict[str, Interval | None]]
+    comparison: list[Comparison]
+    sender: SenderFound
+    elapsed_seconds: float
+    requests_per_second: float
+    users: int
+    unit: str
+    settle_seconds: float
+    host: str
+    gateways: GatewaysFound | None
+    path: str
+    started_at: str
+    interrupted: str
+    command: str
+    version: str
+    run_id: str
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Requests that tell nothing of the split."""
+        return self.errors + self.unidentified
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the document as data that JSON can hold."""
+        plain = dataclasses.asdict(self)
+        plain["verdict"] = str(self.verdict)
+        plain["independence"]["draws"] = str(self.independence.draws)
+        return plain
+
+    def as_json(self) -> str:
+        """Return the document as verdict.json has it, and as `--json` prints it."""
+        return json.dumps(self.as_plain(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def document_of(
     run: Run, judgement: Judgement, phases: Mapping[str, float] | None = None
-) -> dict[str, Any]:
-    """The contents of verdict.json (trafficsplit/verdict.schema.json; DESIGN.md 5)."""
-    question, tally = run.question, run.tally
-    test = chi_square(tally.counts, question.split)
+) -> VerdictDocument:
+    """Return what a run found. `phases` are the seconds that each phase took."""
+    question = run.question
+    tally = run.tally
+    subject = run.subject
     variants = list(tally.counts)
     draws = draws_of(run)
-    return {
-        "verdict": str(judgement.verdict),
-        "reason": judgement.reason,
-        "test": question.test,
-        "expected": {variant: question.split[variant] for variant in variants},
-        "observed": dict(tally.counts),
-        "shares": {variant: tally.share(variant) for variant in variants},
-        "confidence": {variant: list(run.interval(variant)) for variant in variants},
-        "evidence": _evidence(run),
-        "independence": _independence(draws),
-        "change": _change(run),
-        "diagnosis": _diagnosis(diagnose(run, judgement, draws)),
-        "requests": tally.requests,
-        "budget": question.requests,
-        "errors": tally.errors,
-        "unidentified": tally.unidentified,
-        "losses": dict(run.losses),
-        "tolerance": question.tolerance,
-        "tolerances": {variant: question.tolerance_of(variant) for variant in variants},
-        "max_failing": question.max_failing,
-        "alpha": question.alpha,
-        "chi_square": {
-            "statistic": _finite(test.statistic),
-            "dof": test.dof,
-            "p_value": test.p_value,
-            "g_statistic": _finite(test.g_statistic),
-            "g_p_value": test.g_p_value,
-            "effect_size": _finite(test.effect_size),
-            "residuals": {v: _finite(r) for v, r in test.residuals.items()},
-            "method": test.method,
-            "power": _power(run),
-        },
-        "latency_ms": _latency(run),
-        "latency_interval_ms": _latency_intervals(run),
-        "comparison": [vars(found) for found in compare(run)],
-        "sender": {**vars(run.sender), "remarks": remarks(run)},
-        "elapsed_seconds": round(run.elapsed, 3),
-        "requests_per_second": round(run.requests_per_second, 1),
-        "users": run.users,
-        "unit": run.unit,
-        "settle_seconds": run.settle,
-        "host": run.host,
-        "gateways": _gateways(run),
-        "path": run.path,
-        "started_at": run.started_at,
-        "interrupted": run.interrupted,
-        "phases": {name: round(seconds, 3) for name, seconds in (phases or {}).items()},
-        "command": run.command,
-        "version": __version__,
-    }
-
-
-def _evidence(run: Run) -> dict[str, float | None]:
-    test = replay(run)
-    return {
-        "match": _finite(test.log_match),
-        "mismatch": _finite(test.log_mismatch),
-        "exactly_as_configured": _finite(test.log_exact()),
-        "threshold": test.threshold,
-    }
-
-
-def _gateways(run: Run) -> dict[str, Any] | None:
-    """What each of several gateways did, None where there is one."""
-    found = compare_gateways(run)
-    if found is None:
-        return None
-    each = [
-        {
-            "name": one.name,
-            "requests": one.tally.requests,
-            "errors": one.tally.errors,
-            "unidentified": one.tally.unidentified,
-            "observed": {v: one.tally.counts.get(v, 0) for v in one.confidence},
-            "shares": {v: one.tally.share(v) for v in one.confidence},
-            "confidence": {v: list(ends) for v, ends in one.confidence.items()},
-            "mismatch_evidence": _finite(one.log_mismatch),
-            "off": one.off,
-        }
-        for one in found.each
-    ]
-    test = {"statistic": found.statistic, "dof": found.dof, "p_value": found.p_value}
-    return {"each": each, "homogeneity": test}
-
-
-def _independence(found: Independence) -> dict[str, Any]:
-    return {**vars(found), "draws": str(found.draws)}
-
-
-def _change(run: Run) -> dict[str, Any] | None:
-    change = change_in(run)
-    if change is None:
-        return None
-    times = {name: getattr(change, name) for name in ("at", "earliest", "latest", "began")}
-    began = datetime.datetime.fromisoformat(run.started_at)
-    clock = {
-        f"{name}_time": (began + datetime.timedelta(seconds=seconds)).isoformat(
-            timespec="milliseconds"
-        )
-        for name, seconds in times.items()
-    }
-    return {
-        **times,
-        **clock,
-        "mixed_seconds": change.mixed,
-        "before": dict(change.before),
-        "after": dict(change.after),
-    }
-
-
-def _diagnosis(found: Diagnosis | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"summary": found.summary, "explanations": [vars(e) for e in found.explanations]}
+    return VerdictDocument(
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        test=question.test,
+        expected={variant: question.split[variant] for variant in variants},
+        observed=dict(tally.counts),
+        shares={variant: tally.share(variant) for variant in variants},
+        confidence={variant: list(run.interval(variant)) for variant in variants},
+        evidence=_evidence(run),
+        independence=draws,
+        change=_change(run),
+        diagnosis=diagnose(run, judgement, draws),
+        requests=tally.requests,
+        budget=question.requests,
+        errors=tally.errors,
+        unidentified=tally.unidentified,
+        losses=dict(run.counted.losses),
+        tolerance=question.tolerance,
+        tolerances={variant: question.tolerance_of(variant) for variant in variants},
+        max_failing=question.max_failing,
+        alpha=question.alpha,
+        chi_square=_chi_square(run, chi_square(tally.counts, question.split)),
+        latency_ms=_latency(run),
+        latency_interval_ms=_latency_intervals(run),
+        comparison=compare(run),
+        sender=SenderFound(**dataclasses.asdict(run.sender), remarks=remarks(run)),
+        elapsed_seconds=round(subject.elapsed, 3),
+        requests_per_second=round(run.requests_per_second, 1),
+        users=subject.users,
+        unit=subject.unit,
+        settle_seconds=subject.settle,
+        host=subject.host,
+        gateways=_gateways(run),
+        path=subject.path,
+        started_at=subject.started_at,
+        interrupted=run.ending.interrupted,
+        command=subject.command,
+        version=__version__,
+        run_id=subject.run_id,
+        phases=dict(phases or {}),
+    )
 
 
 def _finite(value: float) -> float | None:
@@ -154,95 +239,134 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _evidence(run: Run) -> Evidence:
+    test = replay(run)
+    return Evidence(
+        match=_finite(test.log_match),
+        mismatch=_finite(test.log_mismatch),
+        exactly_as_configured=_finite(test.log_exact()),
+        threshold=test.threshold,
+    )
+
+
+def _gateways(run: Run) -> GatewaysFound | None:
+    found = compare_gateways(run)
+    if found is None:
+        return None
+    homogeneity = Homogeneity(found.statistic, found.dof, found.p_value)
+    return GatewaysFound([_gateway(one) for one in found.each], homogeneity)
+
+
+def _gateway(one: OneGateway) -> GatewayFound:
+    tally = one.tally
+    return GatewayFound(
+        name=one.name,
+        requests=tally.requests,
+        errors=tally.errors,
+        unidentified=tally.unidentified,
+        observed={v: tally.counts.get(v, 0) for v in one.confidence},
+        shares={v: tally.share(v) for v in one.confidence},
+        confidence={v: list(ends) for v, ends in one.confidence.items()},
+        mismatch_evidence=_finite(one.log_mismatch),
+        off=one.off,
+    )
+
+
+def _change(run: Run) -> ChangeFound | None:
+    change = change_in(run)
+    if change is None:
+        return None
+    began = datetime.datetime.fromisoformat(run.subject.started_at)
+    return ChangeFound(
+        at=change.at,
+        earliest=change.earliest,
+        latest=change.latest,
+        began=change.began,
+        at_time=_clock(began, change.at),
+        earliest_time=_clock(began, change.earliest),
+        latest_time=_clock(began, change.latest),
+        began_time=_clock(began, change.began),
+        mixed_seconds=change.mixed,
+        before=dict(change.before),
+        after=dict(change.after),
+    )
+
+
+def _clock(began: datetime.datetime, seconds: float) -> str:
+    moment = began + datetime.timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _chi_square(run: Run, test: FixedTest) -> ChiSquare:
+    return ChiSquare(
+        statistic=_finite(test.statistic),
+        dof=test.dof,
+        p_value=test.p_value,
+        g_statistic=_finite(test.g_statistic),
+        g_p_value=test.g_p_value,
+        effect_size=_finite(test.effect_size),
+        residuals={variant: _finite(r) for variant, r in test.residuals.items()},
+        method=test.method,
+        power=_power(run),
+    )
+
+
 def _power(run: Run) -> float | None:
-    """The chance that the chi-square test had to see a deviation of one tolerance."""
-    question, n = run.question, run.tally.identified
+    """Return the chance that the chi-square test had to see a deviation of one tolerance."""
+    question = run.question
+    n = run.tally.identified
     if len(question.split.positive) < 2 or not n:
         return None
     return round(power(question.split, question.tolerance, question.alpha, n), 6)
 
 
-def _latency(run: Run) -> dict[str, dict[str, float | None]]:
-    return {
-        key.variant: {name: quantile(buckets, q) for name, q in QUANTILES.items()}
-        for key, buckets in run.latency.items()
-        if key.status == "2xx" and key.variant
-    }
+def _good_latencies(run: Run) -> dict[str, Mapping[int, int]]:
+    """Return the latencies of 2xx answers, by variant."""
+    every = run.counted.latency.items()
+    return {key.variant: b for key, b in every if key.status == "2xx" and key.variant}
 
 
-def _latency_intervals(run: Run) -> dict[str, dict[str, list[float] | None]]:
-    """Simultaneous for the quantiles of a variant: each at alpha over their number."""
-    alpha = run.question.alpha / len(QUANTILES)
-    return {
-        key.variant: {
-            name: list(ends) if (ends := interval(buckets, q, alpha)) else None
-            for name, q in QUANTILES.items()
-        }
-        for key, buckets in run.latency.items()
-        if key.status == "2xx" and key.variant
-    }
-
-
-def remarks(run: Run) -> list[str]:
-    """What the sending side could not do: nothing of it may pass for the gateway's doing."""
-    sender, found = run.sender, []
-    if sender.lost:
-        some = "a worker was" if sender.lost == 1 else f"{sender.lost} workers were"
-        found.append(
-            f"{some} lost, with what had not yet been told: these requests are not counted"
-        )
-    if run.unrecorded:
-        found.append(f"the recording is not whole: {run.unrecorded}")
-    if sender.rate and sender.achieved < ON_SCHEDULE * sender.rate:
-        found.append(
-            f"{sender.achieved:,.0f} requests a second were sent and not {sender.rate:,.0f}: "
-            "give more --users, or a slower --rate"
-        )
-    elif sender.late:
-        found.append(
-            f"{sender.late:,} requests had to wait for a free connection, which their latency "
-            "contains: more --users would show what the gateway alone does"
-        )
-    if run.elapsed >= LONG_ENOUGH and (sender.cpu > BUSY or sender.lag > LATE):
-        found.append(
-            f"the client itself was busy ({100 * sender.cpu:.0f} % of a core, its event loop up to "
-            f"{1000 * sender.lag:.1f} ms late): latencies contain its own"
-        )
+def _latency(run: Run) -> dict[str, Quantiles]:
+    found = {}
+    for variant, buckets in _good_latencies(run).items():
+        found[variant] = {name: quantile(buckets, q) for name, q in QUANTILES.items()}
     return found
 
 
-def further_lines(verdict: Mapping[str, Any]) -> list[str]:
-    """What else a person should know, in a line each: a change of the split, and what to do."""
+def _latency_intervals(run: Run) -> dict[str, dict[str, Interval | None]]:
+    """Simultaneous for the quantiles of a variant: each at alpha over their number."""
+    alpha = run.question.alpha / len(QUANTILES)
+    found: dict[str, dict[str, Interval | None]] = {}
+    for variant, buckets in _good_latencies(run).items():
+        found[variant] = {}
+        for name, q in QUANTILES.items():
+            ends = interval(buckets, q, alpha)
+            found[variant][name] = list(ends) if ends else None
+    return found
+
+
+def further_lines(document: VerdictDocument) -> list[str]:
+    """Return what else a person should know, in a line each: a change of the split, what to do."""
     lines = []
-    if change := verdict["change"]:
-        lines.append(f"change: {change_sentence(change)}")
-    if diagnosis := verdict["diagnosis"]:
-        lines.append(f"diagnosis: {diagnosis['summary']}")
-    lines += [f"note: {remark}." for remark in verdict["sender"]["remarks"]]
+    if document.change:
+        lines.append(f"change: {change_sentence(document.change)}")
+    if document.diagnosis:
+        lines.append(f"diagnosis: {document.diagnosis.summary}")
+    lines += [f"note: {remark}." for remark in document.sender.remarks]
     return lines
 
 
-def change_sentence(change: Mapping[str, Any]) -> str:
-    """When the split changed, from what to what."""
-    sides = [
-        ", ".join(f"{v} {100 * share:.1f} %" for v, share in change[side].items())
-        for side in ("before", "after")
-    ]
-    clock = [change[f"{name}_time"][11:23] for name in ("at", "earliest", "latest")]
+def change_sentence(change: ChangeFound) -> str:
+    """Return when the split changed, from what to what."""
     mixed = ""
-    if change["mixed_seconds"]:
-        mixed = f" until {change['began_time'][11:23]}, mixed for {change['mixed_seconds']:.2f} s"
+    if change.mixed_seconds:
+        mixed = f" until {change.began_time[11:23]}, mixed for {change.mixed_seconds:.2f} s"
     return (
-        f"{sides[1]} from {clock[0]} on (between {clock[1]} and {clock[2]} UTC), {sides[0]} "
-        f"before{mixed}."
+        f"{_shares(change.after)} from {change.at_time[11:23]} on (between "
+        f"{change.earliest_time[11:23]} and {change.latest_time[11:23]} UTC), "
+        f"{_shares(change.before)} before{mixed}."
     )
 
 
-def write_verdict(verdict: Mapping[str, Any], directory: Path) -> None:
-    """Write verdict.json. Raises OSError."""
-    (directory / "verdict.json").write_text(as_json(verdict) + "\n", "utf-8")
-
-
-def as_json(verdict: Mapping[str, Any]) -> str:
-    """The verdict as `--json` prints it."""
-    return json.dumps(verdict, indent=2, ensure_ascii=False, allow_nan=False)
+def _shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{variant} {100 * share:.1f} %" for variant, share in shares.items())

@@ -1,7 +1,7 @@
 """The pictures of a run, for tired eyes: one message each, the variants by name and by mark.
 
-Each function takes a Run and returns a matplotlib Figure. Colours are the variants' own where they
-are colours; marks, line styles and hatches differ too, so that no one needs to see colours.
+Each function takes a Run and returns a matplotlib Figure. Colors are the variants' own where they
+are colors; marks, line styles and hatches differ too, so that no one needs to see colors.
 """
 
 from __future__ import annotations
@@ -9,32 +9,34 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.colors import is_color_like, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
-from analysis.latency import middle_of, quantile
-from analysis.planning import fixed_size, requests_to_match, requests_to_mismatch
-from analysis.question import Question
-from analysis.run import Run
-from analysis.series import merged, who
-from analysis.stationarity import change_in
-from analysis.tally import Tally
+from trafficsplit.errors import InputError
 
-INK, FAINT, WARNING = "#222222", "#8a8a8a", "#b00020"
-# For variants whose names are no colours: Okabe & Ito 2008, told apart by colour-blind readers.
-PALETTE = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00")
-MARKS = ("o", "s", "D", "^", "v", "P")
-LINES = ("-", "--", "-.", ":")
-HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")
+try:
+    from matplotlib import rc_context
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, ScalarFormatter
+except ImportError:
+    raise InputError("pictures need matplotlib: pip install 'trafficsplit[plots]'") from None
+
+from trafficsplit.analysis.latency import middle_of, quantile
+from trafficsplit.analysis.planning import fixed_size, requests_to_match, requests_to_mismatch
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.series import merged, who
+from trafficsplit.analysis.stationarity import change_in
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.report.colors import INK, Style, styles
+
+FAINT = "#8a8a8a"
+WARNING = "#b00020"
+LOST = Style(WARNING, WARNING, "x", ":", "xxx")
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -54,35 +56,9 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "none",
 }
-WIDTH, HEIGHT, DPI = 8.0, 4.0, 120
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one variant is drawn."""
-
-    colour: str
-    edge: str
-    mark: str
-    line: str
-    hatch: str
-
-
-def looks(variants: Sequence[str]) -> dict[str, Look]:
-    """A look for each variant: its own colour where its name is one."""
-    found: dict[str, Look] = {}
-    for index, variant in enumerate(variants):
-        own = is_color_like(variant) and len(variant) > 1  # matplotlib's "b" is nobody's blue
-        colour = variant if own else PALETTE[index % len(PALETTE)]
-        pale = sum(to_rgb(colour)) > 2.2 or to_rgb(colour)[1] > 0.85  # white, yellow, lime on paper
-        found[variant] = Look(
-            colour,
-            INK if pale else colour,
-            MARKS[index % len(MARKS)],
-            LINES[index % len(LINES)],
-            HATCHES[index % len(HATCHES)],
-        )
-    return found
+WIDTH = 8.0  # inches
+HEIGHT = 4.0
+DPI = 120
 
 
 def observed_against_expected(run: Run) -> Figure:
@@ -91,7 +67,7 @@ def observed_against_expected(run: Run) -> Figure:
     variants, widest = list(tally.counts), 0.0
     with rc_context(STYLE):
         figure, axes = _figure(height=1.8 + 0.6 * len(variants))
-        for row, (variant, look) in enumerate(looks(variants).items()):
+        for row, (variant, style) in enumerate(styles(variants).items()):
             weight, reach = question.split[variant], question.tolerance_of(variant)
             low, high = max(-weight, -reach), min(1 - weight, reach)
             widest = max(widest, 100 * reach)
@@ -105,9 +81,9 @@ def observed_against_expected(run: Run) -> Figure:
                 100 * (share - weight),
                 row,
                 xerr=[[100 * (share - ends[0])], [100 * (ends[1] - share)]],
-                fmt=look.mark,
+                fmt=style.mark,
                 ms=9,
-                color=look.colour,
+                color=style.color,
                 mec=INK,
                 ecolor=INK,
                 elinewidth=1.4,
@@ -136,23 +112,25 @@ def observed_against_expected(run: Run) -> Figure:
 def share_over_requests(run: Run) -> Figure:
     """The share of each variant as responses arrive, inside its tolerance band."""
     variants = list(run.tally.counts)
-    sums = accumulate(stretch.tally for stretch in run.stretches)
+    sums = accumulate(stretch.tally for stretch in run.counted.stretches)
     totals = [total for total in sums if total.identified]
     with rc_context(STYLE):
         figure, axes = _figure()
-        for variant, look in looks(variants).items():
+        for variant, style in styles(variants).items():
             n = [total.identified for total in totals]
             share = [100 * (total.share(variant) or 0) for total in totals]
             weight, reach = run.question.split[variant], run.question.tolerance_of(variant)
-            axes.axhspan(100 * (weight - reach), 100 * (weight + reach), color=look.edge, alpha=0.1)
-            axes.axhline(100 * weight, color=look.edge, lw=0.8, alpha=0.6)
+            axes.axhspan(
+                100 * (weight - reach), 100 * (weight + reach), color=style.outline, alpha=0.1
+            )
+            axes.axhline(100 * weight, color=style.outline, lw=0.8, alpha=0.6)
             axes.plot(
                 n,
                 share,
-                look.line,
-                color=look.edge,
+                style.line,
+                color=style.outline,
                 lw=1.8,
-                marker=look.mark,
+                marker=style.mark,
                 markevery=max(len(n) // 12, 1),
                 ms=5,
                 clip_on=False,
@@ -164,7 +142,7 @@ def share_over_requests(run: Run) -> Figure:
                     (6, 0),
                     textcoords="offset points",
                     va="center",
-                    color=look.edge,
+                    color=style.outline,
                     annotation_clip=False,
                 )
         if totals and totals[-1].identified > 1:
@@ -181,14 +159,14 @@ def share_over_requests(run: Run) -> Figure:
 
 def latency_by_variant(run: Run) -> Figure:
     """How many of a variant's requests were answered within a time."""
-    groups = [(key, buckets) for key, buckets in run.latency.items() if sum(buckets.values())]
-    shown = looks(list(run.tally.counts))
+    groups = [
+        (key, buckets) for key, buckets in run.counted.latency.items() if sum(buckets.values())
+    ]
+    shown = styles(list(run.tally.counts))
     with rc_context(STYLE):
         figure, axes = _figure()
         for key, buckets in groups:
-            look = shown.get(key.variant) or Look(WARNING, WARNING, "x", ":", "")
-            if key.status != "2xx":
-                look = Look(WARNING, WARNING, "x", ":", "")
+            style = shown.get(key.variant, LOST) if key.status == "2xx" else LOST
             ordered = sorted(buckets)
             middle = [middle_of(b) / 1000 for b in ordered]
             total = sum(buckets.values())
@@ -197,11 +175,11 @@ def latency_by_variant(run: Run) -> Figure:
             axes.step(
                 middle,
                 part,
-                look.line,
+                style.line,
                 where="post",
-                color=look.edge,
+                color=style.outline,
                 lw=1.8,
-                marker=look.mark,
+                marker=style.mark,
                 markevery=max(len(middle) // 10, 1),
                 ms=5,
                 label=f"{who(key)}: median {median:.3g} ms, p99 {tail:.3g} ms",
@@ -219,22 +197,22 @@ def latency_by_variant(run: Run) -> Figure:
 
 def rate_over_time(run: Run) -> Figure:
     """Requests a second by variant, stacked, with what is lost on top."""
-    edges, tallies = merged(run.stretches)
+    borders, tallies = merged(run.counted.stretches)
     variants = list(run.tally.counts)
     with rc_context(STYLE):
         figure, axes = _figure()
         if tallies:
-            widths = np.diff(edges)
+            widths = np.diff(borders)
             bottom = np.zeros(len(tallies))
-            for variant, look in looks(variants).items():
+            for variant, style in styles(variants).items():
                 rate = np.array([t.counts.get(variant, 0) for t in tallies]) / widths
-                _bars(axes, edges, rate, bottom, look, variant)
+                _bars(axes, borders, rate, bottom, style, variant)
                 bottom += rate
             lost = np.array([t.lost for t in tallies]) / widths
             if lost.any():
-                _bars(axes, edges, lost, bottom, Look(WARNING, WARNING, "x", ":", "xxx"), "lost")
+                _bars(axes, borders, lost, bottom, LOST, "lost")
                 bottom += lost
-            axes.set_xlim(edges[0], edges[-1])
+            axes.set_xlim(borders[0], borders[-1])
             axes.set_ylim(0, max(bottom.max() * 1.15, 1))
         lost_in_all = run.tally.lost
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -268,7 +246,7 @@ def requests_by_share(question: Question) -> Figure:
             y = [n for n, shown in zip(found, part, strict=True) if shown and n]
             axes.plot(x, y, color=INK, lw=1.8)
         match = requests_to_match(question, 0.5)
-        axes.plot([100 * weight], [match], "o", color=looks(variants)[variant].colour, mec=INK)
+        axes.plot([100 * weight], [match], "o", color=styles(variants)[variant].color, mec=INK)
         axes.annotate(
             f"match: {match:,}",
             (100 * weight, match),
@@ -292,17 +270,17 @@ def requests_by_share(question: Question) -> Figure:
 
 def share_over_time(run: Run) -> Figure:
     """The share of each variant by time, and when it changed: of the last one by gateway too."""
-    edges, tallies = merged(run.stretches)
+    borders, tallies = merged(run.counted.stretches)
     variants = list(run.tally.counts)
     with rc_context(STYLE):
         figure, axes = _figure()
-        for variant, look in looks(variants).items():
+        for variant, style in styles(variants).items():
             y = [_share(tally, variant) for tally in tallies]
-            axes.stairs(y, edges, baseline=None, color=look.edge, lw=1.8, label=variant)
-        for gateway in run.gateways:
-            edges, tallies = merged(gateway.stretches)
+            axes.stairs(y, borders, baseline=None, color=style.outline, lw=1.8, label=variant)
+        for gateway in run.counted.gateways:
+            borders, tallies = merged(gateway.stretches)
             y = [_share(tally, variants[-1]) for tally in tallies]
-            axes.stairs(y, edges, baseline=None, color=INK, lw=0.8, ls=":",
+            axes.stairs(y, borders, baseline=None, color=INK, lw=0.8, ls=":",
                         label=f"{variants[-1]} at {gateway.name}")  # fmt: skip
         change = change_in(run)
         if change:
@@ -337,7 +315,7 @@ def write_plots(run: Run, directory: Path) -> list[Path]:
     """Write every plot as a PNG. Raises OSError."""
     paths = []
     plots = dict(PLOTS)
-    if run.gateways or change_in(run):
+    if run.counted.gateways or change_in(run):
         plots["share-over-time"] = share_over_time
     for name, plot in plots.items():
         image = io.BytesIO()
@@ -359,21 +337,21 @@ def _percent(value: float, _: object) -> str:
 
 def _bars(
     axes: Axes,
-    edges: Sequence[float],
+    borders: Sequence[float],
     rate: np.ndarray[tuple[int], np.dtype[np.float64]],
     bottom: np.ndarray[tuple[int], np.dtype[np.float64]],
-    look: Look,
+    style: Style,
     label: str,
 ) -> None:
     axes.bar(
-        edges[:-1],
+        borders[:-1],
         rate,
-        np.diff(edges),
+        np.diff(borders),
         bottom,
         align="edge",
-        color=look.colour,
+        color=style.color,
         alpha=0.75,
-        hatch=look.hatch,
+        hatch=style.hatch,
         edgecolor="white",
         linewidth=0.3,
         label=label,

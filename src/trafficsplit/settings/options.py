@@ -1,331 +1,449 @@
-"""Options as people type them, in percentages and points; the same for every door to the tool."""
+"""The one table of options: for click, for Locust's argparse, for the environment and the docs.
+
+An option is text here, as a person types it. What the text means is worked out in one place, by the
+other modules of this package, before anything is done.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from analysis.errors import InputError
-from analysis.planning import planned
-from analysis.question import TESTS, Question
-from analysis.reading import reader_of
-from analysis.split import Split, number, split_of_weight, split_of_weights
+from trafficsplit.errors import InputError
 
-if TYPE_CHECKING:
-    from analysis.manifests import Asked
 
-UNITS = ("request", "session")
-CLIENTS = ("engine", "stock", "requests")
-# Options that may be given more than once; as text, a line each.
-REPEATABLE = ("header", "resolve")
+@dataclass(frozen=True)
+class Option:
+    """One option. `default` is text, and `shown_default` what the help says of it.
 
-# Name, placeholder and help of every option that says what is expected, and how surely.
-EXPECTATIONS: Mapping[str, tuple[str, str]] = {
-    "weight": ("PERCENT", "green's weight in per cent; blue gets the rest"),
-    "weights": ("V=W,…", "the weight of every variant: blue=75,green=25"),
-    "tolerance": (
+    A `repeatable` option is text of one line each; a `flag` has no value.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    default: str = ""
+    shown_default: str = ""
+    repeatable: bool = False
+    flag: bool = False
+
+    @property
+    def flag_name(self) -> str:
+        """Return `--max-failing` for `max_failing`."""
+        return flag_of(self.name)
+
+    @property
+    def variable(self) -> str:
+        """Return `TRAFFICSPLIT_MAX_FAILING` for `max_failing`."""
+        return f"TRAFFICSPLIT_{self.name.upper()}"
+
+    @property
+    def help_text(self) -> str:
+        """Return the help, with the default behind it."""
+        return f"{self.help}  [{self.shown_default}]" if self.shown_default else self.help
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of an option's name."""
+    return f"--{name.replace('_', '-')}"
+
+
+WEIGHTS = (
+    Option("weight", "PERCENT", "Green's weight in per cent; blue gets the rest."),
+    Option("weights", "V=W,…", "The weight of every variant: blue=75,green=25."),
+)
+
+LIMITS = (
+    Option(
+        "tolerance",
         "POINTS",
-        "largest distance of share from weight that is still fine [2, or half of the smallest "
-        "weight]",
+        "Largest distance of share from weight that is still fine.",
+        shown_default="2, or half of the smallest weight",
     ),
-    "zero_tolerance": ("POINTS", "the same for variants of weight 0 [0.1]"),
-    "alpha": ("FRACTION", "bound on each kind of wrong verdict [0.01]"),
-    "power": ("FRACTION", "chance to see a deviation of one tolerance [0.99]"),
-    "max_failing": ("PERCENT", "more errors and unidentified responses than this are failing [1]"),
-    "requests": ("N", "most requests to send; with --test fixed, how many [planned]"),
-    "test": (
-        "|".join(TESTS),
-        "the judge: sequential stops as soon as the answer is known, fixed is chi-square at a "
-        "number of requests set beforehand [sequential]",
+    Option(
+        "zero_tolerance",
+        "POINTS",
+        "The same for variants of weight 0.",
+        shown_default="0.1",
     ),
-}
-
-
-# Where the weights may come from instead of the command line.
-SOURCES: Mapping[str, tuple[str, str]] = {
-    "manifest": (
-        "FILE",
-        "take the weights from a manifest: VirtualService, HTTPRoute, TrafficSplit, Rollout or "
-        "Canary, in a file, a directory, or - for standard input",
+    Option("alpha", "FRACTION", "Bound on each kind of wrong verdict.", shown_default="0.01"),
+    Option(
+        "power",
+        "FRACTION",
+        "Chance to see a deviation of one tolerance.",
+        shown_default="0.99",
     ),
-    "route": ("NAME", "the resource of the manifest, where several have weights for this request"),
-    "map": (
-        "D=V,…",
-        "what responses show for a destination of the manifest: stable=blue,canary=green [by "
-        "labels, subsets or hosts]",
-    ),
-}
-
-
-# Sources that are asked over the network, by the commands that may.
-ELSEWHERE = ("virtual_service", "http_route")
-
-
-def weighed(
-    options: Mapping[str, Any], standard_input: Callable[[], str] = lambda: ""
-) -> dict[str, Any]:
-    """The options, with weights in place of the manifest that gives them. Raises InputError."""
-    found = dict(options)
-    source = found.get("manifest")
-    if not source:
-        if any(found.get(name) for name in ELSEWHERE):
-            return found
-        for name in ("route", "map"):
-            if found.get(name):
-                raise InputError(f"--{name} is for a --manifest, and there is none")
-        return found
-    for name in ("weight", "weights"):
-        if found.get(name):
-            raise InputError(f"--manifest and --{name} both say what is expected: give one of them")
-    from analysis.manifests import read_documents, split_of_manifest  # 60 ms
-
-    asked = asked_of(found)
-    text = standard_input() if source == "-" else ""
-    split = split_of_manifest(
-        read_documents(source, text),
-        asked,
-        route=found.get("route") or "",
-        names=found.get("map") or "",
-    )
-    return {**found, "weights": text_of_split(split), "manifest": "", "route": "", "map": ""}
-
-
-def asked_of(options: Mapping[str, Any]) -> Asked:
-    """The request of the run, as manifests match it. Raises InputError."""
-    from analysis.manifests import Asked
-
-    headers = {k.lower(): v for k, v in headers_of(options.get("header") or "").items()}
-    host = urlsplit((options.get("host") or "").split(",")[0]).netloc
-    return Asked(options.get("path") or "/color", headers.get("host", host), headers)
-
-
-def text_of_split(split: Split) -> str:
-    """A split as --weights takes it. Raises InputError for names that cannot be written so."""
-    for variant in split:
-        if "," in variant or "=" in variant:
-            raise InputError(f"{variant!r} is no variant's name: give --map {variant}=…")
-    return ",".join(f"{v}={w!r}" for v, w in split.weights.items())
-
-
-def question_of_options(
-    *,
-    weight: str | None = None,
-    weights: str | None = None,
-    tolerance: str | None = None,
-    zero_tolerance: str | None = None,
-    alpha: str | None = None,
-    power: str | None = None,
-    max_failing: str | None = None,
-    requests: str | None = None,
-    test: str | None = None,
-) -> Question:
-    """The question that command-line options ask; percentages and points, as people type them.
-
-    Raises InputError, in one line that names the option.
-    """
-    if weight and weights:
-        raise InputError("--weight and --weights both say what is expected: give one of them")
-    if weight:
-        split = split_of_weight(weight)
-    elif weights:
-        split = split_of_weights(weights)
-    else:
-        raise InputError(
-            "no split to expect: give --weight 25 (green), --weights blue=75,green=25, or "
-            "--manifest FILE"
-        )
-    limits: dict[str, Any] = {}
-    if alpha:
-        limits["alpha"] = number(alpha, "--alpha")
-    if power:
-        limits["power"] = number(power, "--power")
-    if zero_tolerance:
-        limits["zero_tolerance"] = number(zero_tolerance, "--zero-tolerance") / 100
-    if max_failing:
-        limits["max_failing"] = number(max_failing, "--max-failing") / 100
-    points = number(tolerance, "--tolerance") / 100 if tolerance else split.default_tolerance
-    asked = whole(requests, "--requests")
-    return planned(Question(split, points, requests=asked, test=test or "sequential", **limits))
-
-
-def whole(text: str | None, what: str) -> int:
-    """A whole number above 0 from text, 0 where there is none. Raises InputError."""
-    if not text:
-        return 0
-    if not text.strip().isdecimal() or int(text) == 0:
-        raise InputError(f"{what} is not a whole number above 0: {text!r}")
-    return int(text)
-
-
-# What the load needs to know beside: name, placeholder, default and help.
-LOAD: Mapping[str, tuple[str, str, str]] = {
-    "unit": (
-        "|".join(UNITS),
-        "request",
-        "what a draw is: a request, or a session, a new connection without cookies [request]",
-    ),
-    "settle": ("SECONDS", "0", "leave out what is sent in the first SECONDS [0]"),
-    "previous_weight": (
+    Option(
+        "max_failing",
         "PERCENT",
-        "",
-        "green's weight before the change, to tell old weights still in force",
+        "More errors and unidentified responses than this are failing.",
+        shown_default="1",
     ),
-    "path": ("PATH", "/color", "what to ask for [/color]"),
-    "variant_from": (
+    Option(
+        "requests",
+        "N",
+        "Most requests to send; with --test fixed, how many.",
+        shown_default="planned",
+    ),
+    Option(
+        "test",
+        "sequential|fixed",
+        "The judge: sequential stops as soon as the answer is known, fixed is chi-square at a "
+        "number of requests set beforehand.",
+        shown_default="sequential",
+    ),
+)
+
+MANIFEST = (
+    Option(
+        "manifest",
+        "FILE",
+        "Take the weights from a manifest: VirtualService, HTTPRoute, TrafficSplit, Rollout or "
+        "Canary, in a file, a directory, or - for standard input.",
+    ),
+    Option(
+        "route",
+        "NAME",
+        "The resource of the manifest, where several have weights for this request.",
+    ),
+    Option(
+        "map",
+        "D=V,…",
+        "What responses show for a destination: stable=blue,canary=green.",
+        shown_default="by labels, subsets or hosts",
+    ),
+)
+
+CLUSTER = (
+    Option(
+        "virtual_service",
+        "NAMESPACE/NAME",
+        "Take the weights from this VirtualService of the cluster.",
+    ),
+    Option("http_route", "NAMESPACE/NAME", "Take the weights from this HTTPRoute of the cluster."),
+    Option("context", "NAME", "The kubeconfig's context.", shown_default="its current one"),
+    Option(
+        "gateway_service",
+        "NAMESPACE/NAME",
+        "The Service in front of the gateway, for its address.",
+        shown_default="by the resource's Gateway",
+    ),
+)
+
+HOST = Option(
+    "host",
+    "URL",
+    "The gateway's base URL; give one for each of several gateways.",
+    shown_default="the lab, started if none is up",
+    repeatable=True,
+)
+PATH = Option("path", "PATH", "What to ask for.", default="/color", shown_default="/color")
+HEADER = Option(
+    "header",
+    "NAME: VALUE",
+    "Send this header too, or another Host; may be repeated.",
+    repeatable=True,
+)
+
+REQUEST = (
+    PATH,
+    HEADER,
+    Option(
+        "variant_from",
         "SOURCE",
-        "page",
-        "where a response names its variant: page (its background colour, or a colour as text or "
-        "JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN [page]",
+        "Where a response names its variant: page (its background color, or a color as text or "
+        "JSON), header:NAME, cookie:NAME, json:PATH, regex:PATTERN.",
+        default="page",
+        shown_default="page",
     ),
-    "timeout": ("SECONDS", "10", "a request that takes longer is an error [10]"),
-    "rate": (
-        "PER_SECOND",
-        "",
-        "send so many requests a second, whatever the answers do, and measure latency from the "
-        "time each was due [as fast as the answers come]",
+    Option(
+        "unit",
+        "request|session",
+        "What a draw is: a request, or a session, a new connection without cookies.",
+        default="request",
+        shown_default="request",
     ),
-    "client": (
-        "|".join(CLIENTS),
-        "",
-        "what sends: engine (this project's), stock (Locust's FastHttpUser) or requests (its "
-        "HttpUser) [engine]",
+    Option(
+        "timeout",
+        "TIME",
+        "A request that takes longer is an error.",
+        default="10",
+        shown_default="10s",
     ),
-    "header": ("NAME: VALUE", "", "send this header too, or another Host; may be repeated"),
-    "resolve": (
+    Option(
+        "resolve",
         "NAME:ADDRESS,…",
-        "",
-        "take ADDRESS for NAME, whatever DNS says; each of several, or without any all that DNS "
-        "knows, is a gateway of its own; may be repeated",
+        "Take ADDRESS for NAME, whatever DNS says; each of several, or without any all that DNS "
+        "knows, is a gateway of its own; may be repeated.",
+        repeatable=True,
     ),
-    "ca_file": ("FILE", "", "trust this certificate authority (PEM), and no other"),
-    "max_p99_ratio": (
+    Option("ca_file", "FILE", "Trust this certificate authority (PEM), and no other."),
+    Option("insecure", "", "Do not check the gateway's TLS certificate.", flag=True),
+)
+
+LOAD = (
+    Option(
+        "settle",
+        "TIME",
+        "Leave out what is sent in this time at the start.",
+        default="0",
+        shown_default="0s",
+    ),
+    Option(
+        "previous_weight",
+        "PERCENT",
+        "Green's weight before the change, to tell that old weights are still in force.",
+    ),
+    Option(
+        "rate",
+        "PER_SECOND",
+        "Send so many requests a second, whatever the answers do, and measure latency from the "
+        "time at which each was due.",
+        shown_default="as fast as the answers come",
+    ),
+    Option(
+        "client",
+        "engine|stock|requests",
+        "What sends: engine (this project's), stock (Locust's FastHttpUser) or requests (its "
+        "HttpUser).",
+        shown_default="engine",
+    ),
+    Option(
+        "max_p99_ratio",
         "RATIO",
-        "",
-        "fail where a canary's 99th percentile of latency is surely more than RATIO times the "
-        "baseline's",
+        "Fail where a canary's 99th percentile of latency is surely more than RATIO times the "
+        "baseline's.",
     ),
-    "max_error_ratio": (
+    Option(
+        "max_error_ratio",
         "RATIO",
-        "",
-        "fail where a canary's share of errors is surely more than RATIO times the baseline's",
+        "Fail where a canary's share of errors is surely more than RATIO times the baseline's.",
     ),
-}
+)
+
+RECORD = Option(
+    "record",
+    "",
+    "Keep every request, as Parquet (needs the extra `record`).",
+    flag=True,
+)
+USERS = Option("users", "N", "How many users ask at once.", default="16", shown_default="16")
+SENDING = (
+    USERS,
+    Option("ramp", "TIME", "Add the users over this time.", default="0", shown_default="0s"),
+    Option("processes", "N", "Send from this many processes.", default="1", shown_default="1"),
+)
+
+REPORT = Option("report", "DIR", "Where the report goes.", shown_default="reports/TIME-VERDICT")
+JSON = Option("json", "", "Print verdict.json on standard output, and nothing else.", flag=True)
+PLOTS = Option("plots", "", "Draw the plots as PNG too (needs the extra `plots`).", flag=True)
+OUTPUT = (REPORT, JSON, PLOTS)
+
+EXPECTED = (*WEIGHTS, *LIMITS, *MANIFEST)
+
+VERIFY = (HOST, *EXPECTED, *CLUSTER, *SENDING, *REQUEST, *LOAD, RECORD, *OUTPUT)
+
+# The locustfile's options; Locust has --host and --users of its own.
+LOCUSTFILE = (*EXPECTED, *REQUEST, *LOAD, RECORD)
+
+PLAN = (
+    HOST,
+    PATH,
+    HEADER,
+    *EXPECTED,
+    *CLUSTER,
+    Option(
+        "previous_weight",
+        "PERCENT",
+        "Green's weight before the change.",
+        shown_default="0; where that is expected, 50",
+    ),
+    Option(
+        "rate",
+        "PER_SECOND",
+        "Requests a second, to tell the time.",
+        default="1000",
+        shown_default="1000",
+    ),
+    Option("plot", "FILE", "Draw the requests by deviation into this PNG (needs `plots`)."),
+    Option("json", "", "Print the figures as JSON.", flag=True),
+)
+
+ANALYZE = (
+    Option("counts", "V=N,…", "Bare counts; errors=N and unidentified=N are understood."),
+    Option(
+        "prometheus",
+        "URL",
+        "Take the counts of real users' traffic from this Prometheus.",
+    ),
+    Option(
+        "query",
+        "SELECTOR",
+        "The counter: a plain selector.",
+        shown_default='istio_requests_total{reporter="source"}',
+    ),
+    Option("window", "TIME", "How long back.", default="10m", shown_default="10m"),
+    Option(
+        "by",
+        "LABEL",
+        "The label that names the variant.",
+        shown_default="destination_version, …",
+    ),
+    Option("path", "PATH", "Of an access log only the requests for this path."),
+    *EXPECTED,
+    *OUTPUT,
+)
+
+SET_WEIGHTS = (
+    *MANIFEST,
+    *CLUSTER,
+    Option(
+        "force_conflicts",
+        "",
+        "Take the weights over from whatever field manager owns them.",
+        flag=True,
+    ),
+    Option("dry_run", "", "Change nothing, and show what would be changed.", flag=True),
+    HOST,
+    PATH,
+    HEADER,
+)
+
+ROLLOUT = (
+    Option("steps", "5,25,50,100", "The canary's weights in per cent, one after the other."),
+    Option("pause", "TIME", "Wait between steps, after a match.", default="0", shown_default="0s"),
+    Option(
+        "in_force_within",
+        "TIME",
+        "Weights that come into force later are a mismatch.",
+    ),
+    Option("variant", "NAME", "The canary.", default="green", shown_default="green"),
+    Option("hold", "", "Leave the weights as they are where a step does not match.", flag=True),
+    Option("yes", "", "Ask nothing: on inconclusive go back.", flag=True),
+    Option("continue", "", "Go on with an interrupted rollout, with its step.", flag=True),
+    Option("undo", "", "Go back to where an interrupted rollout began.", flag=True),
+    Option(
+        "report",
+        "DIR",
+        "Where its state and the reports go.",
+        default="reports/rollout",
+        shown_default="reports/rollout",
+    ),
+    *MANIFEST,
+    *CLUSTER,
+    Option(
+        "force_conflicts",
+        "",
+        "Take the weights over from whatever field manager owns them.",
+        flag=True,
+    ),
+    HOST,
+    *LIMITS,
+    *SENDING,
+    *REQUEST,
+    *LOAD,
+    PLOTS,
+)
+
+GATE = (
+    Option(
+        "listen",
+        "ADDRESS:PORT",
+        "Where to listen.",
+        default="127.0.0.1:8080",
+        shown_default="127.0.0.1:8080",
+    ),
+    Option(
+        "host",
+        "URL",
+        "A gateway that may be asked; repeat it for more. The first is asked where a request names "
+        "none.",
+        repeatable=True,
+    ),
+    Option(
+        "variants",
+        "STABLE,CANARY",
+        "The stable variant and the canary.",
+        default="blue,green",
+        shown_default="blue,green",
+    ),
+    Option("token", "TOKEN", "Bearer token that requests must have; better in the environment."),
+    Option("tls_cert", "FILE", "Serve TLS with this certificate …"),
+    Option("tls_key", "FILE", "… and its key."),
+    Option("client_ca", "FILE", "Ask clients for a certificate of this authority (mTLS)."),
+    Option(
+        "open",
+        "",
+        "Listen on other addresses than this machine's without a token or mTLS.",
+        flag=True,
+    ),
+    Option(
+        "results",
+        "DIR",
+        "Where reports are kept.",
+        default="reports/gate",
+        shown_default="reports/gate",
+    ),
+    Option(
+        "wait",
+        "TIME",
+        "How long a call of Flagger's waits for a verdict; it gives up after 10 s.",
+        default="8",
+        shown_default="8s",
+    ),
+    Option(
+        "longest",
+        "TIME",
+        "How long one verification may take.",
+        default="15m",
+        shown_default="15m",
+    ),
+    Option(
+        "keep",
+        "TIME",
+        "How long a verdict stands for the same step of a release.",
+        default="1h",
+        shown_default="1h",
+    ),
+    Option("context", "NAME", "The kubeconfig's context, for Canaries and VirtualServices."),
+    USERS,
+    *LIMITS,
+    *REQUEST,
+    *LOAD,
+)
 
 
-def check_load(options: Mapping[str, str], question: Question | None) -> None:
-    """Refuse what `LOAD` cannot be. Raises InputError, in one line that names the option."""
-    if options["unit"] not in UNITS:
-        raise InputError(f"there is no --unit {options['unit']!r}: say {' or '.join(UNITS)}")
-    if number(options["settle"], "--settle") < 0:
-        raise InputError(f"--settle is {options['settle']}: give seconds, from 0")
-    if options["previous_weight"]:
-        split_of_weight(options["previous_weight"])
-    checked_path(options["path"])
-    seconds(options["timeout"], "--timeout")
-    if options["rate"]:
-        rate_of(options["rate"])
-    if options["client"] and options["client"] not in CLIENTS:
-        known = ", ".join(CLIENTS)
-        raise InputError(f"there is no --client {options['client']!r}: say one of {known}")
-    headers_of(options["header"])
-    addresses_of(options["resolve"])
-    for name in ("max_p99_ratio", "max_error_ratio"):
-        ratio_of(options[name], f"--{name.replace('_', '-')}")
-    reader_of(options["variant_from"], question.split if question else ())
+class Texts(dict[str, str]):
+    """What was given for options, by name: text, one line each for a repeatable one.
 
-
-def rate_of(text: str) -> float:
-    """A rate above 0 from text, in requests a second. Raises InputError."""
-    rate = number(text, "--rate")
-    if rate <= 0:
-        raise InputError(f"--rate is {text}: give requests a second, above 0")
-    return rate
-
-
-def ratio_of(text: str, what: str) -> float | None:
-    """A ratio of at least 1 from text, None where there is none. Raises InputError."""
-    if not text:
-        return None
-    ratio = number(text, what)
-    if ratio < 1:
-        raise InputError(f"{what} is {text}: give how many times the baseline's is fine, from 1")
-    return ratio
-
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-# What frames a message is the client's business.
-_FRAMING = {"connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"}
-
-
-def headers_of(text: str) -> dict[str, str]:
-    """Header names and values from lines of `NAME: VALUE`. Raises InputError."""
-    headers = {}
-    for line in text.splitlines():
-        name, colon, value = (part.strip() for part in line.partition(":"))
-        if not colon or not _TOKEN.fullmatch(name):
-            raise InputError(f"--header {line!r} is no header: give 'NAME: VALUE'")
-        if name.lower() in _FRAMING:
-            raise InputError(f"--header {name} cannot be set: the client needs it itself")
-        if not value.isprintable() or any(ord(c) > 255 for c in value):
-            raise InputError(f"--header {name} has characters that cannot be sent: {value!r}")
-        headers[name] = value
-    return headers
-
-
-def addresses_of(text: str) -> dict[str, list[str]]:
-    """Addresses by name, from lines of `NAME:ADDRESS,ADDRESS`; none of `NAME` alone.
-
-    Raises InputError.
+    A flag that is given is `yes`; what is not given, or is empty, has the option's default.
     """
-    addresses: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        name, colon, rest = line.strip().partition(":")
-        try:
-            parts = [part.strip().strip("[]") for part in rest.split(",")] if colon else []
-            found = list(dict.fromkeys(str(ip_address(part)) for part in parts))
-        except ValueError:
-            name = ""
-        if not name or any(c <= " " for c in name):
-            raise InputError(f"--resolve {line!r} is not NAME:ADDRESS, e.g. gateway:10.0.0.7")
-        addresses[name.lower()] = found
-    return addresses
 
+    def __init__(self, options: Iterable[Option], given: Mapping[str, str | None]) -> None:
+        super().__init__()
+        for option in options:
+            self[option.name] = given.get(option.name) or option.default
 
-def seconds(text: str, what: str) -> float:
-    """A time above 0 from text, in seconds. Raises InputError."""
-    value = number(text, what)
-    if value <= 0:
-        raise InputError(f"{what} is {value:g}: give a number of seconds above 0")
-    return value
+    def has(self, *names: str) -> bool:
+        """Return whether any of these options is given."""
+        return any(self.get(name) for name in names)
 
+    def text(self, name: str) -> str:
+        """Return the text of an option, empty where this command has no such option."""
+        return self.get(name, "")
 
-def checked_path(path: str) -> str:
-    """A path that can be sent as it is. Raises InputError."""
-    if not path.startswith("/") or not path.isascii() or any(c <= " " for c in path):
-        raise InputError(f"--path {path!r} is no path: begin with /, and percent-encode the rest")
-    return path
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return the text of an option that is one of `choices`, or empty. Raises InputError."""
+        text = self.text(name)
+        if text and text not in choices:
+            known = ", ".join(choices)
+            raise InputError(f"there is no {flag_of(name)} {text!r}: say one of {known}")
+        return text
 
-
-def hosts_of(text: str | None) -> list[str]:
-    """Base URLs from text that has them with commas or spaces in between. Raises InputError."""
-    hosts = [checked_host(part) for part in re.split(r"[,\s]+", text or "") if part]
-    if not hosts:
-        raise InputError("no gateway to ask: give --host http://ADDRESS")
-    return list(dict.fromkeys(hosts))
-
-
-def checked_host(host: str) -> str:
-    """A base URL, without the slash at its end. Raises InputError."""
-    try:
-        url = urlsplit(host)
-        valid = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:
-        valid = False
-    if valid and "@" in url.netloc:
-        raise InputError("--host has a user's name in it: give --header 'Authorization: …' instead")
-    if not valid or any(c <= " " for c in host):
-        raise InputError(f"--host {host!r} is no address: give http://NAME or http://NAME:PORT")
-    return host.rstrip("/")
+    def at_most_one(self, *names: str) -> str:
+        """Return the one option of several that is given, or none. Raises InputError for more."""
+        given = [name for name in names if self.get(name)]
+        if len(given) > 1:
+            flags = " and ".join(flag_of(name) for name in given)
+            raise InputError(f"{flags} say the same thing twice: give one of them")
+        return given[0] if given else ""

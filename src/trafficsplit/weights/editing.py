@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
-from analysis.errors import InputError
-from analysis.fields import Fields, documents_of
-from analysis.manifests import Asked, Destination, route_of, split_of_manifest, variants_of
-from analysis.weights import whole
+from trafficsplit.errors import InputError
+from trafficsplit.weights.fields import Fields, documents_of, plain
+from trafficsplit.weights.manifests import Choice, split_of_route
+from trafficsplit.weights.percent import whole_weights
+from trafficsplit.weights.routes import Route
 
 NUMBER = re.compile(r"[^\s,}\]#]+")
+CLOSE = 1e-9  # weights that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -23,72 +25,72 @@ class NewWeight:
     weight: int
 
 
-def new_weights(
-    found: Iterable[Fields],
-    weights: Mapping[str, float],
-    asked: Asked,
-    *,
-    route: str = "",
-    names: str = "",
-) -> list[NewWeight]:
-    """What is to be set in documents, so that variants get weights in per cent. Raises InputError.
+def new_weights(chosen: Route, weights: Mapping[str, float], choice: Choice) -> list[NewWeight]:
+    """Return what is to be set so that variants get weights in per cent. Raises InputError.
 
     Nothing where all goes to one destination anyway.
     """
-    chosen = route_of(found, asked, route=route)
-    variants = variants_of(chosen.destinations, names)
+    variants = choice.variants(chosen)
     for variant, weight in weights.items():
         if weight and variant not in variants:
             raise InputError(f"{chosen.where}: no destination of it is {variant}")
-    by_variant: dict[str, Destination] = {}
+    by_variant: dict[str, Fields] = {}
     for variant, destination in zip(variants, chosen.destinations, strict=True):
         if variant in by_variant:
             raise InputError(f"{chosen.where}: several destinations are {variant}: set them there")
         if destination.fields is None:
             raise InputError(f"{chosen.where}: a {chosen.kind}'s controller sets its weights")
-        by_variant[variant] = destination
+        by_variant[variant] = destination.fields
     if len(by_variant) == 1:
         return []  # it gets everything, whatever its weight says
-    numbers = whole(weights)
-    return [
-        NewWeight(destination.fields, numbers.get(variant, 0))
-        for variant, destination in by_variant.items()
-        if destination.fields
-    ]
+    numbers = whole_weights(weights)
+    return [NewWeight(fields, numbers.get(v, 0)) for v, fields in by_variant.items()]
 
 
 def edited(
     text: str,
     file: str,
     weights: Mapping[str, float],
-    asked: Asked,
-    *,
-    route: str = "",
-    names: str = "",
+    choice: Choice,
     beside: Sequence[Fields] = (),
 ) -> str:
-    """The text of a manifest with other weights, in per cent, by variant.
+    """Return the text of a manifest with other weights, in per cent, by variant.
 
     `beside` are documents of other files, for the labels in them. All but the numbers stays as it
     is; that is checked, and what cannot be edited so is refused. Raises InputError.
     """
-    wanted = partial(new_weights, weights=weights, asked=asked, route=route, names=names)
-    before: list[Fields] = documents_of(text, file)
-    new = wanted([*before, *beside])
+    before = documents_of(text, file)
+    chosen = choice.of([*before, *beside])
+    new = new_weights(chosen, weights, choice)
     lines = text.splitlines(keepends=True)
     for one in sorted(new, key=_place, reverse=True):
         _set(lines, one)
     result = "".join(lines)
     # Does it do what it should, and no more? Anchors, for one, share their numbers.
-    after: list[Fields] = documents_of(result, file)
-    split = split_of_manifest([*after, *beside], asked, route=route, names=names)
+    after = documents_of(result, file)
+    changed = choice.of([*after, *beside])
+    split = split_of_route(changed, choice)
     total = sum(weights.values())
-    right = all(abs(split[v] - w / total) < 1e-9 for v, w in weights.items())
-    for one in [*new, *wanted([*after, *beside])]:
-        one.fields.data.pop("weight", None)
-    if not right or [one.data for one in before] != [one.data for one in after]:
+    right = all(abs(split[v] - w / total) < CLOSE for v, w in weights.items())
+    if not right or _but_weights(before, chosen) != _but_weights(after, changed):
         raise InputError(f"{file} cannot be edited without changing more than weights: edit it")
     return result
+
+
+def _but_weights(documents: Sequence[Fields], chosen: Route) -> list[Any]:
+    """Return documents as plain data, without the weights of a route."""
+    places = [d.fields.data for d in chosen.destinations if d.fields is not None]
+    return [_but(document.data, places) for document in documents]
+
+
+def _but(node: Any, places: Sequence[Any]) -> Any:
+    if isinstance(node, Mapping):
+        at_place = any(node is place for place in places)
+        kept = {key: value for key, value in node.items() if not (at_place and key == "weight")}
+        return {key: _but(value, places) for key, value in kept.items()}
+    if isinstance(node, list):
+        return [_but(value, places) for value in node]
+    return plain(node)
 
 
 def _place(new: NewWeight) -> tuple[int, int]:

@@ -10,7 +10,7 @@
   const short = (value) => (value >= 1e6 ? `${value / 1e6} M` : value >= 1e4 ? `${value / 1e3} k` : value.toLocaleString("en"));
   const whole = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en"));
 
-  // A variant's own colour, as far as it can be read on this paper.
+  // A variant's own color, as far as it can be read on this paper.
   const mixed = (hex, other, part) => {
     const parts = (text) => [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16));
     const [a, b] = [parts(hex), parts(other)];
@@ -18,9 +18,9 @@
   };
   const light = (hex) => [1, 3, 5].reduce((sum, i, k) => sum + [0.2126, 0.7152, 0.0722][k] * (parseInt(hex.slice(i, i + 2), 16) / 255) ** 2.2, 0);
   const readable = (hex, dark) => {
-    let colour = hex;
-    for (let i = 0; i < 12 && (dark ? light(colour) < 0.28 : light(colour) > 0.3); i++) colour = mixed(colour, dark ? "#ffffff" : "#000000", 0.15);
-    return colour;
+    let color = hex;
+    for (let i = 0; i < 12 && (dark ? light(color) < 0.28 : light(color) > 0.3); i++) color = mixed(color, dark ? "#ffffff" : "#000000", 0.15);
+    return color;
   };
 
   const charts = {};
@@ -52,22 +52,22 @@
 
   function drawAll() {
     const dark = themes.matches && !paper.matches;
-    const look = (name) => {
-      const found = data.looks[name];
-      return { stroke: readable(found.colour, dark), dash: found.dash, width: 2 };
+    const styled = (name) => {
+      const found = data.styles[name];
+      return { stroke: readable(found.color, dark), dash: found.dash, width: 2 };
     };
     const faint = { stroke: css("--faint"), width: 1, dash: [2, 3] };
     const { shares, evidence, rates, latencies, variants } = data;
 
     const lines = [], bands = [];
     variants.forEach((name) => {
-      const { stroke } = look(name);
+      const { stroke } = styled(name);
       const at = lines.length + 1;
       // Between the points at which it was worked out the interval is drawn straight.
       const end = { quiet: true, stroke: "transparent", spanGaps: true, points: { show: false } };
       lines.push({ ...end, y: shares.high[name] }, { ...end, y: shares.low[name] });
       bands.push({ series: [at, at + 1], fill: `${stroke}22` });
-      lines.push({ label: name, ...look(name), y: shares.y[name], value: (_, v) => percent(v) });
+      lines.push({ label: name, ...styled(name), y: shares.y[name], value: (_, v) => percent(v) });
       if (name in data.expected) lines.push({ quiet: true, ...faint, stroke, y: shares.x.map(() => data.expected[name]), points: { show: false } });
     });
     draw("share", shares.x, lines, {
@@ -86,7 +86,7 @@
       xTicks: (_, v) => v.map(short), yTicks: (_, v) => v.map((n) => percent(n, 0)),
     });
 
-    const rate = variants.map((name) => ({ label: name, ...look(name), y: rates.y[name], value: (_, v) => number(v) }));
+    const rate = variants.map((name) => ({ label: name, ...styled(name), y: rates.y[name], value: (_, v) => number(v) }));
     if (rates.lost.some((v) => v > 0)) rate.push({ label: "lost", stroke: css("--mismatch"), width: 2, dash: [1, 3], y: rates.lost, value: (_, v) => number(v) });
     const seconds = { x: { label: "seconds", value: (_, v) => number(v) }, xTicks: (_, v) => v.map((n) => `${n} s`) };
     const change = data.change && {
@@ -99,12 +99,12 @@
       }],
     };
     draw("rate", rates.x, rate, { ...seconds, y: { range: (_, low, high) => [0, 1.1 * (high || 1)] }, yTicks: (_, v) => v.map(short), hooks: change || {} });
-    draw("share-time", rates.x, variants.map((name) => ({ label: name, ...look(name), y: rates.share[name], value: (_, v) => percent(v) })), {
+    draw("share-time", rates.x, variants.map((name) => ({ label: name, ...styled(name), y: rates.share[name], value: (_, v) => percent(v) })), {
       ...seconds, y: { range: [0, 1] }, yTicks: (_, v) => v.map((n) => percent(n, 0)), hooks: change || {},
     });
 
     draw("latency", latencies.x, latencies.lines.map((line) => ({
-      label: line.label, ...(line.status === "2xx" && data.looks[line.variant] ? look(line.variant) : { stroke: css("--mismatch"), dash: [1, 3], width: 2 }),
+      label: line.label, ...(line.status === "2xx" && data.styles[line.variant] ? styled(line.variant) : { stroke: css("--mismatch"), dash: [1, 3], width: 2 }),
       y: line.y, spanGaps: true, value: (_, v) => percent(v, 1), paths: uPlot.paths.stepped({ align: 1 }),
     })), {
       x: { label: "ms", value: (_, v) => number(v) }, scale: { distr: 3 }, y: { range: [0, 1.02] },

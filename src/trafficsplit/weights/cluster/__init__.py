@@ -7,15 +7,14 @@ The official Kubernetes client does the talking; it is an extra, `pip install '.
     ClusterError          one line to show to a person: what the cluster refuses, and the way out
 """
 
-from cluster.access import Access, ClusterError, connect
-from cluster.gateways import Found, gateways_of
-from cluster.resources import KINDS, Kind, Resource, apply, read
+from trafficsplit.weights.cluster.access import Access, connect
+from trafficsplit.weights.cluster.gateways import gateways_of
+from trafficsplit.weights.cluster.resources import KINDS, Applying, Kind, Resource, apply, read
 
 __all__ = [
     "KINDS",
     "Access",
-    "ClusterError",
-    "Found",
+    "Applying",
     "Kind",
     "Resource",
     "apply",

@@ -7,20 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis import InputError
+from trafficsplit.errors import ClusterError
 
 TIMEOUT = 10.0  # seconds, for each call
-
-
-class ClusterError(InputError):
-    """The cluster cannot be asked, or refuses. Its text is one line, made to be shown to a person.
-
-    `status` is the HTTP status of a refusal, 0 where there is none.
-    """
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def connect(context: str = "") -> Access:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from cluster.access import Access, ClusterError
-from cluster.resources import KINDS, Resource
+from trafficsplit.errors import ClusterError
+from trafficsplit.weights.cluster.access import Access
+from trafficsplit.weights.cluster.resources import KINDS, Resource
+from trafficsplit.weights.sources import Reached
 
 ISTIO = "networking.istio.io"
 GATEWAY_API = "gateway.networking.k8s.io"
@@ -16,16 +17,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 WAY_OUT = "give --host http://ADDRESS"
 
 
-@dataclass(frozen=True)
-class Found:
-    """A gateway's base URL, and the addresses of the name in it where DNS need not know them."""
-
-    host: str
-    resolve: str = ""  # a line of --resolve
-
-
-def gateways_of(access: Access, resource: Resource, service: str = "") -> Found:
-    """Where a resource's gateway can be asked. `service` is the gateway's own, NAMESPACE/NAME.
+def gateways_of(access: Access, resource: Resource, service: str = "") -> Reached:
+    """Return how a resource's gateway is reached. `service` is the gateway's own, NAMESPACE/NAME.
 
     A name that the resource is bound to is asked for by that name. Raises ClusterError.
     """
@@ -45,12 +38,11 @@ def gateways_of(access: Access, resource: Resource, service: str = "") -> Found:
         netloc += f":{port}"
     are_names = not all(_is_address(address) for address in addresses)
     if host and not are_names:
-        return Found(f"{scheme}://{netloc}", f"{host}:{','.join(addresses)}")
+        return Reached((f"{scheme}://{netloc}",), {host: tuple(addresses)})
     if host:
-        return Found(f"{scheme}://{netloc}")
-    each = [f"{scheme}://{_bracketed(a)}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
-            for a in addresses]  # fmt: skip
-    return Found(",".join(each))
+        return Reached((f"{scheme}://{netloc}",))
+    suffix = "" if port == DEFAULT_PORTS[scheme] else f":{port}"
+    return Reached(tuple(f"{scheme}://{_bracketed(one)}{suffix}" for one in addresses))
 
 
 def _hosts(resource: Resource) -> list[str]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis import Split
-from analysis.editing import new_weights
-from analysis.fields import Fields, document_of
-from analysis.manifests import Asked, split_of_manifest
-from cluster.access import Access, ClusterError
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import ClusterError
+from trafficsplit.weights.cluster.access import Access
+from trafficsplit.weights.editing import new_weights
+from trafficsplit.weights.fields import Fields, document_of
+from trafficsplit.weights.manifests import Choice, split_of
 
 FIELD_MANAGER = "trafficsplit"
 
@@ -54,9 +55,17 @@ class Resource:
     def __str__(self) -> str:
         return f"{self.kind.name} {self.namespace}/{self.name}"
 
-    def split(self, asked: Asked, names: str = "") -> Split:
-        """The split that it gives to a request. Raises InputError."""
-        return split_of_manifest([document_of(self.data), *self.beside], asked, names=names)
+    def split(self, choice: Choice) -> Split:
+        """Return the split that it gives to a request. Raises InputError."""
+        return split_of([document_of(self.data), *self.beside], choice)
+
+
+@dataclass(frozen=True)
+class Applying:
+    """How weights are applied: taken over from other field managers by `force`, or not at all."""
+
+    force: bool = False
+    dry_run: bool = False
 
 
 def read(access: Access, kind: Kind, reference: str) -> Resource:
@@ -131,13 +140,10 @@ def apply(
     access: Access,
     resource: Resource,
     weights: Mapping[str, float],
-    asked: Asked,
-    names: str = "",
-    *,
-    force: bool = False,
-    dry_run: bool = False,
+    choice: Choice,
+    applying: Applying,
 ) -> Resource:
-    """Give variants weights in per cent, by server-side apply; the resource as it is then.
+    """Give variants weights in per cent, by server-side apply; return the resource as it is then.
 
     The lists in which weights stand have one owner as a whole, so they are sent whole, as they were
     read, with other numbers; a change by somebody else in between is refused by its
@@ -145,8 +151,8 @@ def apply(
     ClusterError.
     """
     data = copy.deepcopy(dict(resource.data))
-    found = [document_of(data), *resource.beside]
-    for new in new_weights(found, weights, asked, names=names):
+    chosen = choice.of([document_of(data), *resource.beside])
+    for new in new_weights(chosen, weights, choice):
         _set(data, new.fields.where, new.weight)
     metadata = data["metadata"]
     spec = {name: data["spec"][name] for name in resource.kind.spec if name in data["spec"]}
@@ -161,8 +167,10 @@ def apply(
         "spec": spec,
     }
     query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-    query |= {"force": "true"} if force else {}
-    query |= {"dryRun": "All"} if dry_run else {}
+    if applying.force:
+        query["force"] = "true"
+    if applying.dry_run:
+        query["dryRun"] = "All"
     what = f"to change {resource}"
     try:
         changed = access.apply(resource.path, what, body, query)

@@ -1,1 +1,0 @@
-"""Locustfiles: what to send."""

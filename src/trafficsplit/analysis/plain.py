@@ -1,0 +1,147 @@
+"""A run as plain data and back: for a file, and for the pipe between a load and its parent."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from trafficsplit.analysis.order import Order
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import (
+    CanaryLimits,
+    Counted,
+    Ending,
+    Gateway,
+    LatencyKey,
+    Run,
+    Sender,
+    SourceReading,
+    Stretch,
+    Subject,
+)
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+
+Plain = dict[str, Any]
+
+
+def stamp(moment: datetime.datetime) -> str:
+    """Return a moment in UTC as a run's `started_at`: ISO 8601, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def run_as_plain(run: Run) -> Plain:
+    """Return a run as data that JSON can hold."""
+    ending = dataclasses.asdict(run.ending)
+    ending["decided"] = str(run.ending.decided) if run.ending.decided else None
+    return {
+        "question": question_as_plain(run.question),
+        "subject": dataclasses.asdict(run.subject),
+        "counted": _counted_as_plain(run.counted),
+        "ending": ending,
+        "sender": dataclasses.asdict(run.sender),
+        "canary": dataclasses.asdict(run.canary),
+        "previous": _weights(run.previous),
+        "source": _source_as_plain(run.source),
+    }
+
+
+def run_from_plain(plain: Mapping[str, Any]) -> Run:
+    """Return the run that `run_as_plain` made data of. Raises TypeError, KeyError or ValueError."""
+    ending = dict(plain["ending"])
+    decided = ending.pop("decided")
+    return Run(
+        question=question_from_plain(plain["question"]),
+        subject=Subject(**plain["subject"]),
+        counted=_counted_from_plain(plain["counted"]),
+        ending=Ending(decided=Verdict(decided) if decided else None, **ending),
+        sender=Sender(**plain["sender"]),
+        canary=CanaryLimits(**plain["canary"]),
+        previous=_split(plain["previous"]),
+        source=_source_from_plain(plain["source"]),
+    )
+
+
+def question_as_plain(question: Question) -> Plain:
+    """Return a question as plain data."""
+    plain = {f.name: getattr(question, f.name) for f in dataclasses.fields(question)}
+    return {**plain, "split": dict(question.split.weights)}
+
+
+def question_from_plain(plain: Mapping[str, Any]) -> Question:
+    """Return the question of plain data. Raises TypeError, KeyError or ValueError."""
+    return Question(**{**plain, "split": Split(plain["split"])})
+
+
+def _weights(split: Split | None) -> dict[str, float] | None:
+    return dict(split.weights) if split else None
+
+
+def _split(weights: Mapping[str, float] | None) -> Split | None:
+    return Split(weights) if weights else None
+
+
+def _source_as_plain(source: SourceReading | None) -> Plain | None:
+    if source is None:
+        return None
+    return {"name": source.name, "reread": _weights(source.reread), "unread": source.unread}
+
+
+def _source_from_plain(plain: Mapping[str, Any] | None) -> SourceReading | None:
+    if plain is None:
+        return None
+    return SourceReading(plain["name"], _split(plain["reread"]), plain["unread"])
+
+
+def _counted_as_plain(counted: Counted) -> Plain:
+    latency = [
+        {"variant": key.variant, "status": key.status, "buckets": dict(buckets.items())}
+        for key, buckets in counted.latency.items()
+    ]
+    return {
+        "stretches": [_stretch_as_plain(stretch) for stretch in counted.stretches],
+        "latency": latency,
+        "losses": dict(counted.losses),
+        "order": counted.order.as_plain(),
+        "gateways": [_gateway_as_plain(gateway) for gateway in counted.gateways],
+        "cached": counted.cached,
+    }
+
+
+def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
+    latency = {}
+    for line in plain["latency"]:
+        buckets = {int(bucket): count for bucket, count in line["buckets"].items()}
+        latency[LatencyKey(line["variant"], line["status"])] = buckets
+    return Counted(
+        stretches=[_stretch_from_plain(stretch) for stretch in plain["stretches"]],
+        latency=latency,
+        losses=plain["losses"],
+        order=Order.from_plain(plain["order"]),
+        gateways=[_gateway_from_plain(gateway) for gateway in plain["gateways"]],
+        cached=plain["cached"],
+    )
+
+
+def _gateway_as_plain(gateway: Gateway) -> Plain:
+    stretches = [_stretch_as_plain(stretch) for stretch in gateway.stretches]
+    return {"name": gateway.name, "stretches": stretches, "order": gateway.order.as_plain()}
+
+
+def _gateway_from_plain(plain: Mapping[str, Any]) -> Gateway:
+    stretches = [_stretch_from_plain(stretch) for stretch in plain["stretches"]]
+    return Gateway(plain["name"], stretches, Order.from_plain(plain["order"]))
+
+
+def _stretch_as_plain(stretch: Stretch) -> list[Any]:
+    tally = stretch.tally
+    times = [round(stretch.start, 6), round(stretch.end, 6)]
+    return [*times, dict(tally.counts), tally.errors, tally.unidentified]
+
+
+def _stretch_from_plain(plain: list[Any]) -> Stretch:
+    start, end, counts, errors, unidentified = plain
+    return Stretch(start, end, Tally(counts, errors, unidentified))

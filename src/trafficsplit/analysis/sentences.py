@@ -1,0 +1,245 @@
+"""The verdict's sentences: one line each that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trafficsplit.analysis.comparison import Comparison
+from trafficsplit.analysis.fixed import FixedTest, standardised_residuals
+from trafficsplit.analysis.gateways import GatewayComparison, OneGateway
+from trafficsplit.analysis.independence import Independence
+from trafficsplit.analysis.planning import BUDGET_QUANTILE, requests_to_match
+from trafficsplit.analysis.run import CanaryLimits, Run, SourceReading
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+
+
+def points(fraction: float) -> str:
+    """Return a difference of shares, in percentage points."""
+    value = f"{fraction * 100:.2g}" if fraction < 0.1 else f"{fraction * 100:.1f}"
+    return f"{value} point" if value == "1" else f"{value} points"
+
+
+def show_p(p: float) -> str:
+    """Return a p-value with two significant digits."""
+    return f"{p:.2g}" if p > 1e-300 else "less than 1e-300"
+
+
+def oddest(split: Split, tally: Tally) -> str:
+    """Return the variant whose share is oddest for its weight."""
+    residuals = standardised_residuals(tally.counts, split)
+    # The last of equals: of two variants, which mirror each other, the canary.
+    return max(reversed(list(split)), key=lambda variant: round(abs(residuals[variant]), 6))
+
+
+def _per_cent(tally: Tally, variant: str) -> float:
+    return 100 * (tally.share(variant) or 0.0)
+
+
+# --- match and mismatch ---
+
+
+def match(run: Run, test: FixedTest | None = None) -> str:
+    """Return what was found; `test` is the fixed-sample test, where that is the judge."""
+    question = run.question
+    tally = run.tally
+    positive = question.split.positive
+    if len(positive) == 1:
+        variant = next(iter(positive))
+        return (
+            f"All {tally.identified:,} responses came from {variant}: any other variant's share "
+            f"is below {question.zero_tolerance * 100:g} %."
+        )
+    shares = ", ".join(
+        f"{variant} {_per_cent(tally, variant):.1f} % (weight {weight * 100:g} %)"
+        for variant, weight in positive.items()
+    )
+    several = run.counted.gateways
+    together = f" of {len(several)} gateways together" if several else ""
+    found = f"The split is as configured in {tally.identified:,} responses{together}: {shares}"
+    if test is None:
+        return f"{found}, each within {points(question.tolerance)}."
+    return (
+        f"{found}; a deviation of {points(question.tolerance)} would have been seen (chi-square "
+        f"p = {show_p(test.p_value)})."
+    )
+
+
+def mismatch(run: Run, variant: str, evidence: str = "") -> str:
+    """Return by how much a variant's share is off its weight."""
+    weight = run.question.split[variant]
+    share = run.tally.share(variant) or 0.0
+    more = "more" if share > weight else "less"
+    return (
+        f"{variant} gets {share * 100:.1f} % of {run.tally.identified:,} responses, "
+        f"{points(abs(share - weight))} {more} than its {weight * 100:g} %{evidence}."
+    )
+
+
+def surprise(split: Split, counts: Mapping[str, int], tally: Tally) -> str:
+    """Return which variant answered that should not have, and how often."""
+    variant, count = next(iter(counts.items()))
+    configured = "has weight 0" if variant in split else "is not configured"
+    times = "once" if count == 1 else f"{count:,} times"
+    return f"{variant} {configured}, but answered {times} in {tally.requests:,} requests."
+
+
+def at_gateways(run: Run, found: GatewayComparison | None) -> str:
+    """Return which of several gateways is not as configured; empty where none is singled out."""
+    if found is None or not found.off:
+        return ""
+    split = run.question.split
+    parts = [_off(split, one) for one in found.off]
+    others = [one for one in found.each if not one.off]
+    rest = sum((one.tally for one in others), Tally())
+    if rest.identified:
+        gives = "the other gateway gives"
+        if len(others) > 1:
+            gives = f"the other {len(others)} gateways give"
+        variant = oddest(split, found.off[0].tally)
+        parts.append(f"{gives} it {_per_cent(rest, variant):.1f} %")
+    return "; ".join(parts) + "."
+
+
+def _off(split: Split, one: OneGateway) -> str:
+    variant = oddest(split, one.tally)
+    return (
+        f"{one.name} gives {variant} {_per_cent(one.tally, variant):.1f} % of "
+        f"{one.tally.identified:,} responses and not its {100 * split[variant]:g} %"
+    )
+
+
+def unlike_gateways(run: Run, found: GatewayComparison) -> str:
+    """Return that gateways differ, by the test of their homogeneity."""
+    reason = at_gateways(run, found) or "The gateways do not split alike"
+    p_value = 1.0 if found.p_value is None else found.p_value
+    return f"{reason.removesuffix('.')} (homogeneity: p = {show_p(p_value)})."
+
+
+# --- failing ---
+
+
+def failing(run: Run) -> str:
+    """Return how many requests were lost, and mostly why."""
+    tally = run.tally
+    kinds = []
+    if tally.errors:
+        kinds.append(f"{tally.errors:,} got no 2xx answer")
+    if tally.unidentified:
+        kinds.append(f"{tally.unidentified:,} answers named no variant")
+    return (
+        f"Of {tally.requests:,} requests {' and '.join(kinds)}{_why(run.counted.losses)}, more "
+        f"than {run.question.max_failing * 100:g} %: no split can be judged from what is left."
+    )
+
+
+def _why(losses: Mapping[str, int]) -> str:
+    if not losses:
+        return ""
+    commonest = max(losses, key=lambda reason: losses[reason])
+    return f" ({'mostly ' if len(losses) > 1 else ''}{commonest})"
+
+
+def too_slow(found: Comparison, limits: CanaryLimits) -> str:
+    """Return by how much a canary is too slow."""
+    return (
+        f"{found.canary} is too slow: its p99 is {found.p99_ratio or 0:.2f} times "
+        f"{found.baseline}'s, more than --max-p99-ratio {limits.max_p99_ratio:g} "
+        f"(p = {show_p(found.p99_p_value)})."
+    )
+
+
+def too_faulty(found: Comparison, limits: CanaryLimits) -> str:
+    """Return by how much more often a canary fails."""
+    times = f"and {found.baseline} never"
+    if found.error_ratio:
+        times = f"{found.error_ratio:.2f} times {found.baseline}'s share"
+    return (
+        f"{found.canary} fails too often: {times}, more than --max-error-ratio "
+        f"{limits.max_error_ratio:g} (p = {show_p(found.errors_p_value)})."
+    )
+
+
+# --- inconclusive ---
+
+
+def source_unread(source: SourceReading) -> str:
+    """Return that nobody knows whether the weights changed meanwhile."""
+    return (
+        f"Whether the weights of {source.name} changed meanwhile is not known, since they could "
+        f"not be read again: {source.unread}."
+    )
+
+
+def source_changed(name: str, before: Split, after: Split) -> str:
+    """Return that the weights changed while they were verified."""
+    return (
+        f"The weights of {name} changed while they were verified, from {before} to {after}: "
+        "verify again."
+    )
+
+
+def clustered(run: Run, found: Independence) -> str:
+    """Return that draws are not independent, and what to do."""
+    advice = "so the shares say little, however many requests are sent"
+    if run.subject.unit == "request":
+        advice = (
+            "verify with --unit session, where each request is a new connection without cookies"
+        )
+    return f"The draws are not independent: {found.reason}; {advice}."
+
+
+def ended_early(run: Run) -> str:
+    """Return how many requests of those that were planned were answered, and why no more."""
+    most = "at most " if run.question.test == "sequential" else ""
+    done = f"{run.tally.requests:,} of {most}{run.question.requests:,} requests"
+    return f"Only {done} were answered: {run.ending.interrupted or 'the run ended early'}."
+
+
+def undecided(run: Run, losses_of: str) -> str:
+    """Return why a sequential run ended without an answer.
+
+    `losses_of` is the variant that lost requests may have been of, empty where that is no reason.
+    """
+    question = run.question
+    tally = run.tally
+    if tally.requests < question.requests:
+        return ended_early(run)
+    if not tally.identified:
+        return "No response named a variant."
+    likely = requests_to_match(question, BUDGET_QUANTILE)
+    if tally.requests < likely:
+        usual = requests_to_match(question, 0.5)
+        return (
+            f"{tally.requests:,} requests were not enough: a match within "
+            f"{points(question.tolerance)} takes {usual:,} as a rule, and hardly ever more than "
+            f"{likely:,}."
+        )
+    if losses_of:
+        return (
+            f"{tally.lost:,} requests were lost, and if they were all {losses_of}'s the split "
+            "might not match: mend the errors, then verify again."
+        )
+    variant = oddest(question.split, tally)
+    return (
+        f"{tally.requests:,} requests were not enough: {variant} got "
+        f"{_per_cent(tally, variant):.2f} %, and its weight is {question.split[variant] * 100:g} ± "
+        f"{question.tolerance_of(variant) * 100:g} %. Such a share is near the edge of the "
+        "tolerance: give more --requests, or another --tolerance."
+    )
+
+
+def too_little_power(run: Run, test: FixedTest, needed: int) -> str:
+    """Return that a fixed-sample test could have missed a deviation."""
+    return (
+        f"No deviation was found (p = {show_p(test.p_value)}), but {run.tally.requests:,} requests "
+        f"could have missed one of {points(run.question.tolerance)}: send {needed:,}."
+    )
+
+
+def hangs_on_losses(lost: int, variant: str) -> str:
+    """Return that the verdict hangs on whose the lost requests were."""
+    return (
+        f"{lost:,} requests were lost, and if they were all {variant}'s the split would not match: "
+        "mend the errors, then verify again."
+    )

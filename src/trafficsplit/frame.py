@@ -1,0 +1,122 @@
+"""The outermost frame of every process of ours.
+
+Python ends with 1 after an uncaught exception, which is our `mismatch`. Here every end that is
+not a verdict gets a code of its own, and one line for a person.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TextIO
+
+from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.text import one_line
+
+DEBUG = "TRAFFICSPLIT_DEBUG"  # set it to see tracebacks
+MOST_SAID = 2000  # characters of a line
+
+
+def framed(action: Callable[[], int | None], *, name: str = "trafficsplit") -> int:
+    """Run the whole of a process, and return its exit code. Never raises an Exception.
+
+    `name` begins the line that says what was wrong.
+    """
+    open_standard_streams()
+    try:
+        code = int(action() or 0)
+    except InputError as error:
+        code = complain(str(error), ExitCode.WRONG_USAGE, name=name)
+    except BrokenError as error:
+        code = complain(str(error), ExitCode.BROKEN, name=name)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except SystemExit as end:
+        code = _code_of(end, name)
+    except BaseException as error:
+        code = complain(broken_line(error), ExitCode.BROKEN, name=name)
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+    settle_standard_streams()
+    return int(code)
+
+
+def _code_of(end: SystemExit, name: str) -> int:
+    if isinstance(end.code, int | None):
+        return end.code or 0
+    return complain(str(end.code), ExitCode.BROKEN, name=name)
+
+
+def broken_line(error: BaseException) -> str:
+    """Return one line that says that we broke, and how to see where."""
+    if isinstance(error, MemoryError):
+        return "broken: there is no memory left; nothing is known of the gateway"
+    if isinstance(error, OSError):
+        what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+    else:
+        what = f"{type(error).__name__}: {error}"
+    return f"broken: {what}; nothing is known of the gateway ({DEBUG}=1 shows where)"
+
+
+def complain(message: str, code: ExitCode, *, name: str = "trafficsplit") -> ExitCode:
+    """Say what is wrong in one line on standard error, and return the code."""
+    say(f"{name}: {one_line(message, MOST_SAID)}", to_error=True)
+    return code
+
+
+def say(text: str, *, to_error: bool = False) -> bool:
+    """Print a text; where standard output cannot take it, on standard error. Return whether it was.
+
+    A pipe that nobody reads, a full disk and a closed stream are no reason to end.
+    """
+    if not to_error and _written(sys.stdout, text):
+        return True
+    return _written(sys.stderr, text) and to_error
+
+
+def _written(stream: TextIO | None, text: str) -> bool:
+    if stream is None:
+        return False
+    try:
+        print(text, file=stream, flush=True)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def open_standard_streams() -> None:
+    """Open the null device for each standard stream that is closed.
+
+    Otherwise the next file that is opened would take its place, and be written to by mistake.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 — a descriptor that stays open
+
+
+def settle_standard_streams() -> None:
+    """Flush both streams, and drop what cannot be written.
+
+    Python flushes them once more at its own end, and would end with 120 where that fails.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _drop(stream)
+
+
+def _drop(stream: TextIO) -> None:
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,35 @@
+"""One verification in a process of its own: `python -P -m trafficsplit.gate.worker REPORT`.
+
+What is asked stands in the report's directory, parsed already; what ends this process ends no gate.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from trafficsplit.errors import BrokenError
+from trafficsplit.frame import framed
+from trafficsplit.gate.requests import verification_from_plain
+from trafficsplit.report.publish import Clock, Saying, exit_code
+from trafficsplit.verification import Occasion, verify
+
+ASKED = "asked.json"
+
+
+def main() -> int:
+    """Verify, and write the report."""
+    began = time.monotonic()
+    report = Path(sys.argv[1])
+    try:
+        verification = verification_from_plain(json.loads((report / ASKED).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BrokenError(f"broken: {report / ASKED} cannot be read: {error}") from None
+    saying = Saying(quiet=True, github=False)
+    return exit_code(verify(verification.settings, Occasion(Clock(began), report, saying)))
+
+
+if __name__ == "__main__":
+    sys.exit(framed(main))

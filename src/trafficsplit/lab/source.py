@@ -1,0 +1,52 @@
+"""The lab as a gateway, and as a place where weights are set."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trafficsplit import lab
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import InputError
+from trafficsplit.weights.percent import complete_weights, in_words, percent
+from trafficsplit.weights.sources import Reached
+
+
+@dataclass(frozen=True)
+class LabSource:
+    """The lab in the background, started where none is up."""
+
+    def __str__(self) -> str:
+        return "the lab"
+
+    def split(self) -> Split:
+        """Return the weights that it has in force."""
+        state = lab.status() or lab.up()
+        return Split(dict(state.weights))
+
+    def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
+        """Set weights by file-based RDS; they are in force then."""
+        if dry_run:
+            complete_weights(weights, percent(self.split()))
+            return f"would set {in_words(weights)}"
+        return f"in force: {in_words(lab.set_weights(weights).weights)}"
+
+    def gateway(self) -> Reached:
+        """Return the lab's own gateway."""
+        state = lab.status()
+        if state is None:
+            raise InputError("the lab has ended: trafficsplit lab up")
+        return Reached((state.host,))
+
+
+@contextlib.contextmanager
+def gateway_of_the_lab(directory: Path) -> Iterator[tuple[str, ...]]:
+    """The gateway of the lab that is up, or of one for this run, with its files in `directory`."""
+    state = lab.status()
+    if state:
+        yield (state.host,)
+        return
+    with lab.start(directory / "lab") as started:
+        yield (started.host,)

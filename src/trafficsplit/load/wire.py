@@ -1,0 +1,212 @@
+"""One socket to a gateway that does not block, with TLS where it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket as names
+import ssl
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from gevent import monkey
+
+from trafficsplit.errors import BrokenError
+from trafficsplit.load.endpoint import Address, Endpoint
+from trafficsplit.load.poller import READ, WRITE, Poller
+
+# From before gevent's patches: sockets that never yield.
+_socket: Any = monkey.get_original("socket", "socket")
+# No socket because of a limit of this machine says nothing of the gateway.
+OUR_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+
+
+class Wire:
+    """A socket to one of an endpoint's addresses. `receive` and `send` are as a socket's.
+
+    `on_events` is called with the socket's events. Several of its methods raise OSError, for the
+    gateway's doing, and BrokenError where this machine has no sockets left.
+    """
+
+    __slots__ = ("_poller", "_reset", "_socket", "_tls", "_unsent", "receive", "send")
+
+    def __init__(self, poller: Poller, *, reset: bool) -> None:
+        """With `reset` no port is kept for a minute after the end."""
+        self._poller = poller
+        self._reset = reset
+        self._socket: Any = None
+        self._tls: Tls | None = None
+        self._unsent = b""
+        self.receive: Callable[[int], bytes]
+        self.send: Callable[[bytes], int]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a socket."""
+        return self._socket is not None
+
+    def connect(self, address: Address, on_events: Callable[[int], None]) -> None:
+        """Begin to connect. Raises OSError, BrokenError."""
+        family, where = address
+        try:
+            sock = _socket(family, names.SOCK_STREAM)
+        except OSError as error:
+            raise _ours(error) from None
+        self._socket = sock
+        sock.setblocking(False)
+        sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
+        if self._reset:
+            sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, struct.pack("ii", 1, 0))
+        code = sock.connect_ex(where)
+        if code not in (0, errno.EINPROGRESS):
+            raise _ours(OSError(code, os.strerror(code)))
+        self._poller.watch(sock.fileno(), READ | WRITE, on_events)
+
+    def finish_connecting(self) -> None:
+        """The socket has something to say of the connecting. Raises OSError where it failed."""
+        code = self._socket.getsockopt(names.SOL_SOCKET, names.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self._poller.change(self._socket.fileno(), READ)
+        self.receive = self._socket.recv
+        self.send = self._socket.send
+
+    def begin_tls(self, endpoint: Endpoint) -> None:
+        """Speak TLS from here on."""
+        assert endpoint.context
+        descriptor = self._socket.fileno()
+        poller = self._poller
+        self._tls = Tls(
+            endpoint.context,
+            endpoint.name,
+            self._socket,
+            on_blocked=lambda: poller.change(descriptor, READ | WRITE),
+        )
+        self.receive = self._tls.recv
+        self.send = self._tls.send
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake; return whether it is done. Raises OSError."""
+        assert self._tls
+        return self._tls.shake_hands()
+
+    def hands_shaken(self, mask: int, size: int) -> bool:
+        """Take the events of a handshake; return whether it can go on. Raises OSError."""
+        assert self._tls
+        if mask & WRITE and self._tls.flush():
+            self._poller.change(self._socket.fileno(), READ)
+        if not mask & ~WRITE:
+            return False
+        self._tls.receive(size)
+        return True
+
+    def transmit(self, data: bytes) -> None:
+        """Send all of it, as soon as the socket takes it. Raises OSError."""
+        try:
+            sent = self.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self._poller.change(self._socket.fileno(), READ | WRITE)
+
+    def send_rest(self) -> None:
+        """Send what the socket did not take before. Raises OSError."""
+        try:
+            if self._unsent:
+                self._unsent = self._unsent[self.send(self._unsent) :]
+            if not self._unsent and (not self._tls or self._tls.flush()):
+                self._poller.change(self._socket.fileno(), READ)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """End it, where it is open."""
+        self._tls = None
+        self._unsent = b""
+        if self._socket is not None:
+            sock = self._socket
+            self._socket = None
+            self._poller.unwatch(sock.fileno())
+            sock.close()
+
+
+def _ours(error: OSError) -> Exception:
+    """Return the error, or that it is this machine's and no gateway's."""
+    if error.errno in OUR_FAULTS:
+        reason = error.strerror or str(error)
+        return BrokenError(
+            f"broken: this machine gives no more sockets ({reason}): fewer --users, or a higher "
+            "limit (ulimit -n)"
+        )
+    return error
+
+
+class Tls:
+    """TLS over a socket that does not block, with the two methods of a socket that are used.
+
+    `on_blocked` is called when the socket takes no more for now; `flush` goes on when it does.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext, name: str, sock: Any, on_blocked: Callable[[], None]
+    ) -> None:
+        self._socket = sock
+        self._on_blocked = on_blocked
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._unsent = b""
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake; return whether it is done. Raises OSError."""
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self.flush()
+        return True
+
+    def receive(self, size: int) -> None:
+        """Take in what the socket has. Raises BlockingIOError where there is nothing, OSError."""
+        data = self._socket.recv(size)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def recv(self, size: int) -> bytes:
+        """Return all that can be read now, empty at the end, as a socket does.
+
+        Raises BlockingIOError where there is nothing.
+        """
+        self.receive(size)
+        pieces = []
+        try:
+            while piece := self._object.read(size):
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            if not pieces:
+                raise BlockingIOError from None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        return b"".join(pieces)
+
+    def send(self, data: bytes) -> int:
+        """Take all of the data; what the socket refuses waits for `flush`."""
+        self._object.write(data)
+        self.flush()
+        return len(data)
+
+    def flush(self) -> bool:
+        """Send what waits; return whether all is sent. Raises OSError."""
+        self._unsent += self._outgoing.read()
+        if self._unsent:
+            with contextlib.suppress(BlockingIOError):
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            if self._unsent:
+                self._on_blocked()
+        return not self._unsent

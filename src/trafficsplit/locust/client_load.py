@@ -1,0 +1,54 @@
+"""Whether the sending process itself keeps up: its CPU, and how late its event loop is.
+
+A client that has no time left measures itself and not the gateway.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Multiset
+
+import gevent
+
+from trafficsplit.analysis.latency import bucket_of, quantile
+
+BEAT = 0.05  # seconds
+
+
+class ClientLoad:
+    """A greenlet that wakes up at intervals, and notes how late."""
+
+    def __init__(self) -> None:
+        self._lags: Multiset[int] = Multiset()
+        self._greenlet: gevent.Greenlet | None = None
+        self._cpu = self._wall = 0.0
+        self.cpu = 0.0  # of one core, 0 to 1
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._cpu, self._wall = time.process_time(), time.monotonic()
+        self._greenlet = gevent.spawn(self._beat)
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._greenlet:
+            self._measure()
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def _beat(self) -> None:
+        while True:
+            due = time.monotonic() + BEAT
+            gevent.sleep(BEAT)
+            late = max(time.monotonic() - due, 0.0)
+            self._lags[bucket_of(int(late * 1e6))] += 1
+            self._measure()
+
+    def _measure(self) -> None:
+        wall = time.monotonic() - self._wall
+        self.cpu = (time.process_time() - self._cpu) / wall if wall > 0 else 0.0
+
+    @property
+    def lag(self) -> float:
+        """The 99th percentile of how late it woke up, in seconds."""
+        return (quantile(self._lags, 0.99) or 0.0) / 1000

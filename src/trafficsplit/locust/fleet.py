@@ -1,0 +1,118 @@
+"""Several processes: workers send and count, the master judges.
+
+A worker's counts travel in Locust's own report, twice a second: what Locust says and what we say of
+a worker arrive together or not at all, so that both agree whatever happens to it. The messages
+that are ours are few: a worker says which version it is, and is refused if it is another's; and
+the master says when to stop sending.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+from locust.stats import RequestStats, StatsEntry
+
+from trafficsplit.analysis.run import Sender
+from trafficsplit.errors import ExitCode
+from trafficsplit.load.counting import Counter
+
+VERSION = importlib.metadata.version("trafficsplit")
+HELLO = "trafficsplit_hello"
+REFUSED = "trafficsplit_refused"
+CLOSE = "trafficsplit_close"
+KEY = "trafficsplit"  # of our part of a worker's report
+
+
+class Fleet:
+    """A master's view of its workers: who is refused, who takes part, who has told all."""
+
+    def __init__(self, runner: MasterRunner) -> None:
+        self._runner = runner
+        self._refused: set[str] = set()
+        self._complete: dict[str, bool] = {}  # of those that take part: whether they told all
+        self._senders: dict[str, Sender] = {}
+        runner.register_message(HELLO, self._on_hello)
+
+    def begin(self) -> None:
+        """Forget who took part in an earlier run."""
+        self._complete = {}
+        self._senders = {}
+
+    def _on_hello(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self.accepts(msg.node_id, msg.data["version"])
+
+    def accepts(self, worker: str, version: str | None) -> bool:
+        """Return whether a worker is of our version; otherwise tell it to go, once."""
+        if version == VERSION:
+            return True
+        if worker not in self._refused:
+            self._refused.add(worker)
+            theirs = f"trafficsplit {version}" if version else "no trafficsplit"
+            line = f"worker {worker} has {theirs}, the master {VERSION}: install the same on both"
+            print(f"trafficsplit: {line}", file=sys.stderr)
+            self._runner.send_message(REFUSED, {"why": line}, client_id=worker)
+        return False
+
+    def take(self, counter: Counter, worker: str, data: dict[str, Any]) -> None:
+        """Take a worker's report: its counts, or nothing of it where it is refused."""
+        message = data.get(KEY)
+        if not self.accepts(worker, message and message["version"]):
+            nothing = StatsEntry(RequestStats(), "Aggregated", "")
+            data.update(stats=[], stats_total=nothing.serialize(), errors={})
+            return
+        if message is None or not message["sender"]:
+            return  # it does not send yet
+        self._senders[worker] = Sender(**message["sender"])
+        self._complete[worker] = message["complete"]
+        counter.absorb(message, time.monotonic() - counter.began)
+        if self.all_complete:  # each has sent its share of the budget
+            counter.close()
+            counter.flush()
+
+    @property
+    def all_complete(self) -> bool:
+        """Whether every worker has told all that it counted, but for those that are lost."""
+        missing = {worker.id for worker in self._runner.clients.missing}
+        return all(done or worker in missing for worker, done in self._complete.items())
+
+    def close(self, patience: float) -> None:
+        """Let the workers send no more, and wait for all that they have counted."""
+        self._runner.send_message(CLOSE)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and not self.all_complete:
+            gevent.sleep(0.02)
+
+    @property
+    def sender(self) -> Sender:
+        """How all workers together kept up."""
+        lost = sum(not complete for complete in self._complete.values())
+        return Sender.of_workers(self._senders.values(), lost)
+
+
+def report_of(counter: Counter, sender: Sender) -> dict[str, Any]:
+    """Return a worker's part of its report: its counts, which are forgotten then."""
+    return {
+        **counter.drain(),
+        "version": VERSION,
+        "sender": vars(sender) if counter.began > 0 else None,
+    }
+
+
+def introduce(runner: WorkerRunner, close: Callable[[], None]) -> None:
+    """Tell the master who we are; stop sending when it says so, leave when it refuses us."""
+
+    def on_refused(environment: Environment, msg: Any, **_: Any) -> None:
+        print(f"trafficsplit: refused: {msg.data['why']}", file=sys.stderr)
+        environment.process_exit_code = ExitCode.WRONG_USAGE
+        gevent.spawn(runner.quit)
+
+    runner.register_message(REFUSED, on_refused)
+    runner.register_message(CLOSE, lambda **_: close())
+    runner.send_message(HELLO, {"version": VERSION})

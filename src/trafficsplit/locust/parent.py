@@ -1,0 +1,52 @@
+"""The pipe to the process that has begun this one: what Locust counted does not need a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from trafficsplit.analysis.plain import run_as_plain
+from trafficsplit.analysis.run import Run
+from trafficsplit.settings.verify import VerifySettings
+
+BEGUN = "begun"
+RUN = "run"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A process that waits for our run: the settings that it gave, and the pipe to it."""
+
+    settings: VerifySettings
+    directory: str
+    descriptor: int
+
+    def tell_begun(self) -> None:
+        """Say that requests are on their way."""
+        self._send({"event": BEGUN})
+
+    def hand_over(self, run: Run) -> None:
+        """Give all that was counted."""
+        self._send({"event": RUN, "run": run_as_plain(run)})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        with contextlib.suppress(BrokenPipeError):  # it has gone, and nobody waits
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+
+
+_parents: list[Parent] = []
+
+
+def connect(parent: Parent) -> None:
+    """Take note whose child this process is."""
+    _parents[:] = [parent]
+
+
+def parent() -> Parent | None:
+    """Return the process that waits for our run; None where people run Locust themselves."""
+    return _parents[0] if _parents else None

@@ -1,0 +1,106 @@
+"""From what `analyze` is asked to a run, and notes on what was left out."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from trafficsplit.analysis.plain import stamp
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import Run, Subject
+from trafficsplit.errors import InputError
+from trafficsplit.offline.prometheus import SELECTOR, Window, tally_of
+from trafficsplit.offline.runs import (
+    Recordings,
+    is_recording,
+    run_of_logs,
+    run_of_tally,
+    tally_of_counts,
+)
+from trafficsplit.report.publish import command_line
+from trafficsplit.report.run_files import RUN, read_run
+from trafficsplit.settings.commands import AnalyzeSettings
+from trafficsplit.settings.question import required_split
+from trafficsplit.weights.manifests import Choice, read_documents, split_of
+from trafficsplit.weights.routes import Probe
+
+
+def run_and_notes(settings: AnalyzeSettings) -> tuple[Run, list[str]]:
+    """Return what is judged, and notes on what was left out. Raises InputError."""
+    run, notes = _read(settings)
+    subject = replace(run.subject, command=command_line(), run_id=uuid.uuid4().hex)
+    return replace(run, subject=subject), notes
+
+
+def _read(settings: AnalyzeSettings) -> tuple[Run, list[str]]:
+    if settings.counts:
+        return _of_counts(settings), []
+    if settings.prometheus:
+        return _of_prometheus(settings), []
+    paths = [Path(file) for file in settings.files]
+    for path in paths:
+        if str(path) != "-" and not path.exists():
+            raise InputError(f"there is no {path}")
+    if len(paths) == 1 and (paths[0] / RUN).exists():
+        return _of_run(settings, paths[0]), []
+    recordings = [str(path) != "-" and is_recording(path) for path in paths]
+    if all(recordings):
+        return _of_recordings(settings, paths)
+    if any(recordings):
+        raise InputError("recordings and access logs cannot be judged as one: analyze them apart")
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path} has no recording and no report in it")
+    question = question_of(settings)
+    return run_of_logs(settings.files, question, settings.source.mapping, settings.path)
+
+
+def _of_run(settings: AnalyzeSettings, directory: Path) -> Run:
+    run = read_run(directory)
+    if not settings.asks:
+        return run
+    return replace(run, question=question_of(settings), ending=replace(run.ending, decided=None))
+
+
+def _of_recordings(settings: AnalyzeSettings, paths: list[Path]) -> tuple[Run, list[str]]:
+    recordings = Recordings(paths)
+    question = None if settings.asks else recordings.question()
+    return recordings.run(question or question_of(settings)), recordings.notes
+
+
+def _of_counts(settings: AnalyzeSettings) -> Run:
+    question = question_of(settings)
+    tally = tally_of_counts(settings.counts, question.split)
+    return run_of_tally(tally, question, Subject("--counts", started_at=_now()))
+
+
+def _of_prometheus(settings: AnalyzeSettings) -> Run:
+    question = question_of(settings)
+    window = Window(
+        settings.prometheus, settings.query or SELECTOR, settings.window, settings.label
+    )
+    tally, elapsed = tally_of(window, question.split, settings.source.mapping)
+    subject = Subject(settings.prometheus, started_at=_now(), elapsed=elapsed)
+    return run_of_tally(tally, question, subject)
+
+
+def question_of(settings: AnalyzeSettings) -> Question:
+    """Return the question that options ask. Raises InputError.
+
+    A name in --map is a destination's where the manifest has one of that name, and otherwise one
+    that stands in the data.
+    """
+    split = settings.split
+    source = settings.source
+    if source.kind == "manifest":
+        probe = Probe(settings.path or "/color")
+        choice = Choice(probe, source.route, source.mapping, may_mean_more=True)
+        split = split_of(read_documents(source.reference, sys.stdin.read), choice)
+    return settings.limits.question(required_split(split))
+
+
+def _now() -> str:
+    return stamp(datetime.datetime.now(datetime.UTC))

@@ -1,0 +1,57 @@
+"""The sequential test on requests that are all there: it looks when a live one would have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.offline.batches import Batch
+
+
+class Replay:
+    """Takes batches in order of sending, until the verdict is known."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._test = SequentialTest.of(question)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict so far."""
+        return self._test.verdict
+
+    def look(self, batch: Batch) -> None:
+        """Add a batch, and look at it as often as a live test would have."""
+        urgent = self._urgent(batch)
+        at = 0
+        number = len(batch.codes)
+        while at < number and self._test.verdict is Verdict.INCONCLUSIVE:
+            end = min(at + self._test.least_more, number)
+            index = int(np.searchsorted(urgent, at))
+            if index < len(urgent):
+                end = min(end, int(urgent[index]) + 1)
+            self._update(batch, at, end)
+            at = end
+
+    def _urgent(self, batch: Batch) -> NDArray[Any]:
+        """Return the places of lost requests, and of variants that were to get nothing."""
+        positive = self._question.split.positive
+        # The last element stands for −1, no name.
+        expected = np.array([*(name in positive for name in batch.names), False])
+        fine = (batch.codes >= 0) & (batch.statuses // 100 == 2)
+        return np.flatnonzero(~(fine & expected[batch.codes]))
+
+    def _update(self, batch: Batch, start: int, end: int) -> None:
+        codes = batch.codes[start:end]
+        good = batch.statuses[start:end] // 100 == 2
+        counts = np.bincount(codes[good & (codes >= 0)], minlength=len(batch.names))
+        self._test.update(
+            {name: int(x) for name, x in zip(batch.names, counts, strict=True)},
+            errors=int((~good).sum()),
+            unidentified=int((good & (codes < 0)).sum()),
+        )

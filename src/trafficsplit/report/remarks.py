@@ -1,0 +1,45 @@
+"""What the sending side could not do: nothing of it may pass for the gateway's doing."""
+
+from __future__ import annotations
+
+from trafficsplit.analysis.run import Run, Sender
+
+ON_SCHEDULE = 0.99  # of the rate, from which on it is kept
+BUSY = 0.9  # of a core
+LATE = 0.02  # seconds
+LONG_ENOUGH = 1.0  # seconds of a run, for these two to mean something
+
+
+def remarks(run: Run) -> list[str]:
+    """Return a remark for each thing that the sending side could not do."""
+    sender = run.sender
+    found = []
+    if sender.lost:
+        some = "a worker was" if sender.lost == 1 else f"{sender.lost} workers were"
+        found.append(
+            f"{some} lost, with what had not yet been told: these requests are not counted"
+        )
+    if run.ending.unrecorded:
+        found.append(f"the recording is not whole: {run.ending.unrecorded}")
+    found += _of_the_schedule(sender)
+    busy = sender.cpu > BUSY or sender.lag > LATE
+    if run.subject.elapsed >= LONG_ENOUGH and busy:
+        found.append(
+            f"the client itself was busy ({100 * sender.cpu:.0f} % of a core, its event loop up to "
+            f"{1000 * sender.lag:.1f} ms late): latencies contain its own"
+        )
+    return found
+
+
+def _of_the_schedule(sender: Sender) -> list[str]:
+    if sender.rate and sender.achieved < ON_SCHEDULE * sender.rate:
+        return [
+            f"{sender.achieved:,.0f} requests a second were sent and not {sender.rate:,.0f}: "
+            "give more --users, or a slower --rate"
+        ]
+    if sender.late:
+        return [
+            f"{sender.late:,} requests had to wait for a free connection, which their latency "
+            "contains: more --users would show what the gateway alone does"
+        ]
+    return []

@@ -1,0 +1,88 @@
+"""A run's files, so that any stage after the load can be run again.
+
+run.json      all of it
+tally.csv     counts by stretch of time: from, to (seconds), errors, unidentified, variants …
+latency.csv   counts by variant and latency: variant, status, low_us, high_us, requests
+gateways.csv  tally.csv of each gateway, where there are several; its name comes first
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trafficsplit.analysis.latency import bounds_of
+from trafficsplit.analysis.plain import run_as_plain, run_from_plain
+from trafficsplit.analysis.run import Run, Stretch
+from trafficsplit.errors import InputError
+from trafficsplit.files import write_whole
+
+RUN = "run.json"
+TALLY = "tally.csv"
+LATENCY = "latency.csv"
+GATEWAYS = "gateways.csv"
+Table = list[list[str | int]]
+_COLUMNS = ("from_seconds", "to_seconds", "errors", "unidentified")
+
+
+def write_run(run: Run, directory: Path) -> None:
+    """Write the files. Raises OSError."""
+    write_tally(run, directory / TALLY)
+    write_latency(run, directory / LATENCY)
+    if run.counted.gateways:
+        write_gateways(run, directory / GATEWAYS)
+    # Last: where it is, the others are whole.
+    text = json.dumps(run_as_plain(run), ensure_ascii=False)
+    write_whole(directory / RUN, text + "\n")
+
+
+def read_run(directory: Path) -> Run:
+    """Return the run of a directory. Raises InputError where there is none, or it is damaged."""
+    try:
+        return run_from_plain(json.loads((directory / RUN).read_text("utf-8")))
+    except OSError as error:
+        raise InputError(f"no run in {directory}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(f"the run in {directory} is damaged: {error}") from None
+
+
+def write_tally(run: Run, path: Path) -> None:
+    """Write time bucket × variant, with errors. Raises OSError."""
+    variants = list(run.tally.counts)
+    rows = [_row(stretch, variants) for stretch in run.counted.stretches]
+    _write_table(path, [[*_COLUMNS, *variants], *rows])
+
+
+def write_gateways(run: Run, path: Path) -> None:
+    """Write the same for each gateway, whose name comes first. Raises OSError."""
+    variants = list(run.tally.counts)
+    table: Table = [["gateway", *_COLUMNS, *variants]]
+    for gateway in run.counted.gateways:
+        for stretch in gateway.stretches:
+            table.append([gateway.name, *_row(stretch, variants)])
+    _write_table(path, table)
+
+
+def _row(stretch: Stretch, variants: Sequence[str]) -> list[str | int]:
+    tally = stretch.tally
+    counts = [tally.counts.get(variant, 0) for variant in variants]
+    times = [f"{stretch.start:.3f}", f"{stretch.end:.3f}"]
+    return [*times, tally.errors, tally.unidentified, *counts]
+
+
+def write_latency(run: Run, path: Path) -> None:
+    """Write latency buckets by variant and status. Raises OSError."""
+    table: Table = [["variant", "status", "low_us", "high_us", "requests"]]
+    for key, buckets in run.counted.latency.items():
+        for bucket in sorted(buckets):
+            table.append([key.variant, key.status, *bounds_of(bucket), buckets[bucket]])
+    _write_table(path, table)
+
+
+def _write_table(path: Path, table: Table) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(table)
+    write_whole(path, text.getvalue())

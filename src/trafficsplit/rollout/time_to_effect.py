@@ -1,0 +1,278 @@
+"""When new weights came into force: seen by requests that go on while they are set.
+
+A run of its own spans the change, on schedule, and its change-point is the time to effect.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.stationarity import Change, change_in
+from trafficsplit.errors import BrokenError, InputError
+from trafficsplit.locust.process import LocustProcess
+from trafficsplit.report.directory import report_directory
+from trafficsplit.report.publish import Clock, Saying, publish
+from trafficsplit.settings.load import SendingSettings
+from trafficsplit.settings.question import Limits
+from trafficsplit.settings.verify import VerifySettings
+
+RATE = 1000.0  # requests a second
+REQUESTS = 3000  # of one run
+USERS = 64
+TIMEOUT = 2.0  # seconds
+LEAD = 1.0  # seconds of requests before the change
+PATIENCE = 15.0  # seconds until the first requests
+LONGEST = 8.0  # seconds from the change: what a gateway that hangs may take of our time
+SURE = 7.0  # log likelihood ratio
+TINY = 1e-4  # per cent, for a weight of 0
+SMALLEST = 5.0  # per cent, of a change that can be seen
+FAILING = 0.1  # lost of all requests: no change is seen through that
+
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Seconds from the setting of weights until they were in force, with an interval.
+
+    The three are None where that was not seen, for the reason that `unseen` says. `old_until` is
+    how many seconds after the change the old weights were certainly still in force. `errors` of
+    `requests` were lost meanwhile; `mixed` is for how many seconds old and new were.
+    """
+
+    seconds: float | None = None
+    earliest: float | None = None
+    latest: float | None = None
+    requests: int = 0
+    errors: int = 0
+    mixed: float | None = None
+    old_until: float = 0.0
+    unseen: str = ""
+    report: str = ""
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return plain data, for a file."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lost = f"{self.requests:,} requests meanwhile, none lost"
+        if self.errors:
+            lost = f"{self.errors:,} of {self.requests:,} requests lost"
+        if self.seconds is None or self.earliest is None or self.latest is None:
+            why = f" ({self.unseen})" if self.unseen else ""
+            return f"when it came into force was not seen{why}; {lost}"
+        mixed = f", old and new mixed for {_shown(self.mixed)}" if self.mixed else ""
+        return (
+            f"in force {_shown(self.seconds)} after it was set (between {_shown(self.earliest)} "
+            f"and {_shown(self.latest)}){mixed}; {lost}"
+        )
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.2f} s" if abs(seconds) >= 1 else f"{1000 * seconds:.0f} ms"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A change of weights, in per cent: from what to what, and what makes it."""
+
+    before: Weights
+    after: Weights
+    make: Callable[[], object]
+
+    @property
+    def too_small(self) -> bool:
+        """Whether a run cannot tell the weights apart."""
+        return max(abs(w - self.before.get(v, 0.0)) for v, w in self.after.items()) < SMALLEST
+
+    def is_gone_through(self, change: Change) -> bool:
+        """Return whether a change of shares went the way that it was to go."""
+        total = 0.0
+        for variant, weight in self.after.items():
+            moved = change.after.get(variant, 0.0) - change.before.get(variant, 0.0)
+            total += moved * (weight - self.before.get(variant, 0.0))
+        return total > 0
+
+    def evidence(self, counts: Mapping[str, int]) -> float:
+        """Return the log likelihood ratio of the new weights to the old."""
+        ratio = 0.0
+        for variant, count in counts.items():
+            new = max(self.after.get(variant, 0.0), TINY)
+            old = max(self.before.get(variant, 0.0), TINY)
+            ratio += count * math.log(new / old)
+        return ratio
+
+
+def observe(
+    settings: VerifySettings, transition: Transition, report: Path, patience: float
+) -> Effect:
+    """Make a change while requests go on, and return when it came into force.
+
+    `settings` are those of the verification. Requests go on until the new weights are seen, at most
+    `patience` seconds from the change. Raises what the change raises, after which nothing is sent
+    any more; what else goes wrong leaves the effect unseen, and says why.
+    """
+    watched = _watching(settings, transition.before)
+    set_at: datetime.datetime | None = None
+    began = time.monotonic()
+    effect = Effect()
+    for directory in _directories(report):
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            process = LocustProcess(watched, directory)
+        except OSError as error:
+            if set_at is None:
+                transition.make()
+            return replace(effect, unseen=f"{directory} cannot be written: {error.strerror}")
+        with process:
+            process.await_begin(PATIENCE)
+            if set_at is None:
+                time.sleep(LEAD)
+                set_at = datetime.datetime.now(datetime.UTC)
+                began = time.monotonic()
+                transition.make()
+            if not process.wait(LONGEST):
+                process.stop()
+            try:
+                run = process.run()
+            except (BrokenError, InputError) as error:
+                return replace(effect, unseen=str(error))
+        effect = _added(effect, run)
+        change = change_in(run)
+        if change is not None and transition.is_gone_through(change):
+            _publish(run, directory)
+            return _seen(effect, change, run, set_at, directory.name)
+        shutil.rmtree(directory, ignore_errors=True)
+        why = _why_no_more(run, transition, time.monotonic() - began, patience)
+        if why is not None:
+            return replace(effect, unseen=why)
+        effect = replace(effect, old_until=_old_until(effect, run, transition, set_at))
+    raise AssertionError("there is always another directory")
+
+
+def _directories(report: Path) -> Iterator[Path]:
+    for number in itertools.count(1):
+        yield report if number == 1 else report.with_name(f"{report.name}-{number}")
+
+
+def _watching(settings: VerifySettings, before: Weights) -> VerifySettings:
+    """Return settings for a run on schedule, of which nothing is expected.
+
+    Every variant has the same weight, so that none may end it by answering.
+    """
+    return replace(
+        settings,
+        split=Split(dict.fromkeys(before, 1.0)),
+        limits=Limits(test="fixed", requests=REQUESTS, max_failing=0.99),
+        load=replace(
+            settings.load,
+            rate=RATE,
+            settle=0.0,
+            record=False,
+            previous=None,
+            request=replace(settings.load.request, timeout=TIMEOUT),
+        ),
+        sending=SendingSettings(users=max(USERS, len(settings.hosts))),
+    )
+
+
+def _added(effect: Effect, run: Run) -> Effect:
+    tally = run.tally
+    return replace(
+        effect, requests=effect.requests + tally.requests, errors=effect.errors + tally.errors
+    )
+
+
+def _publish(run: Run, directory: Path) -> None:
+    """Write the report of the run that saw the change, beside its counts."""
+    with report_directory(directory) as report:
+        publish(run, report, Clock(time.monotonic()), Saying(quiet=True, github=False))
+
+
+def _seen(
+    effect: Effect, change: Change, run: Run, set_at: datetime.datetime, report: str
+) -> Effect:
+    began = datetime.datetime.fromisoformat(run.subject.started_at)
+
+    def after(seconds: float) -> float:
+        moment = began + datetime.timedelta(seconds=seconds)
+        # An estimate may come out before its cause, and what happened cannot.
+        return max(round((moment - set_at).total_seconds(), 3), 0.0)
+
+    return replace(
+        effect,
+        seconds=after(change.at),
+        earliest=after(change.earliest),
+        latest=after(change.latest),
+        mixed=change.mixed,
+        report=report,
+    )
+
+
+def _why_no_more(run: Run, transition: Transition, elapsed: float, patience: float) -> str | None:
+    """Return why no further run would see the change, None where one might."""
+    tally = run.tally
+    if transition.evidence(tally.counts) > SURE:
+        return "the new weights were in force before requests could tell when"
+    if tally.lost > FAILING * tally.requests or not tally.requests:
+        return "too many requests were lost"
+    if transition.too_small:
+        return f"a change of less than {SMALLEST:g} % shows in no number of requests that is due"
+    if elapsed > patience:
+        return f"the old weights, or others, were still there {elapsed:.0f} s after it was set"
+    return None
+
+
+def _old_until(
+    effect: Effect, run: Run, transition: Transition, set_at: datetime.datetime
+) -> float:
+    """Return until when, in seconds from the change, the old weights were still in force."""
+    if transition.evidence(run.tally.counts) > -SURE:
+        return effect.old_until
+    began = datetime.datetime.fromisoformat(run.subject.started_at)
+    ended = began + datetime.timedelta(seconds=run.subject.elapsed)
+    return max((ended - set_at).total_seconds(), effect.old_until)
+
+
+def late(effect: Effect, deadline: float) -> str:
+    """Return why weights came into force too late; empty where they did not, or nobody can tell."""
+    if effect.earliest is not None:
+        if effect.earliest <= deadline:
+            return ""
+        return (
+            f"The weights came into force {effect.earliest:.2f} s after they were set at the "
+            f"soonest, and --in-force-within says {deadline:g} s."
+        )
+    if effect.old_until > deadline:
+        return (
+            f"The old weights were still in force {effect.old_until:.2f} s after the new ones were "
+            f"set, and --in-force-within says {deadline:g} s."
+        )
+    return ""
+
+
+def unmeasured(effect: Effect, deadline: float) -> str:
+    """Return why it is not known whether a deadline was kept; empty where it is known."""
+    if effect.latest is not None and effect.latest <= deadline:
+        return ""
+    if late(effect, deadline):
+        return ""
+    why = effect.unseen or "it was not seen"
+    if effect.earliest is not None and effect.latest is not None:
+        why = f"it was between {_shown(effect.earliest)} and {_shown(effect.latest)}"
+    return f"Whether the weights came into force within {deadline:g} s is not known: {why}."
+
+
+def no_change(before: Weights, after: Weights) -> bool:
+    """Return whether new weights are the old ones."""
+    return all(abs(before.get(v, 0.0) - w) < 1e-6 for v, w in after.items())

@@ -1,0 +1,131 @@
+"""One verification, from its settings to its verdict: the load, the judge, the report.
+
+settings → Locust, in a process of its own → run → judgement → document and report
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from trafficsplit.analysis.run import Run, SourceReading
+from trafficsplit.analysis.split import Split
+from trafficsplit.errors import InputError
+from trafficsplit.locust.process import LocustProcess, signals_passed_on
+from trafficsplit.report.directory import ReportDirectory, report_directory
+from trafficsplit.report.document import VerdictDocument
+from trafficsplit.report.publish import Clock, Saying, command_line, publish
+from trafficsplit.settings.verify import VerifySettings
+from trafficsplit.weights.sources import Source
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """What a verification is part of: where its report goes, and how its verdict is said.
+
+    `source` is read again when the run is over, None where weights came from the command line.
+    `progress` shows how far it is, on a terminal.
+    """
+
+    clock: Clock
+    report: Path | None = None
+    saying: Saying = field(default_factory=Saying)
+    source: Source | None = None
+    progress: bool = True
+
+
+Gateway = Callable[[Path], "contextlib.AbstractContextManager[tuple[str, ...]]"]
+
+
+def verify(
+    settings: VerifySettings, occasion: Occasion, gateway: Gateway | None = None
+) -> VerdictDocument:
+    """Drive a gateway until the verdict is known, say it, and write the report.
+
+    `gateway` gives the base URLs where the settings have none, for as long as it is entered; it
+    gets a directory for its own files. Raises InputError before anything is sent, BrokenError where
+    this tool could not finish.
+    """
+    settings = replace(settings, run_id=uuid.uuid4().hex)
+    with report_directory(occasion.report) as report:
+        with _hosts(settings, gateway, report) as hosts:
+            occasion.clock.lap("lab")
+            run = drive(replace(settings, hosts=hosts), report.aside, progress=occasion.progress)
+            occasion.clock.lap("load")
+        run = replace(run, subject=replace(run.subject, command=command_line()))
+        if occasion.source:
+            run = replace(run, source=read_again(occasion.source))
+        return publish(run, report, occasion.clock, occasion.saying)
+
+
+@contextlib.contextmanager
+def _hosts(
+    settings: VerifySettings, gateway: Gateway | None, report: ReportDirectory
+) -> Iterator[tuple[str, ...]]:
+    if settings.hosts or gateway is None:
+        yield settings.hosts
+        return
+    with gateway(report.aside) as hosts:
+        yield hosts
+
+
+def drive(settings: VerifySettings, directory: Path, *, progress: bool = False) -> Run:
+    """Send requests until the run is complete, and return it; `directory` is the run's own.
+
+    SIGINT and SIGTERM end the load early, and its counts come all the same. Raises InputError,
+    BrokenError where there are none.
+    """
+    try:
+        process = LocustProcess(settings, directory, progress=progress)
+    except OSError as error:
+        raise InputError(
+            f"{directory} cannot be written ({error.strerror or error}): give another --report DIR"
+        ) from None
+    with process, signals_passed_on(process):
+        process.wait()
+        return process.run()
+
+
+def read_again(source: Source) -> SourceReading:
+    """Return what a source says now; or why it says nothing, which is no reason to lose a run."""
+    try:
+        return SourceReading(str(source), reread=source.split())
+    except InputError as error:
+        return SourceReading(str(source), unread=str(error))
+
+
+def expected_split(split: Split | None, source: Source | None) -> Split:
+    """Return the split that is expected: given, or where it is configured. Raises InputError."""
+    if source is not None:
+        return source.split()
+    if split is not None:
+        return split
+    raise InputError(
+        "no split to expect: give --weight 25 (green), --weights blue=75,green=25, or --manifest "
+        "FILE"
+    )
+
+
+def reached(
+    settings_hosts: Sequence[str], source: Source | None, settings: VerifySettings
+) -> VerifySettings:
+    """Return settings with the gateway that a source knows, where none was given."""
+    if settings_hosts or source is None:
+        return settings
+    found = source.gateway()
+    connection = settings.load.connection
+    addresses = {**found.addresses, **connection.addresses}
+    load = replace(settings.load, connection=replace(connection, addresses=addresses))
+    return replace(settings, hosts=found.hosts, load=load)
+
+
+def standard_input() -> str:
+    """Return all of standard input. Raises InputError for what is no text."""
+    try:
+        return sys.stdin.read()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"standard input cannot be read: {error}") from None

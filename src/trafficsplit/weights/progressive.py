@@ -1,0 +1,77 @@
+"""Resources of progressive delivery: SMI's TrafficSplit, Argo's Rollout, Flagger's Canary."""
+
+from __future__ import annotations
+
+import re
+
+from trafficsplit.weights.fields import Fields
+from trafficsplit.weights.routes import Destination, Probe, some_weight
+
+# Phases of a Canary in which the primary gets everything.
+WITHOUT_CANARY = {"Succeeded", "Initialized", "Failed", "Finalising"}
+
+
+def traffic_split(document: Fields, _: Probe) -> list[Destination]:
+    """Return the backends of a TrafficSplit. Raises InputError."""
+    spec = document.fields("spec")
+    found = []
+    for backend in spec.each("backends"):
+        weight = _quantity(backend)
+        found.append(Destination(str(backend.need("service")), weight, fields=backend))
+    return some_weight(spec, "backends", found)
+
+
+def _quantity(backend: Fields) -> int:
+    """Return a weight; v1alpha1 has quantities, as 500m."""
+    weight = backend.take("weight", (int, str), 0)
+    if isinstance(weight, str):
+        if not re.fullmatch(r"\d+m?", weight):
+            raise backend.error(f"no weight: {weight!r}", "weight")
+        weight = int(weight[:-1]) if weight.endswith("m") else 1000 * int(weight)
+    if weight < 0:
+        raise backend.error(f"the weight is negative: {weight}", "weight")
+    return int(weight)
+
+
+def rollout(document: Fields, _: Probe) -> list[Destination]:
+    """Return the stable and the canary service of a Rollout. Raises InputError."""
+    spec = document.fields("spec")
+    canary = spec.fields("strategy").fields("canary")
+    if not canary.names():
+        raise spec.error("there is no canary strategy in it: no weights", "strategy")
+    most = int(canary.fields("trafficRouting").take("maxTrafficWeight", int, 100))
+    weight = _step_weight(document, canary, most)
+    return [
+        Destination(canary.text("stableService", "stable"), most - weight),
+        Destination(canary.text("canaryService", "canary"), weight),
+    ]
+
+
+def _step_weight(document: Fields, canary: Fields, most: int) -> int:
+    """Return the canary's weight at the step that the Rollout is at."""
+    steps = list(canary.each("steps"))
+    status = document.fields("status")
+    index = status.take("currentStepIndex", int, 0)
+    weight = 0
+    for step in steps[: index + 1]:
+        if "setWeight" in step:
+            weight = step.need("setWeight", int)
+            if not 0 <= weight <= most:
+                raise step.error(f"the weight is not from 0 to {most}: {weight}", "setWeight")
+    # Past its last step all is the new version's, which is the stable one from then on.
+    finished = index >= len(steps)
+    aborted = status.take("abort", bool, False)
+    return 0 if finished or aborted else int(weight)
+
+
+def canary(document: Fields, _: Probe) -> list[Destination]:
+    """Return the primary and the canary of Flagger's Canary. Raises InputError."""
+    spec = document.fields("spec")
+    name = spec.fields("service").take("name", str) or spec.fields("targetRef").need("name")
+    status = document.fields("status")
+    weight = status.take("canaryWeight", int, 0)
+    if not 0 <= weight <= 100:
+        raise status.error(f"the weight is not from 0 to 100: {weight}", "canaryWeight")
+    if status.text("phase") in WITHOUT_CANARY:
+        weight = 0
+    return [Destination(f"{name}-primary", 100 - weight), Destination(f"{name}-canary", weight)]

@@ -1,0 +1,120 @@
+"""Where a split is configured: the destinations and weights that a resource gives to a request.
+
+    documents → resources → the route that the request takes → destinations → a split of variants
+
+Read leniently: what does not bear on weights is passed over, and other kinds are too. What does is
+checked as the controllers' own webhooks check it, which the published schemas do not (they let
+through negative weights and a sum of 0).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trafficsplit.errors import InputError
+from trafficsplit.weights.fields import Fields
+
+CLUSTER_DOMAIN = "svc.cluster.local"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The request of the run, as manifests match it.
+
+    `host` is empty where it is not known: then every host matches. `headers` have lower-case names.
+    """
+
+    path: str = "/color"
+    host: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+
+    @property
+    def bare_path(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the query, by name."""
+        parts = self.path.partition("?")[2].split("&")
+        return dict(part.partition("=")[::2] for part in parts if part)
+
+    @property
+    def host_name(self) -> str:
+        """The host without its port, in lower case."""
+        return re.sub(r":\d+$", "", self.host).strip("[]").lower()
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a part of the traffic goes. `labels` are those of its pods, where they are known.
+
+    `port` is 0 where none is named. `fields` has the weight, in a field of that name, where it can
+    be set.
+    """
+
+    host: str
+    weight: float
+    subset: str = ""
+    port: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    fields: Fields | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A resource that gives weights; `where` names it for people, with its file and line."""
+
+    kind: str
+    name: str
+    where: str
+    destinations: Sequence[Destination]
+
+
+def short(host: str) -> str:
+    """Return a service's name without its cluster's domain."""
+    return host.removesuffix("." + CLUSTER_DOMAIN).removesuffix(".svc")
+
+
+def weight_in(fields: Fields, default: int) -> int:
+    """Return a destination's weight, `default` where it is missing. Raises InputError."""
+    weight = fields.take("weight", int, default)
+    if weight < 0:
+        raise fields.error(f"the weight is negative: {weight}", "weight")
+    return int(weight)
+
+
+def some_weight(rule: Fields, name: str, found: list[Destination]) -> list[Destination]:
+    """Return destinations of which at least one has a weight. Raises InputError."""
+    if not found:
+        raise rule.error(f"{name} is missing: it gives no weights")
+    if not any(one.weight for one in found):
+        raise rule.error("all weights are zero: nothing would answer", name)
+    return found
+
+
+def compiled(fields: Fields, name: str, pattern: str) -> re.Pattern[str]:
+    """Return a regular expression of a manifest. Raises InputError."""
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise fields.error(f"no regular expression: {error}", name) from None
+
+
+def name_of(document: Fields) -> str:
+    """Return a resource's name, empty where it has none."""
+    return document.fields("metadata").text("name")
+
+
+def kind_of(document: Fields) -> tuple[str, str]:
+    """Return a resource's API group and kind."""
+    return document.text("apiVersion").rpartition("/")[0], document.text("kind")
+
+
+def unknown_route(resources: Sequence[Fields], route: str) -> InputError:
+    """Return what to raise where no resource is called as --route says."""
+    known = ", ".join(name_of(resource) for resource in resources) or "none"
+    return InputError(f"no resource with weights is called {route}: there is {known}")
