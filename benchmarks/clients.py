@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.reading import PAGE, STYLE
 from tests.support.gateways import certificate, nginx
 from trafficsplit import lab
-from trafficsplit.analysis.run import read_run
+from trafficsplit.report.run_files import read_run
 
 CLIENT_CORE, TARGET_CORE = 0, 1
 ROUNDS = 5

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cluster import Cluster
 from tests.conftest import ROOT
-from tests.end_to_end.test_cluster import documents, ingress, kubeconfig
-from tests.end_to_end.test_gate import refuses
-from tests.lab.test_lab import until
+from tests.fakes.cluster import Cluster
 from tests.fakes.servers import free_port
+from tests.support.clusters import documents, ingress, kubeconfig
+from tests.support.processes import refuses
+from tests.support.waiting import until
 from trafficsplit import lab
 
 README = (ROOT / "README.md").read_text()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tests.analysis.test_judge import made
+from tests.support.runs import made
 from trafficsplit.analysis.comparison import (
     compare,
     interval,

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tests.analysis.test_judge import made
+from tests.support.runs import made
 from trafficsplit.analysis.diagnosis import Diagnosis, diagnose
 from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.judge import judge

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.analysis.test_judge import made
+from tests.support.runs import made
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import Gateway, Run, Stretch, read_run, write_run

@@ -6,10 +6,9 @@ import pytest
 
 from tests.support.simulation import verdicts
 from trafficsplit.analysis.judge import FixedRunningTest, judge
-from trafficsplit.analysis.latency import bucket_of
 from trafficsplit.analysis.planning import budget, fixed_size, planned, requests_to_match
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.run import LatencyKey, Run, Stretch, read_run, write_run
+from trafficsplit.analysis.run import Run, read_run, write_run
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
@@ -17,41 +16,6 @@ from trafficsplit.errors import InputError
 from trafficsplit.settings.options import question_of_options
 
 CANARY = Split({"blue": 75, "green": 25})
-
-
-def made(
-    counts: dict[str, int],
-    *,
-    split: Split = CANARY,
-    test: str = "sequential",
-    errors: int = 0,
-    unidentified: int = 0,
-    requests: int = 0,
-    decided: str = "",
-    interrupted: str = "",
-    unreachable: str = "",
-) -> Run:
-    """A run whose counts came in two equal halves."""
-    question = planned(Question(split, split.default_tolerance, requests=requests, test=test))
-    first = {v: n // 2 for v, n in counts.items()}
-    rest = {v: n - first[v] for v, n in counts.items()}
-    return Run(
-        question=question,
-        host="http://gateway",
-        path="/color",
-        started_at="2026-01-01T00:00:00.000Z",
-        elapsed=2.0,
-        users=4,
-        stretches=[
-            Stretch(0, 1, Tally(first, errors=errors // 2)),
-            Stretch(1, 2, Tally(rest, errors=errors - errors // 2, unidentified=unidentified)),
-        ],
-        latency={LatencyKey("green", "2xx"): {bucket_of(900): 3, bucket_of(70_000): 1}},
-        losses={"HTTP 503": errors} if errors else {},
-        decided=decided,
-        interrupted=interrupted,
-        unreachable=unreachable,
-    )
 
 
 @pytest.mark.parametrize(

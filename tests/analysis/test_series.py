@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.analysis.test_plots import RUNS
+from tests.support.runs import RUNS
 from trafficsplit.analysis import series
 from trafficsplit.analysis.judge import replay
 from trafficsplit.analysis.run import Run, Stretch

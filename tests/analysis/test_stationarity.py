@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from tests.analysis.test_judge import made
+from tests.support.runs import made
 from trafficsplit.analysis.run import Run, Stretch
 from trafficsplit.analysis.stationarity import change_in
 from trafficsplit.analysis.tally import Tally

@@ -15,8 +15,8 @@ import pytest
 import requests
 
 from tests.conftest import Cli, needs, refused
-from tests.lab.test_lab import until
 from tests.fakes.servers import free_port
+from tests.support.waiting import until
 from trafficsplit import lab
 from trafficsplit.offline.runs import Recorded
 

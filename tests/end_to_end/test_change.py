@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.test_lab import until
+from tests.support.waiting import until
 from trafficsplit import lab
 from trafficsplit.lab import MANIFESTS, System, read_system
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli
-from tests.support.gateways import certificate, nginx
 from tests.fakes.servers import Handler, always, page, plain, read_request, served
+from tests.support.gateways import certificate, nginx
 
 CLIENTS = ("engine", "stock", "requests")
 GREEN, BLUE = page("green"), page("blue")

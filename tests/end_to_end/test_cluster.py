@@ -8,44 +8,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
-from tests.fakes.cluster import Cluster
 from tests.conftest import ROOT, Cli
-from tests.end_to_end.test_release import when
+from tests.fakes.cluster import Cluster
+from tests.support.waiting import when
 from trafficsplit import lab
 
 MANIFEST = ROOT / "istio" / "color-istio-gw-canary-pct.yaml"
 VS = ("--virtual-service", "default/color-is-vs")
-
-
-def documents() -> list[dict[str, Any]]:
-    return list(YAML(typ="safe").load_all(MANIFEST.read_text()))
-
-
-def kubeconfig(path: Path, url: str, token: str = "right") -> Path:
-    path.write_text(json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "test", "context": {"cluster": "c", "user": "u"}}],
-    }))  # fmt: skip
-    return path
-
-
-def ingress(url: str, **status: Any) -> dict[str, Any]:
-    """The Service of Istio's gateway, at the address of a gateway that really runs."""
-    address, _, port = url.removeprefix("http://").rpartition(":")
-    return {
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
-        "spec": {"type": "LoadBalancer", "selector": {"istio": "ingressgateway", "app": "gw"},
-                 "ports": [{"name": "http2", "port": int(port), "targetPort": 80}]},
-        "status": status or {"loadBalancer": {"ingress": [{"ip": address}]}},
-    }  # fmt: skip
 
 
 @pytest.fixture

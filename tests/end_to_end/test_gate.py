@@ -15,11 +15,11 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.fakes.cluster import Cluster
 from tests.conftest import Cli, needs, refused
-from tests.end_to_end.test_cluster import documents, kubeconfig
-from tests.lab.test_lab import until
+from tests.fakes.cluster import Cluster
 from tests.fakes.servers import always, free_port, plain, served
+from tests.support.clusters import documents, kubeconfig
+from tests.support.waiting import until
 from trafficsplit import lab
 
 pytestmark = pytest.mark.lab
@@ -80,12 +80,6 @@ def running(tmp_path: Path, *options: str, scheme: str = "http", **env: str) -> 
     finally:
         process.terminate()
         process.communicate(timeout=40)
-
-
-def refuses(address: str) -> bool:
-    host, _, port = address.partition(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) != 0
 
 
 def reports(tmp_path: Path) -> list[Path]:

@@ -15,10 +15,10 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect, sync_playwright
 
 from tests.conftest import ROOT, needs
-from tests.end_to_end.test_locustfile import fetched
-from tests.support.gateways import nginx
-from tests.lab.test_lab import until
 from tests.fakes.servers import free_port
+from tests.support.gateways import nginx
+from tests.support.locusts import fetched
+from tests.support.waiting import until
 
 LOCUST = [
     str(Path(sys.executable).with_name("locust")), "-f",

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Cli
-from tests.end_to_end.test_totals import LOCUST, options
 from tests.fakes.servers import Handler, always, page, plain, read_request, served
-from trafficsplit.analysis.run import read_run
+from tests.support.locusts import LOCUST
+from tests.support.locusts import headless as options
 from trafficsplit.lab import Lab
+from trafficsplit.report.run_files import read_run
 
 SOURCE = (ROOT / "locustfiles" / "color.py").read_text()
 GREEN, BLUE = plain(page("green")), plain(page("blue"))

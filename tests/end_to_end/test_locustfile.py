@@ -21,13 +21,6 @@ pytestmark = pytest.mark.lab
 LOCUSTFILE = ROOT / "locustfiles" / "color.py"
 
 
-def locust(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("locust")), "-f", str(LOCUSTFILE), *options],
-        cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
-
-
 def test_headless_it_ends_by_itself_with_the_verdict(tmp_path: Path, the_lab: Lab) -> None:
     result = locust(
         tmp_path, "--headless", "-u", "8", "-r", "8", "--host", the_lab.host, "--weight", "25",
@@ -107,15 +100,3 @@ def test_the_web_page_takes_the_options_and_shows_the_variants(
         process.terminate()
         process.wait(20)
     assert "match: " in log.read_text()
-
-
-def fetched(url: str) -> str:
-    """The body, once somebody answers."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=20) as response:
-                return str(response.read().decode())
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)

@@ -8,9 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.analysis.test_judge import made
-from tests.analysis.test_plots import RUNS
 from tests.conftest import needs
+from tests.support.runs import RUNS, made
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import LatencyKey, Run
 from trafficsplit.report.document import verdict_object

@@ -7,15 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT, Cli
-from tests.end_to_end.test_verify import envoys_counts
-from tests.lab.test_lab import until
+from tests.support.envoys import envoys_counts
+from tests.support.waiting import until
 from trafficsplit import lab
 from trafficsplit.weights.fields import documents_of
 from trafficsplit.weights.manifests import Asked, split_of_manifest
@@ -147,16 +147,6 @@ def test_weights_that_come_into_force_too_late_are_a_mismatch(
     result = cli("rollout", "--steps", "90", "--hold", "--in-force-within", "0.0", *QUICK)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "mismatch: The weights came into force up to" in result.stdout
-
-
-def when(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
-    def watch() -> None:
-        if until(condition, 60):
-            act()
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
 
 
 def test_a_canary_that_fails_at_the_third_step_goes_back_by_itself(

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.end_to_end.test_verify import envoys_counts
-from tests.lab.test_lab import until
 from tests.fakes.servers import free_port, page, plain, read_request, served
+from tests.support.envoys import envoys_counts
+from tests.support.waiting import until
 from trafficsplit import lab
-from trafficsplit.analysis.run import read_run
 from trafficsplit.lab import Lab
+from trafficsplit.report.run_files import read_run
 
 pytestmark = pytest.mark.lab
 LOCUST = [
@@ -36,17 +36,6 @@ def locusts(prefix: Path) -> dict[str, int]:
     """The rows of Locust's CSV file: requests by name."""
     with prefix.with_name(f"{prefix.name}_stats.csv").open() as file:
         return {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
-
-
-def options(host: str, tmp_path: Path, *more: str) -> list[str]:
-    (tmp_path / "run").mkdir(exist_ok=True)
-    if "--processes" in more:  # not Locust's own port: another test's master may have it
-        port = free_port()
-        more = (*more, "--master-bind-port", port, "--master-port", port)
-    return [
-        "--headless", "-u", "8", "-r", "8", "--host", host, "--weight", "25",
-        "--run-dir", str(tmp_path / "run"), "--csv", str(tmp_path / "stats"), *more,
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

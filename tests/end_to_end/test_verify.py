@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 
 from tests.conftest import ROOT, Cli
-from tests.lab.test_lab import processes_of, until
+from tests.support.processes import processes_of
+from tests.support.waiting import until
 from trafficsplit.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -21,21 +22,6 @@ FILES = {
     "verdict.json", "tally.csv", "latency.csv", "report.html", "run.json", "shares.png",
     "share-over-requests.png", "latency.png", "rate.png", "locust.log",
 }  # fmt: skip
-
-
-def envoys_counts(started: Lab) -> dict[str, int]:
-    """Requests that Envoy sent to each subset: the oracle."""
-    import http.client
-
-    connection = http.client.HTTPConnection(started.admin.removeprefix("http://"), timeout=10)
-    connection.request("GET", "/stats?filter=upstream_rq_completed")
-    lines = connection.getresponse().read().decode().splitlines()
-    connection.close()
-    found = {}
-    for line in lines:
-        if "-sub|" in line:
-            found[line.split("|")[2].removesuffix("-sub")] = int(line.rsplit(": ", 1)[1])
-    return found
 
 
 def test_a_gateway_as_configured_matches_and_leaves_a_report(cli: Cli, tmp_path: Path) -> None:

@@ -1,52 +1,16 @@
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from trafficsplit import lab
-from trafficsplit.identify.identifier import variant_of
-from trafficsplit.lab import MANIFESTS, Lab, LabError, read_system
-
-
-def ask(host: str, path: str, **headers: str) -> tuple[int, str | None]:
-    connection = http.client.HTTPConnection(host.removeprefix("http://"), timeout=10)
-    try:
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        return response.status, variant_of(response.read(), "text/html")
-    finally:
-        connection.close()
-
-
-def processes_of(directory: Path) -> list[psutil.Process]:
-    """Every process that was started for a lab in this directory."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            command = process.cmdline()
-            files = [f.path for f in process.open_files()] if command else []
-        except psutil.Error:
-            continue
-        if any(str(directory) in text for text in [*command, *files]):
-            found.append(process)
-    return [p for p in found if p.pid != os.getpid()]
-
-
-def until(condition: object, seconds: float = 15) -> bool:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+from trafficsplit.errors import LabError
+from trafficsplit.lab import MANIFESTS, Lab, read_system
 
 
 @pytest.mark.lab

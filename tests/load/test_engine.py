@@ -18,10 +18,10 @@ from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.split import Split
 from trafficsplit.identify.identifier import identifier_of
 from trafficsplit.load.counting import Counter
+from trafficsplit.load.endpoint import Place, target_of
 from trafficsplit.load.engine import Engine
 from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.schedule import Schedule
-from trafficsplit.load.endpoint import Place, target_of
 
 CANARY = Split({"blue": 75, "green": 25})
 GREEN, BLUE = plain(page("green")), plain(page("blue"))

@@ -1,0 +1,1 @@
+"""What several tests use: runs that are made, waiting, processes, gateways, Locust."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import needs
-from tests.lab.test_lab import until
+from tests.support.waiting import until
 
 # Root's temporary directories are root's alone.
 NGINX = (

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trafficsplit.analysis.plain import run_as_plain
@@ -25,8 +26,10 @@ class Parent:
     descriptor: int
 
     def tell_begun(self) -> None:
-        """Say that requests are on their way."""
+        """Say that requests are on their way: on the pipe, and by a file for people."""
         self._send({"event": BEGUN})
+        with contextlib.suppress(OSError):
+            (Path(self.directory) / BEGUN).touch()
 
     def hand_over(self, run: Run) -> None:
         """Give all that was counted."""

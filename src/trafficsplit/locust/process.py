@@ -19,6 +19,7 @@ from trafficsplit.analysis.plain import run_from_plain
 from trafficsplit.analysis.run import Run
 from trafficsplit.assets import asset
 from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.locust.parent import BEGUN
 from trafficsplit.processes import dying_with_us, environment_without, free_port
 from trafficsplit.settings.verify import SETTINGS, VerifySettings, write_settings
 
@@ -135,6 +136,7 @@ class LocustProcess:
         self._write_log()
         # It may hold a header that is nobody's business.
         (self._directory / SETTINGS).unlink(missing_ok=True)
+        (self._directory / BEGUN).unlink(missing_ok=True)
         for message in self._messages:
             if "run" in message:
                 return self._taken(message["run"])

@@ -3,19 +3,8 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from tests.analysis.test_judge import made
 from trafficsplit.analysis.run import Run
-from trafficsplit.analysis.split import Split
 from trafficsplit.report.plots import looks, share_over_requests, write_plots
-
-RUNS = {
-    "ordinary": made({"blue": 6000, "green": 2000}),
-    "three": made({"v1": 50, "v2": 30, "v3": 20}, split=Split({"v1": 5, "v2": 3, "v3": 2})),
-    "rollback": made({"blue": 4603}, split=Split({"blue": 1, "green": 0})),
-    "lossy": made({"blue": 60, "white": 20}, errors=9),
-    "unreachable": made({}, unreachable="nobody there"),
-    "one request": made({"green": 1}),
-}
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trafficsplit.errors import InputError
-from trafficsplit.identify.page import PageReader, background
 from trafficsplit.identify.identifier import identifier_of, variant_of
+from trafficsplit.identify.page import PageReader, background
 
 # The tutorial's family of pages: the colour in a style of the element that is called color, or of
 # body; a style sheet with a colour of its own; a textarea that repeats the request.

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from junitparser import JUnitXml
 
-from tests.analysis.test_judge import made
-from tests.analysis.test_plots import RUNS
+from tests.support.runs import RUNS, made
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import Run, Sender
 from trafficsplit.report import pipelines
