@@ -57,7 +57,7 @@ def having(run: Run, **changes: Any) -> Run:
     `having(run, elapsed=3.0)` has another `subject`, with this `elapsed`.
     """
     parts: dict[str, Any] = {}
-    for name in ("subject", "counted", "ending"):
+    for name in ("subject", "counted", "ending", "canary"):
         part = getattr(run, name)
         own = {field.name for field in dataclasses.fields(part)} & changes.keys()
         if own:

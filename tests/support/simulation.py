@@ -20,7 +20,7 @@ def verdicts(
     seed: int,
     alpha: float = 0.01,
 ) -> list[tuple[Verdict, int]]:
-    """Verdicts of the sequential test, and the responses that they took."""
+    """Return verdicts of the sequential test, and the responses that they took."""
     question = Question(split, tolerance, alpha=alpha)
     truth = dict(zip(split, shares, strict=True))
     streams = gateways(question, truth, most=most, runs=runs, seed=seed)

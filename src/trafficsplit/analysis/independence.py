@@ -22,11 +22,20 @@ from trafficsplit.analysis.order import Agreement, Clusters, Order
 
 FEWEST_PAIRS = 20
 # At least and at most so many pairs of responses within connections are waited for.
-TELLING_PAIRS, MOST_TELLING_PAIRS = 40, 500
-# A finding needs to be sure, and large enough to matter.
+TELLING_PAIRS = 40
+MOST_TELLING_PAIRS = 500
+# A finding needs to be sure (the chance of it where there is nothing), and large enough to matter.
 SURE = 1e-4
-CLUSTERED_DISPERSION, CLUSTERED_CORRELATION = 1.5, 0.15
-EVEN_DISPERSION, KEPT_CORRELATION = 0.5, 0.5
+CLUSTERED_DISPERSION = 1.5
+CLUSTERED_CORRELATION = 0.15
+EVEN_DISPERSION = 0.5
+KEPT_CORRELATION = 0.5
+
+IN_TURN = (
+    "the gateway deals requests out in turn (a weighted round robin), which keeps a split better "
+    "than chance would"
+)
+KEPT = "the gateway keeps a connection on one variant"
 
 
 class Draws(enum.StrEnum):
@@ -71,6 +80,76 @@ def telling_pairs(counts: Mapping[str, int]) -> int:
     return min(max(needed, TELLING_PAIRS), MOST_TELLING_PAIRS)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """A statistic, None where there was too little; and the chances of more and of less."""
+
+    value: float | None = None
+    more: float = 1.0
+    less: float = 1.0
+
+    def is_above(self, limit: float) -> bool:
+        """Return whether it is surely large."""
+        return self.value is not None and self.value > limit and self.more < SURE
+
+    def is_below(self, limit: float) -> bool:
+        """Return whether it is surely small."""
+        return self.value is not None and self.value < limit and self.less < SURE
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """All statistics of a run's order."""
+
+    dispersion: _Measured
+    homogeneity: _Measured
+    correlation: _Measured
+    within: _Measured
+
+    def found(self, draws: Draws, reason: str, *, by_connection: bool = False) -> Independence:
+        """Return what the order says, with the statistics that say it."""
+        return Independence(
+            draws,
+            self.dispersion.value,
+            self.correlation.value,
+            self.homogeneity.value,
+            self.within.value,
+            reason,
+            by_connection,
+        )
+
+    @property
+    def kept(self) -> bool:
+        """Whether responses of one connection agree far more than others, surely or not."""
+        return self.within.value is not None and self.within.value > KEPT_CORRELATION
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether requests are dealt out in turn.
+
+        Users in step with a round robin get like turns again and again, so that their connections
+        differ: that is no stickiness, and the dealing in turn itself shows first.
+        """
+        dealt = self.dispersion.is_below(EVEN_DISPERSION) and self.correlation.is_below(0.0)
+        return dealt and not self.kept
+
+    @property
+    def clustered_by_connection(self) -> str:
+        """How responses are clustered by connection, empty where they are not."""
+        if self.homogeneity.is_above(CLUSTERED_DISPERSION):
+            return f"connections differ in their shares: {KEPT}"
+        return KEPT if self.within.is_above(KEPT_CORRELATION) else ""
+
+    @property
+    def clustered_in_order(self) -> str:
+        """How responses are clustered in order of sending, empty where they are not."""
+        if self.correlation.is_above(CLUSTERED_CORRELATION):
+            return "successive requests go to the same variant in a row"
+        if self.dispersion.is_above(CLUSTERED_DISPERSION):
+            return "the shares of successive requests come and go"
+        return ""
+
+
 def independence(order: Order) -> Independence:
     """Judge the order of a run.
 
@@ -79,68 +158,49 @@ def independence(order: Order) -> Independence:
     approximation (Fleiss, Cohen & Everitt 1969; for two variants √n times the lag-1 correlation,
     Wald & Wolfowitz 1943).
     """
-    dispersion, blocks_low, blocks_high = _homogeneity(order.blocks)
-    homogeneity, _, differ = _homogeneity(order.connections)
     counts = order.connections.counts or order.blocks.counts
-    correlation, more, less = _beyond_chance(order.successive, counts)
-    within, more_within, _ = _beyond_chance(order.within_connections, counts)
-
-    def found(draws: Draws, reason: str, *, by_connection: bool = False) -> Independence:
-        return Independence(
-            draws, dispersion, correlation, homogeneity, within, reason, by_connection
-        )
-
-    # Users in step with a round robin get like turns again and again, so that their connections
-    # differ: that is no stickiness, and the dealing in turn itself shows first.
-    in_turn = dispersion is not None and dispersion < EVEN_DISPERSION and blocks_low < SURE
-    kept = within is not None and within > KEPT_CORRELATION
-    if in_turn and not kept and correlation is not None and less < SURE:
-        return found(
-            Draws.EVEN,
-            "the gateway deals requests out in turn (a weighted round robin), which keeps a split "
-            "better than chance would",
-        )
-    if homogeneity is not None and homogeneity > CLUSTERED_DISPERSION and differ < SURE:
-        return found(
-            Draws.CLUSTERED,
-            "connections differ in their shares: the gateway keeps a connection on one variant",
-            by_connection=True,
-        )
-    if within is not None and within > KEPT_CORRELATION and more_within < SURE:
-        return found(
-            Draws.CLUSTERED,
-            "the gateway keeps a connection on one variant",
-            by_connection=True,
-        )
-    if correlation is not None and correlation > CLUSTERED_CORRELATION and more < SURE:
-        return found(Draws.CLUSTERED, "successive requests go to the same variant in a row")
-    if dispersion is not None and dispersion > CLUSTERED_DISPERSION and blocks_high < SURE:
-        return found(Draws.CLUSTERED, "the shares of successive requests come and go")
-    if dispersion is None and homogeneity is None:
-        return found(Draws.UNKNOWN, "there were too few responses to tell")
-    return found(Draws.INDEPENDENT, "nothing speaks against independent draws")
+    statistics = _Statistics(
+        dispersion=_homogeneity(order.blocks),
+        homogeneity=_homogeneity(order.connections),
+        correlation=_beyond_chance(order.successive, counts),
+        within=_beyond_chance(order.within_connections, counts),
+    )
+    if statistics.in_turn:
+        return statistics.found(Draws.EVEN, IN_TURN)
+    by_connection = statistics.clustered_by_connection
+    if by_connection:
+        return statistics.found(Draws.CLUSTERED, by_connection, by_connection=True)
+    in_order = statistics.clustered_in_order
+    if in_order:
+        return statistics.found(Draws.CLUSTERED, in_order)
+    if statistics.dispersion.value is None and statistics.homogeneity.value is None:
+        return statistics.found(Draws.UNKNOWN, "there were too few responses to tell")
+    return statistics.found(Draws.INDEPENDENT, "nothing speaks against independent draws")
 
 
-def _homogeneity(clusters: Clusters) -> tuple[float | None, float, float]:
-    """Dispersion of the table of groups by variants, and the chances of less and of more.
+def _homogeneity(clusters: Clusters) -> _Measured:
+    """Return the dispersion of the table of groups by variants.
 
     Pearson's statistic is Σ_v (Σ_groups x²/n) / p_v − N.
     """
     counts = {variant: x for variant, x in clusters.counts.items() if x}
-    n, freedom = sum(counts.values()), (clusters.groups - 1) * (len(counts) - 1)
+    n = sum(counts.values())
+    freedom = (clusters.groups - 1) * (len(counts) - 1)
     # With hardly any response expected in a cell the statistic has no distribution to speak of.
     few = clusters.groups < 2 or len(counts) < 2
     if few or min(counts.values()) < clusters.groups:
-        return None, 1.0, 1.0
+        return _Measured()
     statistic = math.fsum(clusters.squares[v] * n / x for v, x in counts.items()) - n
     statistic = max(statistic, 0.0)
-    return statistic / freedom, float(chdtr(freedom, statistic)), float(chdtrc(freedom, statistic))
+    return _Measured(
+        value=statistic / freedom,
+        more=float(chdtrc(freedom, statistic)),
+        less=float(chdtr(freedom, statistic)),
+    )
 
 
-def _beyond_chance(
-    agreement: Agreement, counts: Mapping[str, int]
-) -> tuple[float | None, float, float]:
-    """Agreement beyond chance, as a fraction of what is possible; the chances of more and of less.
+def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> _Measured:
+    """Return agreement beyond chance, as a fraction of what is possible.
 
     The normal approximation is too sure of itself where hardly any disagreement is expected, so
     the chance of more is at least that of a binomial.
@@ -149,11 +209,12 @@ def _beyond_chance(
     shares: Sequence[float] = [x / n for x in counts.values() if x]
     chance = math.fsum(p * p for p in shares)
     if agreement.pairs < FEWEST_PAIRS or chance > 0.999:
-        return None, 1.0, 1.0
+        return _Measured()
     excess = (agreement.agreed / agreement.pairs - chance) / (1 - chance)
     cubes = math.fsum(p**3 for p in shares)
     variance = (chance + chance**2 - 2 * cubes) / (agreement.pairs * (1 - chance) ** 2)
     z = excess / math.sqrt(variance)
-    agreed, differ = agreement.agreed, agreement.pairs - agreement.agreed
+    agreed = agreement.agreed
+    differ = agreement.pairs - agreed
     exact = float(betainc(agreed, differ + 1, chance)) if agreed else 1.0
-    return excess, max(float(ndtr(-z)), exact), float(ndtr(z))
+    return _Measured(value=excess, more=max(float(ndtr(-z)), exact), less=float(ndtr(z)))

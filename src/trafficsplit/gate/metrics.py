@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,6 +19,31 @@ from trafficsplit.gate.verifications import Result
 disable_created_metrics()  # a gauge each, of no use to anyone
 
 VERDICTS = ("match", "mismatch", "inconclusive", "failing", "error")
+# Name, help and labels of every gauge; each has the label `target` too.
+GAUGES = {
+    "verdict": ("trafficsplit_verdict", "1 for the latest verdict.", "verdict"),
+    "weight": ("trafficsplit_weight", "The configured weight.", "variant"),
+    "share": ("trafficsplit_share", "The share.", "variant"),
+    "low": ("trafficsplit_share_low", "Lower end of its interval.", "variant"),
+    "high": ("trafficsplit_share_high", "Upper end of its interval.", "variant"),
+    "evidence": (
+        "trafficsplit_evidence",
+        "Natural logarithm; a verdict at the threshold.",
+        "verdict",
+    ),
+    "threshold": ("trafficsplit_evidence_threshold", "What it must reach."),
+    "latency": (
+        "trafficsplit_latency_seconds",
+        "Latency of the latest verification.",
+        "variant",
+        "quantile",
+    ),
+    "finished": ("trafficsplit_finished_timestamp_seconds", "When it ended."),
+}
+COUNTERS = {
+    "verifications": ("trafficsplit_verifications", "Verifications that have ended.", "verdict"),
+    "requests": ("trafficsplit_requests", "Requests sent.", "outcome"),
+}
 
 
 class Metrics:
@@ -22,90 +51,64 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        registry = self.registry
-        at = ("target",)
-        self._verifications = Counter(
-            "trafficsplit_verifications", "Verifications that have ended.", (*at, "verdict"),
-            registry=registry,
-        )  # fmt: skip
-        self._verdict = Gauge(
-            "trafficsplit_verdict", "1 for the latest verdict.", (*at, "verdict"), registry=registry
-        )
-        self._weight = Gauge(
-            "trafficsplit_weight", "The configured weight.", (*at, "variant"), registry=registry
-        )
-        self._share = Gauge("trafficsplit_share", "The share.", (*at, "variant"), registry=registry)
-        self._low = Gauge(
-            "trafficsplit_share_low",
-            "Lower end of its interval.",
-            (*at, "variant"),
-            registry=registry,
-        )
-        self._high = Gauge(
-            "trafficsplit_share_high",
-            "Upper end of its interval.",
-            (*at, "variant"),
-            registry=registry,
-        )
-        self._evidence = Gauge(
-            "trafficsplit_evidence", "Natural logarithm; a verdict at the threshold.",
-            (*at, "verdict"), registry=registry,
-        )  # fmt: skip
-        self._threshold = Gauge(
-            "trafficsplit_evidence_threshold",
-            "What it must reach.",
-            at,
-            registry=registry,
-        )
-        self._requests = Counter(
-            "trafficsplit_requests", "Requests sent.", (*at, "outcome"), registry=registry
-        )
-        self._latency = Gauge(
-            "trafficsplit_latency_seconds", "Latency of the latest verification.",
-            (*at, "variant", "quantile"), registry=registry,
-        )  # fmt: skip
-        self._finished = Gauge(
-            "trafficsplit_finished_timestamp_seconds",
-            "When it ended.",
-            at,
-            registry=registry,
-        )
+        self._gauges = {
+            key: Gauge(name, text, ("target", *labels), registry=self.registry)
+            for key, (name, text, *labels) in GAUGES.items()
+        }
+        self._counters = {
+            key: Counter(name, text, ("target", *labels), registry=self.registry)
+            for key, (name, text, *labels) in COUNTERS.items()
+        }
         self.running = Gauge(
-            "trafficsplit_running", "Verifications that run or wait.", (), registry=registry
+            "trafficsplit_running", "Verifications that run or wait.", (), registry=self.registry
         )
+
+    def _set(self, key: str, value: float, *labels: str) -> None:
+        self._gauges[key].labels(*labels).set(value)
 
     def take(self, result: Result) -> None:
         """A verification has ended."""
         at = result.verification.target
-        self._verifications.labels(at, result.name).inc()
+        self._counters["verifications"].labels(at, result.name).inc()
         for verdict in VERDICTS:
-            self._verdict.labels(at, verdict).set(verdict == result.name)
-        self._finished.labels(at).set(result.at)
-        found = result.verdict
-        if not found:
-            return
+            self._set("verdict", verdict == result.name, at, verdict)
+        self._set("finished", result.at, at)
+        if result.verdict:
+            self._take_shares(at, result.verdict)
+            self._take_evidence(at, result.verdict)
+            self._take_requests(at, result.verdict)
+            self._take_latency(at, result.verdict)
+
+    def _take_shares(self, at: str, found: Mapping[str, Any]) -> None:
         for variant, weight in found["expected"].items():
-            self._weight.labels(at, variant).set(weight)
+            self._set("weight", weight, at, variant)
         for variant, share in found["shares"].items():
             if share is not None:
-                self._share.labels(at, variant).set(share)
                 low, high = found["confidence"][variant]
-                self._low.labels(at, variant).set(low)
-                self._high.labels(at, variant).set(high)
+                self._set("share", share, at, variant)
+                self._set("low", low, at, variant)
+                self._set("high", high, at, variant)
+
+    def _take_evidence(self, at: str, found: Mapping[str, Any]) -> None:
+        evidence = found["evidence"]
         for name in ("match", "mismatch"):
-            value = found["evidence"][name]
-            self._evidence.labels(at, name).set(float("inf") if value is None else value)
-        self._threshold.labels(at).set(found["evidence"]["threshold"])
+            value = evidence[name]
+            self._set("evidence", math.inf if value is None else value, at, name)
+        self._set("threshold", evidence["threshold"], at)
+
+    def _take_requests(self, at: str, found: Mapping[str, Any]) -> None:
         for variant, count in found["observed"].items():
-            self._requests.labels(at, variant).inc(count)
+            self._counters["requests"].labels(at, variant).inc(count)
         for outcome in ("errors", "unidentified"):
-            self._requests.labels(at, outcome).inc(found[outcome])
+            self._counters["requests"].labels(at, outcome).inc(found[outcome])
+
+    def _take_latency(self, at: str, found: Mapping[str, Any]) -> None:
         for variant, quantiles in found["latency_ms"].items():
-            for name, value in quantiles.items():
-                if value is not None:
+            for name, milliseconds in quantiles.items():
+                if milliseconds is not None:
                     quantile = f"{float(name.removeprefix('p')) / 100:g}"
-                    self._latency.labels(at, variant, quantile).set(value / 1000)
+                    self._set("latency", milliseconds / 1000, at, variant, quantile)
 
     def text(self) -> bytes:
-        """As Prometheus reads it."""
+        """Return all of it, as Prometheus reads it."""
         return generate_latest(self.registry)

@@ -259,7 +259,11 @@ class Connection:
             return
         if self._parser:
             self._take(data)
-            return
+        else:
+            self._take_first(data)
+
+    def _take_first(self, data: bytes) -> None:
+        """Take the first bytes of an answer: as a rule they are all of it, below a known head."""
         lane = self._lane
         head = self._head
         if not data.startswith(head.raw):

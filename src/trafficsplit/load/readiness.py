@@ -58,13 +58,18 @@ def _why_not(session: requests.Session, host: str, path: str, timeout: float) ->
         return f"{host} cannot be reached ({_cause(error)}): check the address, and that it is up."
     if 200 <= status < 300:
         return ""
+    return f"{host}{path} {_of_status(status, target)}"
+
+
+def _of_status(status: int, target: str) -> str:
+    """Return what a status that is not 2xx means here."""
     if 300 <= status < 400:
-        return f"{host}{path} redirects to {target or 'nowhere'}: give that as --host or --path."
+        return f"redirects to {target or 'nowhere'}: give that as --host or --path."
     if status == 404:
-        return f"{host}{path} answers 404: does its route match this path and host?"
+        return "answers 404: does its route match this path and host?"
     if status >= 500:
-        return f"{host}{path} answers {status}: is a variant behind it up?"
-    return f"{host}{path} answers {status}: a request without anything special is refused."
+        return f"answers {status}: is a variant behind it up?"
+    return f"answers {status}: a request without anything special is refused."
 
 
 def _cause(error: BaseException) -> str:
