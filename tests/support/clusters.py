@@ -23,8 +23,14 @@ def kubeconfig(path: Path, url: str, token: str = "right") -> Path:
     cluster = {"name": "c", "cluster": {"server": url}}
     user = {"name": "u", "user": {"token": token}}
     context = {"name": "test", "context": {"cluster": "c", "user": "u"}}
-    config = {"apiVersion": "v1", "kind": "Config", "current-context": "test"}
-    config |= {"clusters": [cluster], "users": [user], "contexts": [context]}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [cluster],
+        "users": [user],
+        "contexts": [context],
+    }
     path.write_text(json.dumps(config))
     return path
 
