@@ -7,7 +7,6 @@ is not left where nobody has verified it.
 from __future__ import annotations
 
 import datetime
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -243,8 +242,8 @@ class Walk:
     def _write_timeline(self) -> None:
         try:
             write_timeline(self.release)
-        except OSError as error:
-            print(f"trafficsplit: {TIMELINE} cannot be written ({error})", file=sys.stderr)
+        except Exception as error:  # decoration, which must not end a walk in mid-step
+            say(f"note: {TIMELINE} cannot be written ({one_line(str(error))})", to_error=True)
 
 
 def _now() -> str:
