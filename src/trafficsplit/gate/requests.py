@@ -38,8 +38,16 @@ class Verification:
 
     @property
     def key(self) -> str:
-        """What makes it this one: short, and fit for a file's name."""
-        text = json.dumps(self.as_plain(), sort_keys=True)
+        """What makes it this one: short, and fit for a file's name.
+
+        How it is sent does not: a gate that is started again with another --rate or --users has the
+        verdict already.
+        """
+        plain = self.as_plain()
+        del plain["settings"]["sending"]
+        for name in ("rate", "client", "connection", "record"):
+            del plain["settings"]["load"][name]
+        text = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
