@@ -1,7 +1,7 @@
 # One image for verify, Locust's master and workers, and the gate: what runs is the command.
 #
-#   docker run --rm -e TRAFFICSPLIT_HOST=http://gateway -e TRAFFICSPLIT_WEIGHT=25 trafficsplit:0.1.0
-#   docker run --rm trafficsplit:0.1.0 gate --help
+#   docker run --rm -e TRAFFICSPLIT_HOST=http://gateway -e TRAFFICSPLIT_WEIGHT=25 trafficsplit:0.2.0
+#   docker run --rm trafficsplit:0.2.0 gate --help
 #
 # Two stages, so that pip and compilers stay behind. Debian and not Alpine: pyarrow has no wheels for
 # musl, and neither has the lab's Envoy, which is left out of the image.
