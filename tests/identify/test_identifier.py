@@ -124,6 +124,13 @@ def test_the_fast_path_is_no_other_on_bytes_of_any_kind(pages: list[bytes]) -> N
         assert reader.background(body) == background(body)
 
 
+def test_styles_too_deep_to_be_read_are_no_reason_to_raise() -> None:
+    reader = PageReader()
+    for number in range(3):
+        body = f"<body style='background:{'(' * 2000}'><p>{number}</p></body>".encode()
+        assert reader.background(body) is None
+
+
 def test_pages_of_a_known_shape_are_not_parsed_again() -> None:
     reader = PageReader()
     for number in range(200):

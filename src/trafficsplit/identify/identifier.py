@@ -12,9 +12,9 @@ from trafficsplit.errors import InputError
 from trafficsplit.identify.color import color_name
 from trafficsplit.identify.page import PageReader
 
-# A variant's name ends up in tables and file names of people: anything longer is no name.
+# Characters: a variant's name ends up in tables and file names, and anything longer is no name.
 LONGEST_NAME = 100
-MOST_KNOWN = 100  # kept, of different colors
+MOST_KNOWN = 100  # colors, of which the identification is kept
 
 
 @dataclass(frozen=True)
@@ -31,32 +31,33 @@ NOT_A_COLOR = Identification(None, "the body is neither a page nor a color's nam
 
 
 class Identifier:
-    """Reads variants from responses. Made by `identifier_of`; keeps what it learns about pages.
+    """Reads the variant of each response. Made by `identifier_of`; learns the shapes of pages.
 
-    `needs_headers` is False where the body alone is read, so that a client may leave them unread.
+    `needs_headers` is False if the body alone is read, so that a client may leave headers unread.
     """
 
     def __init__(
         self, read: Callable[[bytes, Mapping[str, str]], Identification], *, needs_headers: bool
     ) -> None:
-        # The variant of one response. `headers` has lower-case names. Never raises.
+        # Identifies one response, of which `headers` has lower-case names. Never raises.
         self.read = read
         self.needs_headers = needs_headers
 
 
 def variant_of(body: bytes | str, content_type: str = "") -> str | None:
-    """The color that one body names, None where it names none.
+    """Return the color that one body names, None where it names none.
 
-    A page (`text/html`, or whatever begins with `<`) is asked for its background color; anything
-    else is a color's name, as plain text or as a JSON string. For many bodies of one run use
+    A page (`text/html`, or a body that begins with `<`) names its background color. Any other body
+    is a color's name, as plain text or as a JSON string. For the many bodies of one run use
     `identifier_of`, which remembers their shape.
     """
-    data = body.encode() if isinstance(body, str) else body
-    return _ColorReader(()).read(data, {"content-type": content_type}).variant
+    if isinstance(body, str):
+        body = body.encode()
+    return _ColorReader(()).read(body, {"content-type": content_type}).variant
 
 
 class _ColorReader:
-    """The color of a page or of plain text, called as the split calls it."""
+    """Reads the color of a page or of plain text, by the name that the split has for it."""
 
     def __init__(self, variants: Iterable[str]) -> None:
         # `--weights '#008000=25'` and a page in `Green` speak of one variant.
@@ -65,37 +66,52 @@ class _ColorReader:
         self._known: dict[str, Identification] = {}
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Identification:
-        content_type = headers.get("content-type", "")
-        if "json" not in content_type and (
-            "html" in content_type or body[:1] == b"<" or body.lstrip()[:1] == b"<"
-        ):
-            color = self._pages.background(body)
-            return self._reading(color) if color else (NO_COLOR if body else NO_BODY)
+        if not _is_page(body, headers.get("content-type", "")):
+            return self._read_text(body)
+        color = self._pages.background(body)
+        if color is None:
+            return NO_COLOR if body else NO_BODY
+        return self._known.get(color) or self._identification(color)
+
+    def _read_text(self, body: bytes) -> Identification:
         if not body.strip():
             return NO_BODY
         if len(body) > LONGEST_NAME:
             return NOT_A_COLOR
-        text = body.decode("utf-8", "replace").strip()
-        if text.startswith('"'):
-            try:
-                value = json.loads(text)
-            except ValueError:
-                return NOT_A_COLOR
-            text = value if isinstance(value, str) else ""
-        color = color_name(text)
-        return self._reading(color) if color else NOT_A_COLOR
+        color = color_name(_text_of(body))
+        if color is None:
+            return NOT_A_COLOR
+        return self._identification(color)
 
-    def _reading(self, color: str) -> Identification:
-        reading = self._known.get(color)
-        if reading is None:
-            reading = Identification(self._names.get(color, color))
+    def _identification(self, color: str) -> Identification:
+        known = self._known.get(color)
+        if known is None:
+            known = Identification(self._names.get(color, color))
             if len(self._known) < MOST_KNOWN:
-                self._known[color] = reading
-        return reading
+                self._known[color] = known
+        return known
+
+
+def _is_page(body: bytes, content_type: str) -> bool:
+    if "json" in content_type:
+        return False
+    return "html" in content_type or body[:1] == b"<" or body.lstrip()[:1] == b"<"
+
+
+def _text_of(body: bytes) -> str:
+    """Return a body's text, that of the string where it is one in JSON; empty for broken JSON."""
+    text = body.decode("utf-8", "replace").strip()
+    if not text.startswith('"'):
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def identifier_of(source: str = "page", variants: Iterable[str] = ()) -> Identifier:
-    """A reader for one source of the variant's name.
+    """Return an identifier for one source of the variant's name.
 
     `source` is one of `page` (the background color, or a color's name as text or JSON),
     `header:NAME`, `cookie:NAME` (as the response sets it), `json:PATH` (JSONPath, RFC 9535) or
@@ -114,9 +130,7 @@ def identifier_of(source: str = "page", variants: Iterable[str] = ()) -> Identif
 
 
 def _named(value: object, missing: str) -> Identification:
-    """A reading from a value found by a name; `missing` is the reason where there is none."""
-    if value is None:
-        return Identification(None, missing)
+    """Return what a value identifies; `missing` is the reason where there is no value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return Identification(None, missing)
     name = str(value).strip()
@@ -126,7 +140,8 @@ def _named(value: object, missing: str) -> Identification:
 
 
 def _from_header(name: str) -> Identifier:
-    key, missing = name.strip().lower(), f"no header {name}"
+    key = name.strip().lower()
+    missing = f"no header {name}"
     return Identifier(lambda _, headers: _named(headers.get(key), missing), needs_headers=True)
 
 
@@ -160,10 +175,10 @@ def _from_json(path: str) -> Identifier:
     def read(body: bytes, _: Mapping[str, str]) -> Identification:
         try:
             document = json.loads(body)
-            found = query.find(document).values()
+            values = query.find(document).values()
         except (ValueError, RecursionError, jsonpath_rfc9535.JSONPathError):
             return Identification(None, "the body is not JSON")
-        return _named(found[0] if found else None, missing)
+        return _named(values[0] if values else None, missing)
 
     return Identifier(read, needs_headers=False)
 
@@ -178,8 +193,9 @@ def _from_regex(pattern: str) -> Identifier:
 
     def read(body: bytes, _: Mapping[str, str]) -> Identification:
         match = compiled.search(body)
-        found = match.group(group) if match else None
-        return _named(found.decode("utf-8", "replace") if found is not None else None, missing)
+        if match is None or match.group(group) is None:
+            return Identification(None, missing)
+        return _named(match.group(group).decode("utf-8", "replace"), missing)
 
     return Identifier(read, needs_headers=False)
 

@@ -1,18 +1,18 @@
 """The background color of a page, read as a browser would paint it.
 
-The pages are those of the tutorial's family: the color stands in an inline style of `<body>`, or
-of the element that is called `color`; style sheets have background colors of their own, for
-decoration; and the request is repeated in the page, so that anything a client sends comes back in
-it. The judge is a real HTML parser (Lexbor): text that merely looks like a style is no style.
+The pages are those of the tutorial's family. The color stands in an inline style of `<body>`, or of
+the element that is called `color`. Style sheets have background colors of their own, for
+decoration. The page repeats the request, so anything that a client sends comes back in it. A real
+HTML parser (Lexbor) decides what is a style: text that merely looks like one is none.
 
-Which element counts, in this order:
+These elements count, in this order:
 
 1. the one called color (id, else name), by its inline style, else by a style sheet;
 2. an inline style of body, of html, then of any other element, in the order of the document;
 3. a style sheet's rule for body, or for html.
 
-Within each, the first in the document wins, so that markup which a request smuggles into a page
-that does not escape it stands behind the page's own and changes nothing.
+Within each, the first in the document wins. A request may smuggle markup into a page that does not
+escape it; such markup stands behind the page's own and changes nothing.
 """
 
 from __future__ import annotations
@@ -27,50 +27,61 @@ from trafficsplit.identify.color import color_name
 
 
 def background(page: bytes) -> str | None:
-    """The name of the page's background color, None where it has none. Parses the whole page."""
+    """Return the name of a page's background color, None where it has none.
+
+    Parses the whole page.
+    """
+    return _background(LexborHTMLParser(page))
+
+
+def _background(tree: LexborHTMLParser) -> str | None:
     try:
-        return _background(LexborHTMLParser(page))
+        return _decisive_color(tree)
     except RecursionError:  # a style of a thousand nested brackets paints nothing either
         return None
 
 
-def _background(tree: LexborHTMLParser) -> str | None:
+def _decisive_color(tree: LexborHTMLParser) -> str | None:
+    """Return the color of the first element that counts, in the order of this module."""
     called_color = tree.css("[id=color]") + tree.css("[name=color]")
-    if color := _first(map(_inline, called_color)):
+    if color := _first(map(_inline_color, called_color)):
         return color
     rules = _rules(tree)
-    if color := _first(_by_rules(node, rules) for node in called_color):
+    if color := _first(_color_by_rules(node, rules) for node in called_color):
         return color
     roots = [node for node in (tree.body, tree.root) if node is not None]
-    if color := _first(map(_inline, [*roots, *tree.css("[style]")])):
+    if color := _first(map(_inline_color, [*roots, *tree.css("[style]")])):
         return color
-    return _first(_by_rules(node, rules) for node in roots)
+    return _first(_color_by_rules(node, rules) for node in roots)
 
 
 def _first(colors: Iterable[str | None]) -> str | None:
-    return next((color for color in colors if color), None)
+    return next(filter(None, colors), None)
 
 
-def _inline(node: LexborNode) -> str | None:
+def _inline_color(node: LexborNode) -> str | None:
     style = node.attributes.get("style")
-    return _declared(style) if style else None
+    return _declared_color(style) if style else None
 
 
-def _declared(declarations: str | list[object]) -> str | None:
-    """The background color of a declaration block: the last valid one, important ones first."""
-    found: dict[bool, str] = {}
+def _declared_color(declarations: str | list[object]) -> str | None:
+    """Return the background color of a declaration block: the last valid one, important first."""
+    by_importance: dict[bool, str] = {}
     for item in tinycss2.parse_declaration_list(declarations, skip_comments=True):
-        if item.type != "declaration" or item.lower_name not in {"background-color", "background"}:
+        if item.type != "declaration":
             continue
+        if color := _color_of_value(item.lower_name, item.value):
+            by_importance[item.important] = color
+    return by_importance.get(True) or by_importance.get(False)
+
+
+def _color_of_value(name: str, value: list[object]) -> str | None:
+    if name == "background-color":
+        return color_name(tinycss2.serialize(value).strip())
+    if name == "background":
         # The shorthand may hold an image, a position: its color is the one token that is one.
-        candidates = (
-            [tinycss2.serialize(item.value)]
-            if item.lower_name == "background-color"
-            else [tinycss2.serialize([token]) for token in item.value]
-        )
-        if color := _first(color_name(text.strip()) for text in candidates):
-            found[item.important] = color
-    return found.get(True) or found.get(False)
+        return _first(color_name(tinycss2.serialize([token]).strip()) for token in value)
+    return None
 
 
 @dataclass(frozen=True)
@@ -81,11 +92,14 @@ class _Rule:
 
 
 def _rules(tree: LexborHTMLParser) -> list[_Rule]:
-    """The style sheets' rules with a background color, the strongest first."""
+    """Return the style sheets' rules that have a background color, the strongest first."""
     rules: list[_Rule] = []
     for sheet in tree.css("style"):
         for rule in tinycss2.parse_stylesheet(sheet.text(), skip_comments=True):
-            if rule.type != "qualified-rule" or not (color := _declared(rule.content)):
+            if rule.type != "qualified-rule":
+                continue
+            color = _declared_color(rule.content)
+            if color is None:
                 continue
             for selector in _selectors(rule.prelude):
                 text = tinycss2.serialize(selector).strip()
@@ -107,8 +121,13 @@ def _selectors(prelude: list[object]) -> list[list[object]]:
 
 
 def _specificity(selector: list[object]) -> tuple[int, int, int]:
-    """Ids, classes with attributes, and types: Selectors Level 4, section 17, without functions."""
-    ids = classes = types = 0
+    """Return the numbers of ids, of classes and attributes, and of types.
+
+    Selectors Level 4, section 17, without its functions.
+    """
+    ids = 0
+    classes = 0
+    types = 0
     previous: object = None
     for token in selector:
         kind = getattr(token, "type", "")
@@ -119,7 +138,7 @@ def _specificity(selector: list[object]) -> tuple[int, int, int]:
     return ids, classes, types
 
 
-def _by_rules(node: LexborNode, rules: list[_Rule]) -> str | None:
+def _color_by_rules(node: LexborNode, rules: list[_Rule]) -> str | None:
     for rule in rules:
         try:
             if rule.selector and node.css_matches(rule.selector):
@@ -133,11 +152,11 @@ def _by_rules(node: LexborNode, rules: list[_Rule]) -> str | None:
 
 # Between `<` and `>` of these, text is text: it opens and closes nothing, and no parser moves it
 # elsewhere (as it does out of a table).
-_TEXT_HOLDERS = {
-    "textarea", "title", "pre", "p", "div", "span", "td", "th", "li", "dd", "dt", "h1", "h2", "h3",
-    "h4", "h5", "h6", "code", "samp", "b", "i", "em", "strong", "a", "label", "section", "article",
-    "main", "footer", "header", "body", "small",
-}  # fmt: skip
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6", "title"}
+_BLOCKS = {"article", "body", "div", "footer", "header", "main", "p", "pre", "section", "textarea"}
+_CELLS_AND_ITEMS = {"dd", "dt", "li", "td", "th"}
+_INLINE = {"a", "b", "code", "em", "i", "label", "samp", "small", "span", "strong"}
+_TEXT_HOLDERS = _HEADINGS | _BLOCKS | _CELLS_AND_ITEMS | _INLINE
 
 
 @dataclass(frozen=True)
@@ -153,12 +172,13 @@ class PageReader:
     """Reads backgrounds as `background` does, and pages of a shape seen before much faster.
 
     The pages of one run differ in a few places only: the request that they repeat. A shape is a
-    page of which some stretches may differ. A page without gaps is one; where two pages of one
-    color differ, the gaps are shown, by parsing the page with a word in each, to be text of
-    elements (`_TEXT_HOLDERS`). There the HTML tokeniser leaves its text state by `<` alone (HTML
-    standard, 13.2.5.1 and .2), so any stretch without a `<` gives the same elements with the same
-    attributes, and so the same background. A gap therefore ends at the next `<`, and a page is
-    known by one search and one comparison for each.
+    page of which some stretches, its gaps, may differ; a page without gaps is one too.
+
+    Two pages of one color make a shape with gaps where they differ, if each gap is shown to be text
+    of an element (`_TEXT_HOLDERS`), by parsing the page with a word in it. There the HTML tokeniser
+    leaves its text state by `<` alone (HTML standard, 13.2.5.1 and .2), so any stretch without a
+    `<` gives the same elements with the same attributes, and so the same background. A gap
+    therefore ends at the next `<`, and one search and one comparison for each gap recognise a page.
 
     Memory is bounded: the last `shapes` shapes are kept.
     """
@@ -166,10 +186,11 @@ class PageReader:
     def __init__(self, shapes: int = 32) -> None:
         self._limit = shapes
         self._shapes: list[_Shape] = []
-        self.parsed = 0  # how often the parser had to be asked
+        self.parsed = 0  # how often a page had to be parsed
 
     def background(self, page: bytes) -> str | None:
-        """The name of the page's background color, None where it has none."""
+        """Return the name of a page's background color, None where it has none."""
+        # One loop, without a call for each shape: a load generator's every response comes here.
         for shape in self._shapes:
             if not page.startswith(shape.head):
                 continue
@@ -188,45 +209,67 @@ class PageReader:
         return color
 
     def _learn(self, page: bytes, color: str | None) -> None:
-        for known in self._shapes:
+        for index, known in enumerate(self._shapes):
             if not known.tails and known.color == color:
-                shape = _shape(known.head, page, color)
+                shape = _shared_shape(known.head, page, color)
                 if shape:
-                    self._shapes[self._shapes.index(known)] = shape
+                    self._shapes[index] = shape
                     return
         self._shapes = [_Shape(page, (), color), *self._shapes][: self._limit]
 
 
-def _shape(one: bytes, other: bytes, color: str | None) -> _Shape | None:
-    """The shape of two pages, None where it cannot be shown to have one color."""
-    parts, others = one.split(b"<"), other.split(b"<")
-    if len(parts) != len(others):
+def _shared_shape(one: bytes, other: bytes, color: str | None) -> _Shape | None:
+    """Return the shape of two pages, None where it cannot be shown to have one color."""
+    parts = _common_parts(one, other)
+    # A page that ends in a gap has no end to compare; a frameset looks back at the text before it.
+    if not parts or not parts[-1] or b"<frameset" in one.lower():
         return None
-    literals: list[bytes] = [b""]
-    for index, (part, its_twin) in enumerate(zip(parts, others, strict=True)):
+    shape = _Shape(parts[0], tuple(parts[1:]), color)
+    if not _gaps_are_text(shape):
+        return None
+    return shape
+
+
+def _common_parts(one: bytes, other: bytes) -> list[bytes]:
+    """Return what two pages have in common, cut where their texts differ; none where tags do."""
+    segments = one.split(b"<")
+    twins = other.split(b"<")
+    if len(segments) != len(twins):
+        return []
+    parts = [b""]
+    for index, (segment, twin) in enumerate(zip(segments, twins, strict=True)):
         opening = b"<" if index else b""
-        if part == its_twin:
-            literals[-1] += opening + part
+        if segment == twin:
+            parts[-1] += opening + segment
             continue
         # The gap is the whole text behind the tag: nothing is half open at its start.
-        tag, closed, _ = part.partition(b">")
-        if not closed or not its_twin.startswith(tag + closed):
-            return None
-        tag += closed
-        literals[-1] += opening + tag
-        literals.append(b"")
-    head, *tails = literals
-    words = [f"gap{gap}text" for gap in range(len(tails))]
-    # The one element that looks back at what text came before, and a page that ends in a gap.
-    if b"<frameset" in one.lower() or not tails[-1]:
-        return None
-    filled = head + b"".join(w.encode() + t for w, t in zip(words, tails, strict=True))
-    tree = LexborHTMLParser(filled)
-    held = [
-        node.text(deep=False).strip()
-        for node in (tree.root.traverse(include_text=True) if tree.root else ())
-        if node.tag == "-text" and node.parent and node.parent.tag in _TEXT_HOLDERS
-    ]
-    if any(held.count(word) != 1 for word in words) or _background(tree) != color:
-        return None
-    return _Shape(head, tuple(tails), color)
+        tag, closed, _ = segment.partition(b">")
+        if not closed or not twin.startswith(tag + closed):
+            return []
+        parts[-1] += opening + tag + closed
+        parts.append(b"")
+    return parts
+
+
+def _gaps_are_text(shape: _Shape) -> bool:
+    """Return whether a word in each gap is text of an element, and the background stays."""
+    words = [f"gap{gap}text" for gap in range(len(shape.tails))]
+    page = shape.head
+    for word, tail in zip(words, shape.tails, strict=True):
+        page += word.encode() + tail
+    tree = LexborHTMLParser(page)
+    texts = _held_texts(tree)
+    if any(texts.count(word) != 1 for word in words):
+        return False
+    return _background(tree) == shape.color
+
+
+def _held_texts(tree: LexborHTMLParser) -> list[str]:
+    """Return the texts of a page's elements that hold nothing but text."""
+    texts: list[str] = []
+    if tree.root is None:
+        return texts
+    for node in tree.root.traverse(include_text=True):
+        if node.tag == "-text" and node.parent and node.parent.tag in _TEXT_HOLDERS:
+            texts.append(node.text(deep=False).strip())
+    return texts
