@@ -65,7 +65,7 @@ def _walk(settings: RolloutSettings) -> Walk:
         release, source = _begun(settings)
     confirm = _confirm if sys.stdin is not None and sys.stdin.isatty() else None
     walk = Walk(release, source, settings.yes, settings.plots, confirm)
-    walk.check()
+    walk.check(onward=not settings.undo)
     release.write()
     return walk
 

@@ -16,7 +16,10 @@ from trafficsplit.gate.metrics import Metrics
 from trafficsplit.gate.requests import Reader
 from trafficsplit.gate.service import Gate, application
 from trafficsplit.gate.verifications import Keeping, Verifications
+from trafficsplit.locust.plan import check_settings
 from trafficsplit.settings.commands import GateSettings, Listening, SourceSettings
+from trafficsplit.settings.load import SendingSettings
+from trafficsplit.settings.verify import VerifySettings
 from trafficsplit.weights.manifests import Choice
 from trafficsplit.weights.routes import Probe
 from trafficsplit.weights.sources import ClusterSource
@@ -24,6 +27,16 @@ from trafficsplit.weights.sources import ClusterSource
 
 def serve(settings: GateSettings) -> None:
     """Serve verifications until SIGTERM. Raises InputError where that cannot be begun."""
+    # What no request could be verified with is refused now, and not at the first release.
+    check_settings(
+        VerifySettings(
+            hosts=(),
+            split=Split(dict.fromkeys(settings.variants, 1.0)),
+            limits=settings.limits,
+            load=settings.load,
+            sending=SendingSettings(users=settings.users),
+        )
+    )
     metrics = Metrics()
     keeping = Keeping(settings.results, settings.keep, settings.longest)
     verifications = Verifications(keeping, metrics.take)

@@ -19,6 +19,7 @@ from trafficsplit.settings.commands import check_mapping_has_a_use, parse_source
 from trafficsplit.settings.load import LoadSettings, parse_load
 from trafficsplit.settings.options import LOCUSTFILE, Texts
 from trafficsplit.settings.question import Limits, parse_limits, parse_split, weights_text
+from trafficsplit.settings.verify import VerifySettings
 from trafficsplit.weights.probe import probe_of
 from trafficsplit.weights.sources import source_of
 
@@ -110,6 +111,16 @@ def _plan(
     if load.record:
         parquet_of_arrow()
     return RunPlan(tuple(hosts), gateways, question, load, users)
+
+
+def check_settings(settings: VerifySettings) -> None:
+    """Refuse what could not be sent as it is asked, before a process of its own finds out.
+
+    Raises InputError.
+    """
+    load = settings.load
+    plan = _plan(settings.hosts, settings.split, settings.limits, load, settings.sending.users)
+    check_gateways(plan, load.client or "engine", alone=True)
 
 
 def check_gateways(plan: RunPlan, client: str, *, alone: bool) -> None:

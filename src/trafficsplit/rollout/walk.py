@@ -15,6 +15,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import ExitCode, InputError
 from trafficsplit.frame import broken_line, complain, say
+from trafficsplit.locust.plan import check_settings
 from trafficsplit.report.document import VerdictDocument
 from trafficsplit.report.publish import Clock, Saying
 from trafficsplit.rollout.state import (
@@ -185,13 +186,17 @@ class Walk:
             raise InputError(f"which gateway does {self.source} mean? Give --host http://ADDRESS")
         return settings
 
-    def check(self) -> None:
-        """Refuse what some step could not be verified with. Raises InputError."""
+    def check(self, *, onward: bool) -> None:
+        """Refuse what some step could not be verified with. Raises InputError.
+
+        The way back, where it is not to go `onward`, needs no more than a gateway.
+        """
         self._settings(self.release.plan.before)
-        for index in range(self.release.index, len(self.release.plan.steps)):
+        steps = range(self.release.index, len(self.release.plan.steps)) if onward else ()
+        for index in steps:
             weights = self.release.plan.weights_at(index)
             assert weights is not None
-            self._settings(weights)
+            check_settings(self._settings(weights))
 
     def _verified(self, weights: Mapping[str, float], effect: Effect | None) -> StepLog:
         """Verify weights, and return how it went."""
