@@ -1,14 +1,16 @@
 """Does a gateway split traffic as its weights say?
 
-The public API, imported when it is asked for, so that a command does not wait for what it does not
-use:
+This is the public API. A name is imported when it is first used, so that a command does not wait
+for what it does not need:
 
-    Split, Tally, Question       what is configured, what came back, how surely it is to be known
-    SequentialTest, Verdict      the judge, which may be looked at as often as you like
-    chi_square, sample_size      the fixed-sample test, and the responses that it needs
-    requests_to_match            the responses until a match, as a rule
-    variant_of, identifier_of        which variant a response names
-    InputError                   the exception for all that can be wrong with what a person gave
+    Split, Tally, Question              what is configured, what came back, how surely to know
+    SequentialTest, Verdict             the judge, which may be looked at as often as you like
+    FixedTest, chi_square               the fixed-sample tests, and what they found
+    power, sample_size                  their power, and the responses that they need
+    planned, requests_to_match          the requests that a verdict takes as a rule
+    Identifier, identifier_of           which variants the responses of a run name
+    variant_of                          which variant one body names
+    InputError                          the exception for whatever a person gave that is wrong
 """
 
 from importlib import import_module

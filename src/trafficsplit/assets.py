@@ -1,4 +1,4 @@
-"""The folders that a person works in and that an installed trafficsplit brings along."""
+"""The folders that a person works in, and that an installed trafficsplit has with it."""
 
 from __future__ import annotations
 
@@ -14,4 +14,6 @@ def asset(*parts: str) -> Path:
     A wheel has these folders inside the package, a checkout beside `src/`.
     """
     packaged = _PACKAGE.joinpath(*parts)
-    return packaged if packaged.exists() else _CHECKOUT.joinpath(*parts)
+    if packaged.exists():
+        return packaged
+    return _CHECKOUT.joinpath(*parts)

@@ -2,13 +2,13 @@
 
     TrafficsplitError
     ├── InputError          what a person gave cannot be used; also a ValueError   → exit code 2
-    │   ├── LabError            the lab cannot be had as described
+    │   ├── LabError            the lab cannot be set up as described
     │   ├── ClusterError        the cluster cannot be asked, or refuses
-    │   ├── NotAllowedError     the gate may not ask this gateway
-    │   └── TooManyError        more verifications wait than may wait
+    │   ├── NotAllowedError     the gate may not send requests to this gateway
+    │   └── TooManyError        more verifications are waiting than may wait
     └── BrokenError         this tool could not finish what it began               → exit code 5
 
-The text of each is one line, made to be shown to a person as it is.
+The text of each is one line that can be shown to a person as it is.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class InputError(TrafficsplitError, ValueError):
 
 
 class LabError(InputError):
-    """The lab cannot be had as described."""
+    """The lab cannot be set up as described."""
 
 
 class ClusterError(InputError):
     """The cluster cannot be asked, or refuses.
 
-    `status` is the HTTP status of a refusal, 0 where there is none.
+    `status` is the HTTP status of a refusal, 0 if there is none.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -40,7 +40,7 @@ class ClusterError(InputError):
 
 
 class NotAllowedError(InputError):
-    """The gate may not ask this gateway."""
+    """The gate may not send requests to this gateway."""
 
 
 class TooManyError(InputError):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: nobody who reads one sees half of it."""
+"""Files that are whole or not there: no reader ever sees half of one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file that nobody reads yet. Raises OSError, and leaves no half of it then."""
+    """Write a file that has no readers yet. Raises OSError, and then leaves no half of it."""
     try:
         file.write_bytes(text.encode("utf-8"))
     except OSError:
@@ -19,7 +19,8 @@ def write_whole(file: Path, text: str) -> None:
 def replace_text(file: Path, text: str, aside: Path | None = None) -> None:
     """Write a text beside a file, and rename it into its place. Raises OSError.
 
-    `aside` is for what watches the file's directory. The file's mode and line ends stay.
+    `aside` is where the text is written first, in case the file's directory is being watched. The
+    file's mode and line ends stay.
     """
     aside = aside or file.with_name(f"{file.name}.new")
     write_whole(aside, text)

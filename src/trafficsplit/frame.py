@@ -1,7 +1,7 @@
 """The outermost frame of every process of ours.
 
-Python ends with 1 after an uncaught exception, which is our `mismatch`. Here every end that is
-not a verdict gets a code of its own, and one line for a person.
+After an uncaught exception Python ends with 1, which is our `mismatch`. Here every end that is
+not a verdict gets an exit code of its own, and one line for a person.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import TextIO
 from trafficsplit.errors import BrokenError, ExitCode, InputError
 from trafficsplit.text import one_line
 
-DEBUG = "TRAFFICSPLIT_DEBUG"  # set it to see tracebacks
+DEBUG = "TRAFFICSPLIT_DEBUG"  # an environment variable: set it to see tracebacks
 MOST_SAID = 2000  # characters of a line
 
 
-def framed(action: Callable[[], int | None], *, name: str = "trafficsplit") -> int:
-    """Run the whole of a process, and return its exit code. Never raises an Exception.
+def run_framed(action: Callable[[], int | None], *, name: str = "trafficsplit") -> int:
+    """Run the whole of a process, and return its exit code. Never raises.
 
     `name` begins the line that says what was wrong.
     """
@@ -53,10 +53,11 @@ def broken_line(error: BaseException) -> str:
     """Return one line that says that we broke, and how to see where."""
     if isinstance(error, MemoryError):
         return "broken: there is no memory left; nothing is known of the gateway"
+    what = f"{type(error).__name__}: {error}"
     if isinstance(error, OSError):
-        what = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
-    else:
-        what = f"{type(error).__name__}: {error}"
+        what = str(error.strerror or error)
+        if error.filename:
+            what = f"{error.filename}: {what}"
     return f"broken: {what}; nothing is known of the gateway ({DEBUG}=1 shows where)"
 
 
@@ -67,16 +68,20 @@ def complain(message: str, code: ExitCode, *, name: str = "trafficsplit") -> Exi
 
 
 def say(text: str, *, to_error: bool = False) -> bool:
-    """Print a text; where standard output cannot take it, on standard error. Return whether it was.
+    """Print a text on standard output, or with `to_error` on standard error.
 
-    A pipe that nobody reads, a full disk and a closed stream are no reason to end.
+    Return whether that stream took it. What standard output cannot take is printed on standard
+    error instead. A pipe without a reader, a full disk and a closed stream are no reason to end.
     """
-    if not to_error and _written(sys.stdout, text):
+    if to_error:
+        return _print_to(sys.stderr, text)
+    if _print_to(sys.stdout, text):
         return True
-    return _written(sys.stderr, text) and to_error
+    _print_to(sys.stderr, text)
+    return False
 
 
-def _written(stream: TextIO | None, text: str) -> bool:
+def _print_to(stream: TextIO | None, text: str) -> bool:
     if stream is None:
         return False
     try:
@@ -89,7 +94,7 @@ def _written(stream: TextIO | None, text: str) -> bool:
 def open_standard_streams() -> None:
     """Open the null device for each standard stream that is closed.
 
-    Otherwise the next file that is opened would take its place, and be written to by mistake.
+    Otherwise the next file that is opened would get its descriptor, and be written to by mistake.
     """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
@@ -102,7 +107,7 @@ def open_standard_streams() -> None:
 def settle_standard_streams() -> None:
     """Flush both streams, and drop what cannot be written.
 
-    Python flushes them once more at its own end, and would end with 120 where that fails.
+    Python flushes them once more at its own end, and ends with 120 if that fails.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is None:

@@ -1,4 +1,4 @@
-"""From the options of a verification to its settings, before anything is done."""
+"""From the options of a verification to its settings, before the first side effect."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from trafficsplit.settings.load import LoadSettings, parse_load, parse_sending
 from trafficsplit.settings.options import Texts
 from trafficsplit.settings.question import parse_limits, parse_split
 from trafficsplit.settings.verify import VerifySettings
-from trafficsplit.verification import expected_split, reached, standard_input
+from trafficsplit.verification import expected_split, read_standard_input, with_gateway_of
 from trafficsplit.weights.probe import probe_of
 from trafficsplit.weights.sources import Source, source_of
 
+LIVE_KINDS = ("virtual_service", "http_route")  # of sources, which may change meanwhile
 
-def prepared(texts: Texts) -> tuple[VerifySettings, Source | None]:
-    """Return the settings of a verification, and where its weights are read again at the end.
 
-    The source is None where the weights came from the command line or a file: only a live cluster
-    may change while it is verified. Raises InputError.
+def prepare(texts: Texts) -> tuple[VerifySettings, Source | None]:
+    """Return the settings of a verification, and the source that is read again at its end.
+
+    The source is None if the weights came from the command line or a file: only a live cluster may
+    change while it is verified. Raises InputError.
     """
     check_plots(wanted=texts.has("plots"))
     hosts = parse_hosts(texts["host"])
@@ -40,26 +42,34 @@ def prepared(texts: Texts) -> tuple[VerifySettings, Source | None]:
     split = expected_split(given, source)
     check_identifier(load, split)
     settings = VerifySettings(hosts, split, limits, load, sending)
-    settings = reached(hosts, source, settings)
-    live = source_settings.kind in ("virtual_service", "http_route")
-    return settings, source if live else None
+    settings = with_gateway_of(source, settings)
+    if source_settings.kind not in LIVE_KINDS:
+        return settings, None
+    return settings, source
 
 
 def source_for(
     settings: SourceSettings, load: LoadSettings, hosts: tuple[str, ...]
 ) -> Source | None:
-    """Return the source that options name, for the request that a load sends."""
+    """Return the source that options name, for the request that a load sends.
+
+    None if they name none. Raises InputError.
+    """
     probe = probe_of(hosts, load.request.path, load.request.headers)
-    return source_of(settings, probe, standard_input)
+    return source_of(settings, probe, read_standard_input)
 
 
 def source_for_probe(settings: SourceSettings, probe: ProbeSettings) -> Source | None:
-    """Return the source that options name, for a request."""
-    return source_of(settings, probe_of(probe.hosts, probe.path, probe.headers), standard_input)
+    """Return the source that options name, for a request; None if they name none.
+
+    Raises InputError.
+    """
+    request = probe_of(probe.hosts, probe.path, probe.headers)
+    return source_of(settings, request, read_standard_input)
 
 
 def check_identifier(load: LoadSettings, split: Split) -> None:
-    """Refuse a source of variants' names that cannot be read. Raises InputError."""
+    """Raise InputError for a source of the variant's name that cannot be read."""
     try:
         identifier_of(load.request.variant_from, split)
     except RecursionError:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from trafficsplit.errors import InputError
 
-STOP_PATIENCE = 3.0  # seconds until SIGTERM becomes SIGKILL
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STOP_PATIENCE = 3.0  # seconds from SIGTERM to SIGKILL
+LONGEST_LINE = 300  # characters of a process's last line
 
 
 def spawn(
@@ -25,7 +27,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a process that writes to `log`, and return it. Raises InputError.
 
-    It has a session of its own, so that a Ctrl-C reaches only us and we decide the order of things.
+    It has a session of its own: a Ctrl-C reaches only us, and we decide in which order things end.
     """
     try:
         with log.open("ab") as output:
@@ -44,23 +46,23 @@ def spawn(
 
 
 def dying_with_us(number: signal.Signals) -> Callable[[], None] | None:
-    """Return what a child runs first, so that it gets a signal when we end, be it by SIGKILL.
+    """Return what a child runs first, so that it gets a signal when we end, even by SIGKILL.
 
-    prctl(PR_SET_PDEATHSIG), so Linux only; None elsewhere.
+    None on systems other than Linux, which have no prctl(PR_SET_PDEATHSIG).
     """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(1, number)
+    return lambda: prctl(PR_SET_PDEATHSIG, number)
 
 
 def environment_without(*prefixes: str) -> dict[str, str]:
-    """Return our environment for a child, without the names that begin so."""
+    """Return our environment for a child, without the names that begin with a prefix."""
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End all of them, the first ones first; return when they are gone."""
+    """End all of the processes, the first ones first; return when they are gone."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + STOP_PATIENCE
@@ -73,7 +75,7 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def free_socket() -> socket.socket:
-    """Return a listening socket on a free port, to be handed over before another can take it."""
+    """Return a listening socket on a free port, which no other process can take any more."""
     return socket.create_server(("127.0.0.1", 0), backlog=4096)
 
 
@@ -85,9 +87,11 @@ def free_port() -> int:
 
 
 def last_line(log: Path) -> str:
-    """Return what a process said last, for a message."""
+    """Return the last line of a process's log, for a message."""
     try:
         lines = log.read_text("utf-8", "replace").strip().splitlines()
     except OSError:
         lines = []
-    return lines[-1][:300] if lines else "it said nothing"
+    if not lines:
+        return "it said nothing"
+    return lines[-1][:LONGEST_LINE]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from trafficsplit.weights.sources import Source
 class Occasion:
     """What a verification is part of: where its report goes, and how its verdict is said.
 
-    `source` is read again when the run is over, None where weights came from the command line.
-    `progress` shows how far it is, on a terminal.
+    `report` is the directory, None for a new one in reports/. `source` is read again when the run
+    is over; it is None if the weights came from the command line. `progress` shows on a terminal
+    how far the run is.
     """
 
     clock: Clock
@@ -46,9 +47,9 @@ def verify(
 ) -> VerdictDocument:
     """Drive a gateway until the verdict is known, say it, and write the report.
 
-    `gateway` gives the base URLs where the settings have none, for as long as it is entered; it
-    gets a directory for its own files. Raises InputError before anything is sent, BrokenError where
-    this tool could not finish.
+    `gateway` is for settings without base URLs: a context manager that gives them for as long as it
+    is entered, made with a directory for its own files. Raises InputError before anything is sent,
+    BrokenError if this tool could not finish.
     """
     settings = replace(settings, run_id=uuid.uuid4().hex)
     with report_directory(occasion.report) as report:
@@ -76,8 +77,8 @@ def _hosts(
 def drive(settings: VerifySettings, directory: Path, *, progress: bool = False) -> Run:
     """Send requests until the run is complete, and return it; `directory` is the run's own.
 
-    SIGINT and SIGTERM end the load early, and its counts come all the same. Raises InputError,
-    BrokenError where there are none.
+    SIGINT and SIGTERM end the load early, and its counts come all the same. Raises InputError, and
+    BrokenError if there are no counts.
     """
     try:
         process = LocustProcess(settings, directory, progress=progress)
@@ -91,7 +92,10 @@ def drive(settings: VerifySettings, directory: Path, *, progress: bool = False) 
 
 
 def read_again(source: Source) -> SourceReading:
-    """Return what a source says now; or why it says nothing, which is no reason to lose a run."""
+    """Return the split of a source now, or the reason why it cannot be read. Never raises.
+
+    A run that has been made is worth keeping either way.
+    """
     try:
         return SourceReading(str(source), reread=source.split())
     except InputError as error:
@@ -99,7 +103,7 @@ def read_again(source: Source) -> SourceReading:
 
 
 def expected_split(split: Split | None, source: Source | None) -> Split:
-    """Return the split that is expected: given, or where it is configured. Raises InputError."""
+    """Return the split to expect: the source's, or else the given one. Raises InputError."""
     if source is not None:
         return source.split()
     if split is not None:
@@ -110,20 +114,21 @@ def expected_split(split: Split | None, source: Source | None) -> Split:
     )
 
 
-def reached(
-    settings_hosts: Sequence[str], source: Source | None, settings: VerifySettings
-) -> VerifySettings:
-    """Return settings with the gateway that a source knows, where none was given."""
-    if settings_hosts or source is None:
+def with_gateway_of(source: Source | None, settings: VerifySettings) -> VerifySettings:
+    """Return settings with the gateway that a source knows, if they have none.
+
+    Raises InputError.
+    """
+    if settings.hosts or source is None:
         return settings
-    found = source.gateway()
+    gateway = source.gateway()
     connection = settings.load.connection
-    addresses = {**found.addresses, **connection.addresses}
+    addresses = {**gateway.addresses, **connection.addresses}
     load = replace(settings.load, connection=replace(connection, addresses=addresses))
-    return replace(settings, hosts=found.hosts, load=load)
+    return replace(settings, hosts=gateway.hosts, load=load)
 
 
-def standard_input() -> str:
+def read_standard_input() -> str:
     """Return all of standard input. Raises InputError for what is no text."""
     try:
         return sys.stdin.read()

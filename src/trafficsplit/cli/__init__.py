@@ -20,7 +20,7 @@ from trafficsplit.cli.rollout import rollout  # noqa: E402
 from trafficsplit.cli.set_weights import set_weights  # noqa: E402
 from trafficsplit.cli.verify import verify  # noqa: E402
 from trafficsplit.errors import ExitCode, InputError  # noqa: E402
-from trafficsplit.frame import framed, say  # noqa: E402
+from trafficsplit.frame import run_framed, say  # noqa: E402
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,7 +41,7 @@ for _command in (verify, plan, analyze, lab, rollout, gate, set_weights, locustf
 
 def main() -> None:
     """Run a command; leave with its exit code, and never with a traceback."""
-    sys.exit(framed(_run))
+    sys.exit(run_framed(_run))
 
 
 def _run() -> int:

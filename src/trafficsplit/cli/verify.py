@@ -21,7 +21,7 @@ def verify(context: click.Context, /, **_: Any) -> int:
     texts = texts_of(context, VERIFY)
     # Imported here, so that --help and a mistyped option answer at once.
     from trafficsplit.lab.source import gateway_of_the_lab
-    from trafficsplit.preparation import prepared
+    from trafficsplit.preparation import prepare
     from trafficsplit.report.publish import Clock, Saying, exit_code
     from trafficsplit.settings.commands import parse_output
     from trafficsplit.verification import Occasion
@@ -29,7 +29,7 @@ def verify(context: click.Context, /, **_: Any) -> int:
 
     clock = Clock(context.obj)
     output = parse_output(texts)
-    settings, source = prepared(texts)
+    settings, source = prepare(texts)
     clock.lap("imports")
     saying = Saying(json=output.json, plots=output.plots)
     occasion = Occasion(clock, output.report, saying, source)

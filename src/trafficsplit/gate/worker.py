@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from trafficsplit.errors import BrokenError
-from trafficsplit.frame import framed
+from trafficsplit.frame import run_framed
 from trafficsplit.gate.requests import verification_from_plain
 from trafficsplit.report.publish import Clock, Saying, exit_code
 from trafficsplit.verification import Occasion, verify
@@ -32,4 +32,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(framed(main))
+    sys.exit(run_framed(main))

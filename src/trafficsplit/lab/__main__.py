@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from trafficsplit.frame import framed
+from trafficsplit.frame import run_framed
 from trafficsplit.lab.background import own
 
 
@@ -14,4 +14,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(framed(main))
+    sys.exit(run_framed(main))

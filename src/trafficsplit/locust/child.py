@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from trafficsplit.frame import framed
+from trafficsplit.frame import run_framed
 from trafficsplit.settings.verify import read_settings
 
 
@@ -34,4 +34,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(framed(main))
+    sys.exit(run_framed(main))

@@ -37,7 +37,7 @@ from trafficsplit.rollout.time_to_effect import (
 from trafficsplit.rollout.timeline import TIMELINE, write_timeline
 from trafficsplit.settings.verify import VerifySettings
 from trafficsplit.text import one_line
-from trafficsplit.verification import Occasion, reached, verify
+from trafficsplit.verification import Occasion, verify, with_gateway_of
 from trafficsplit.weights.percent import in_words, percent
 from trafficsplit.weights.sources import Source
 
@@ -181,7 +181,7 @@ class Walk:
     def _settings(self, weights: Mapping[str, float]) -> VerifySettings:
         """Return how these weights are verified. Raises InputError where no gateway is known."""
         template = self.release.plan.verification
-        settings = reached(template.hosts, self.source, template.of(Split(weights)))
+        settings = with_gateway_of(self.source, template.of(Split(weights)))
         if not settings.hosts:
             raise InputError(f"which gateway does {self.source} mean? Give --host http://ADDRESS")
         return settings
