@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _at_most(value: int, most: int, what: str) -> int:
 
 def load_as_plain(load: LoadSettings) -> dict[str, Any]:
     """Return load settings as plain data, for a file."""
-    plain = asdict(load)
+    plain = asdict(replace(load, previous=None))  # a split cannot be copied by it
     plain["previous"] = dict(load.previous.weights) if load.previous else None
     return plain
 
