@@ -1,12 +1,12 @@
 import math
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.stats
+from numpy.typing import NDArray
 
-from tests.support.runs import made
+from tests.support.runs import having, made
 from trafficsplit.analysis.comparison import (
     compare,
     interval,
@@ -21,12 +21,14 @@ from trafficsplit.analysis.run import LatencyKey, Run, Stretch
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 
+Sample = NDArray[np.float64]
 
-def buckets(milliseconds: np.ndarray) -> Counter[int]:  # type: ignore[type-arg]
+
+def buckets(milliseconds: Sample) -> Counter[int]:
     return Counter(buckets_of((milliseconds * 1000).astype(np.int64)).tolist())
 
 
-def lognormal(rng: np.random.Generator, n: int, factor: float = 1.0) -> np.ndarray:  # type: ignore[type-arg]
+def lognormal(rng: np.random.Generator, n: int, factor: float = 1.0) -> Sample:
     return factor * rng.lognormal(1.0, 0.5, n)
 
 
@@ -51,16 +53,19 @@ def test_one_latency_is_its_own_interval() -> None:
 def test_fishers_test_is_scipys() -> None:
     rng = np.random.default_rng(2)
     for _ in range(50):
-        n, m = rng.integers(1, 60, 2)
-        x, y = rng.integers(0, n + 1), rng.integers(0, m + 1)
-        theirs = scipy.stats.fisher_exact([[x, n - x], [y, m - y]], alternative="greater").pvalue
-        assert p_of_fisher(int(x), int(n), int(y), int(m)) == pytest.approx(theirs, rel=1e-9)
+        n, m = rng.integers(1, 60, 2).tolist()
+        x = int(rng.integers(0, n + 1))
+        y = int(rng.integers(0, m + 1))
+        table = np.array([[x, n - x], [y, m - y]])
+        theirs = scipy.stats.fisher_exact(table, alternative="greater").pvalue
+        assert p_of_fisher(x, n, y, m) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_the_rank_test_is_scipys() -> None:
     rng = np.random.default_rng(3)
     for factor in (1.0, 1.05, 2.0):
-        one, other = buckets(lognormal(rng, 500, factor)), buckets(lognormal(rng, 900))
+        one = buckets(lognormal(rng, 500, factor))
+        other = buckets(lognormal(rng, 900))
         theirs = scipy.stats.mannwhitneyu(
             list(one.elements()), list(other.elements()), method="asymptotic"
         ).pvalue
@@ -87,7 +92,8 @@ def test_a_canary_at_the_allowed_ratio_is_seldom_called_slower(ratio: float) -> 
 
 
 def test_a_canary_with_another_body_but_the_same_tail_is_not_called_slower() -> None:
-    rng, wrong = np.random.default_rng(5), 0
+    rng = np.random.default_rng(5)
+    wrong = 0
     for _ in range(200):
         # Its median is double; of both, 1 % exceed 20 ms.
         ours = np.where(rng.random(1400) < 0.01, 20 + rng.random(1400), 8 + 8 * rng.random(1400))
@@ -106,8 +112,9 @@ def test_a_slow_tail_is_found() -> None:
     assert found == 50
 
 
-def run(latency: dict[LatencyKey, Counter[int]], **more: object) -> Run:
-    return replace(made({"blue": 4500, "green": 1500}), latency=latency, decided="match", **more)  # type: ignore[arg-type]
+def run(latency: dict[LatencyKey, Counter[int]], **limits: float) -> Run:
+    matched = made({"blue": 4500, "green": 1500}, decided=Verdict.MATCH)
+    return having(matched, latency=latency, **limits)
 
 
 def test_a_slow_canary_fails_a_split_that_matches_and_only_where_a_ratio_is_set() -> None:
@@ -140,10 +147,10 @@ def test_a_canary_that_fails_more_often_is_named() -> None:
     few = {**latency, LatencyKey("green", "5xx"): Counter({500: 2})}
     assert judge(run(few, max_error_ratio=3.0)).verdict is Verdict.MATCH
     # a mismatch stays one, and says both
-    shifted = replace(
+    shifted = having(
         run(latency, max_error_ratio=3.0),
         stretches=[Stretch(0, 6, Tally({"blue": 3000, "green": 3000}))],
-        decided="mismatch",
+        decided=Verdict.MISMATCH,
     )
     assert judge(shifted).verdict is Verdict.MISMATCH
     assert "green fails too often" in judge(shifted).reason

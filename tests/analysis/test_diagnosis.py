@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tests.support.runs import made
+from tests.support.runs import having, made
 from trafficsplit.analysis.diagnosis import Diagnosis, diagnose
 from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.judge import judge
@@ -90,7 +90,7 @@ def test_answers_that_name_nobody_are_not_blamed_on_a_variant() -> None:
 
 def test_stickiness_and_caches() -> None:
     assert "--unit session" in said(made({"blue": 5000, "green": 5000}), STICKY)
-    cached = dataclasses.replace(made({"blue": 5000, "green": 5000}), cached=900)
+    cached = having(made({"blue": 5000, "green": 5000}), cached=900)
     assert "900 responses came out of a cache" in said(cached)
 
 

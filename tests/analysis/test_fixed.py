@@ -47,7 +47,8 @@ def test_one_response_of_weight_zero_is_no_chance() -> None:
 
 def test_small_samples_are_judged_exactly() -> None:
     # Pearson's test at a nominal .001 has size .0138 here: the exact one must keep its level.
-    split, n = Split({"a": 99, "b": 1}), 50
+    split = Split({"a": 99, "b": 1})
+    n = 50
     size = 0.0
     for x in range(n + 1):
         if chi_square({"a": n - x, "b": x}, split).p_value <= 0.001:
@@ -80,7 +81,8 @@ def test_the_sample_size_is_exact(truth: float, expected: int) -> None:
 
 
 def test_the_power_is_what_a_simulation_finds() -> None:
-    split, n = Split({"a": 0.5, "b": 0.3, "c": 0.2}), 3000
+    split = Split({"a": 0.5, "b": 0.3, "c": 0.2})
+    n = 3000
     rng = np.random.default_rng(3)
     # a is off by .03, the others in proportion
     truth = [0.53, 0.3 * 0.94, 0.2 * 0.94]

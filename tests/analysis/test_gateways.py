@@ -6,22 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.runs import made
+from tests.support.runs import having, made
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.judge import judge
-from trafficsplit.analysis.run import Gateway, Run, Stretch, read_run, write_run
+from trafficsplit.analysis.run import Gateway, Run, Stretch
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
+from trafficsplit.report.run_files import read_run, write_run
 
 CANARY = Split({"blue": 75, "green": 25})
 
 
 def outcome(truths: list[float], rng: np.random.Generator, most: int) -> tuple[Verdict, int]:
-    """The verdict on gateways with these shares of green, and requests until then."""
-    test, sent = SequentialTest(CANARY, 0.02, 0.01, gateways=len(truths)), 0
+    """Return the verdict on gateways with these shares of green, and requests until then."""
+    test = SequentialTest(CANARY, 0.02, 0.01, gateways=len(truths))
+    sent = 0
     verdict = test.verdict
     while verdict is Verdict.INCONCLUSIVE and sent < most:
         step = min(test.least_more, most - sent)
@@ -60,7 +62,7 @@ def run_of(*tallies: Tally) -> Run:
     total = sum(tallies, Tally())
     run = made(dict(total.counts))
     question = dataclasses.replace(run.question, gateways=len(tallies))
-    return dataclasses.replace(run, question=question, gateways=gateways)
+    return having(run, question=question, gateways=gateways)
 
 
 def test_the_one_that_is_off_is_singled_out(tmp_path: Path) -> None:

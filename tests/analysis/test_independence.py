@@ -62,7 +62,8 @@ def by_block(n: int, seed: int) -> Iterator[tuple[str, None]]:
 
 
 def in_streaks(n: int, seed: int) -> Iterator[tuple[str, None]]:
-    rng, last = random.Random(seed), "a"
+    rng = random.Random(seed)
+    last = "a"
     for _ in range(n):
         if rng.random() < 0.3:
             last = "b" if rng.random() < 0.25 else "a"
@@ -93,7 +94,8 @@ def test_too_few_say_nothing() -> None:
 @pytest.mark.parametrize("green", [1, 2, 4, 8])
 def test_telling_pairs_tell_that_connections_are_kept(green: int) -> None:
     # Sixteen kept connections, some on green, asked in turn: as few pairs as are waited for.
-    recorder, number = OrderRecorder(), 0
+    recorder = OrderRecorder()
+    number = 0
     counts = {"green": 0, "blue": 0}
     while recorder.pairs_within_connections < telling_pairs(counts):
         variant = "green" if number % 16 < green else "blue"
@@ -105,7 +107,8 @@ def test_telling_pairs_tell_that_connections_are_kept(green: int) -> None:
 
 
 def test_orders_of_workers_add_up_and_travel() -> None:
-    one, other = recorded(chance(1000, 1)), recorded(by_connection(1000, 2))
+    one = recorded(chance(1000, 1))
+    other = recorded(by_connection(1000, 2))
     total = Order.from_plain(one.as_plain()) + Order.from_plain(other.as_plain())
     assert total.successive.pairs == one.successive.pairs + other.successive.pairs
     assert total.connections.groups == 32

@@ -1,21 +1,37 @@
+import dataclasses
+import itertools
+import random
 import re
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.support.simulation import verdicts
-from trafficsplit.analysis.judge import FixedRunningTest, judge
-from trafficsplit.analysis.planning import budget, fixed_size, planned, requests_to_match
+from tests.support.runs import CANARY, RUNS, having, made
+from trafficsplit.analysis.independence import Draws
+from trafficsplit.analysis.judge import (
+    FixedRunningTest,
+    draws_of,
+    judge,
+    looks_at,
+    replay,
+    running_test,
+    same_weights,
+    too_many_lost,
+    unexpected,
+)
+from trafficsplit.analysis.order import Order, OrderRecorder
+from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.run import Run, read_run, write_run
+from trafficsplit.analysis.run import Gateway, Run, SourceReading, Stretch
+from trafficsplit.analysis.sequential import MANY, SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
-from trafficsplit.errors import InputError
-from trafficsplit.settings.options import question_of_options
 
-CANARY = Split({"blue": 75, "green": 25})
+MATCHING = made({"blue": 6000, "green": 2000})
 
 
 @pytest.mark.parametrize(
@@ -47,7 +63,7 @@ CANARY = Split({"blue": 75, "green": 25})
             Verdict.INCONCLUSIVE,
             "all green's",
         ),
-        (made({"blue": 7, "green": 3}, decided="match"), Verdict.MATCH, "as configured"),
+        (made({"blue": 7, "green": 3}, decided=Verdict.MATCH), Verdict.MATCH, "as configured"),
         (made({"blue": 8700, "green": 2842}, test="fixed"), Verdict.MATCH, "chi-square p"),
         (made({"blue": 8000, "green": 3542}, test="fixed"), Verdict.MISMATCH, "chi-square p"),
         (
@@ -70,10 +86,6 @@ def test_verdicts_and_their_sentences(run: Run, verdict: Verdict, said: str) -> 
     assert re.search(said, judgement.reason), judgement.reason
 
 
-def test_exit_codes_are_the_contract() -> None:
-    assert [v.exit_code for v in Verdict] == [0, 1, 3, 4]
-
-
 def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
     question = planned(Question(CANARY, 0.02, test="fixed", requests=1000))
     watch = FixedRunningTest(question)
@@ -81,49 +93,174 @@ def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
     assert watch.look([Tally(errors=10)]) is Verdict.INCONCLUSIVE
     assert watch.look([Tally(errors=1)]) is Verdict.FAILING
     assert FixedRunningTest(question).look([Tally({"red": 1})]) is Verdict.MISMATCH
+    assert FixedRunningTest(question).least_more == MANY
 
 
-@pytest.mark.parametrize(("weight", "tolerance"), [(0.25, 0.02), (0.05, 0.02), (0.5, 0.05)])
-def test_the_plan_is_what_a_simulation_finds(weight: float, tolerance: float) -> None:
-    split = Split({"blue": 1 - weight, "green": weight})
-    question = Question(split, tolerance)
-    most = requests_to_match(question, 0.999)
-    found = verdicts(split, tolerance, [1 - weight, weight], most=most, runs=600, seed=6)
-    needed = [n for _, n in found]
-    assert np.median(needed) == pytest.approx(requests_to_match(question, 0.5), rel=0.08)
-    assert np.quantile(needed, 0.9) == pytest.approx(requests_to_match(question, 0.9), rel=0.08)
-    assert sum(v is Verdict.MATCH for v, _ in found) >= 600 - 8
+def test_the_question_says_which_test_looks_at_a_run() -> None:
+    sequential = planned(Question(CANARY, 0.02))
+    assert isinstance(running_test(sequential), SequentialTest)
+    fixed = dataclasses.replace(sequential, test="fixed")
+    assert isinstance(running_test(fixed), FixedRunningTest)
 
 
-def test_budgets_and_sizes_of_the_design() -> None:
-    assert fixed_size(Question(CANARY, 0.02)) == 11_542
-    rollback = Question(Split({"blue": 1, "green": 0}), 0.02)
-    assert (budget(rollback), fixed_size(rollback)) == (4603, 4603)
-    assert Question(CANARY, 0.02, zero_tolerance=0.01).requests_for_zero == 459
+# --- where the weights are configured ---
 
 
-def test_a_tolerance_that_no_run_can_show_is_refused() -> None:
-    for test in ("sequential", "fixed"):
-        with pytest.raises(InputError, match="larger --tolerance"):
-            question_of_options(weight="25", tolerance="0.0001", test=test)
+def test_weights_that_changed_meanwhile_leave_nothing_to_say() -> None:
+    source = SourceReading("shop/color", reread=Split({"blue": 60, "green": 40}))
+    judged = judge(having(MATCHING, source=source))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "shop/color changed while they were verified" in judged.reason
+    assert "green 40 %" in judged.reason
 
 
-def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
-    run = made({"blue": 60, "green": 20, "red": 1}, errors=2, unidentified=1, interrupted="x")
-    write_run(run, tmp_path)
-    again = read_run(tmp_path)
-    assert again.question == run.question
-    assert again.tally == run.tally
-    assert again.latency == run.latency
-    assert judge(again) == judge(run)
+def test_weights_that_could_not_be_read_again_leave_nothing_to_say() -> None:
+    judged = judge(having(MATCHING, source=SourceReading("shop/color", unread="it is gone")))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "it is gone" in judged.reason
 
 
-@pytest.mark.parametrize("damage", ["run.json", "tally.csv", "latency.csv"])
-def test_a_damaged_run_is_one_line(tmp_path: Path, damage: str) -> None:
-    with pytest.raises(InputError, match="no run in"):
-        read_run(tmp_path)
-    write_run(made({"blue": 3, "green": 1}), tmp_path)
-    file = tmp_path / damage
-    file.write_text(file.read_text().replace("1", "x"))
-    with pytest.raises(InputError, match="damaged"):
-        read_run(tmp_path)
+@pytest.mark.parametrize("reread", [None, Split({"green": 1, "blue": 3})])
+def test_weights_that_are_the_same_bear_on_nothing(reread: Split | None) -> None:
+    run = having(MATCHING, source=SourceReading("shop/color", reread=reread))
+    assert judge(run) == judge(MATCHING)
+
+
+def test_a_gateway_that_cannot_be_reached_is_failing_whatever_the_source_says() -> None:
+    source = SourceReading("shop/color", unread="it is gone")
+    judged = judge(having(made({}, unreachable="nothing listens there"), source=source))
+    assert judged.verdict is Verdict.FAILING
+    assert judged.reason == "nothing listens there"
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_the_same_weights_are_the_same_from_both_sides(one: float, other: float) -> None:
+    first = Split({"blue": 1 - one, "green": one})
+    second = Split({"green": other, "blue": 1 - other})
+    assert same_weights(first, second) == same_weights(second, first)
+    assert same_weights(first, first)
+    if abs(one - other) > 1e-5:
+        assert not same_weights(first, second)
+
+
+def test_a_variant_that_only_one_split_has_makes_them_differ() -> None:
+    assert not same_weights(CANARY, Split({"blue": 70, "green": 25, "red": 5}))
+    assert same_weights(CANARY, Split({"blue": 75, "green": 25, "red": 0}))
+
+
+# --- draws that are not independent ---
+
+
+def ordered(variants: Sequence[str], connections: Sequence[int]) -> Order:
+    names = sorted(set(variants))
+    recorder = OrderRecorder()
+    codes = np.array([names.index(variant) for variant in variants], np.int64)
+    recorder.extend(names, codes, np.array(connections, np.int64))
+    return recorder.order
+
+
+def kept_on_connections(responses: int) -> Order:
+    """Return an order in which four connections of sixteen are on green, and stay there."""
+    connections = [number % 16 + 1 for number in range(responses)]
+    return ordered(["green" if c <= 4 else "blue" for c in connections], connections)
+
+
+def in_turn(responses: int) -> Order:
+    variants = list(itertools.islice(itertools.cycle(["blue", "blue", "blue", "green"]), responses))
+    return ordered(variants, [0] * responses)
+
+
+def test_clustered_draws_are_never_a_match() -> None:
+    judged = judge(having(MATCHING, order=kept_on_connections(8000)))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "not independent" in judged.reason
+    assert "--unit session" in judged.reason
+    sessions = judge(having(MATCHING, order=kept_on_connections(8000), unit="session"))
+    assert "--unit session" not in sessions.reason
+
+
+def test_no_clustering_excuses_a_variant_that_should_not_answer() -> None:
+    run = having(made({"blue": 6000, "red": 2000}), order=kept_on_connections(8000))
+    assert judge(run).verdict is Verdict.MISMATCH
+
+
+def test_a_split_that_is_kept_better_than_chance_matches_with_a_remark() -> None:
+    judged = judge(having(MATCHING, order=in_turn(8000)))
+    assert judged.verdict is Verdict.MATCH
+    assert " Note: " in judged.reason
+
+
+def test_a_split_that_changed_once_is_not_clustered() -> None:
+    rng = random.Random(3)
+    variants = []
+    stretches = []
+    for number in range(60):
+        share = 0.1 if number < 30 else 0.4
+        drawn = ["green" if rng.random() < share else "blue" for _ in range(100)]
+        variants += drawn
+        tally = Tally({"blue": drawn.count("blue"), "green": drawn.count("green")})
+        stretches.append(Stretch(number / 10, (number + 1) / 10, tally))
+    run = having(MATCHING, stretches=stretches, order=ordered(variants, [0] * len(variants)))
+    found = draws_of(run)
+    assert found.draws is Draws.INDEPENDENT
+    assert "changed once" in found.reason
+    # The same responses in a gateway that goes to and fro are clustered.
+    mixed = [stretches[i // 2 + 30 * (i % 2)] for i in range(60)]
+    shuffled = []
+    for number in range(60):
+        begin = 100 * (number // 2 + 30 * (number % 2))
+        shuffled += variants[begin : begin + 100]
+    again = having(MATCHING, stretches=mixed, order=ordered(shuffled, [0] * len(shuffled)))
+    assert draws_of(again).draws is Draws.CLUSTERED
+
+
+# --- looking again ---
+
+
+def test_what_was_reached_while_the_run_went_on_stands() -> None:
+    run = made({"blue": 6000, "green": 2000}, decided=Verdict.MISMATCH)
+    assert judge(run).verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_replay_looks_at_all_that_was_counted(name: str) -> None:
+    run: Run = RUNS[name]
+    looks = [test.tally.requests for test in looks_at(run)]
+    assert len(looks) == len(run.counted.stretches)
+    assert looks == sorted(looks)
+    test = replay(run)
+    assert test.tally.requests == run.tally.requests
+    assert test.tally.counts == run.tally.counts
+
+
+def test_gateways_that_ended_at_different_times_are_looked_at_together() -> None:
+    long = [Stretch(i, i + 1, Tally({"blue": 3, "green": 1})) for i in range(3)]
+    question = dataclasses.replace(MATCHING.question, gateways=2)
+    gateways = [Gateway("http://a", long), Gateway("http://b", long[:1])]
+    run = having(dataclasses.replace(MATCHING, question=question), gateways=gateways)
+    assert [test.tally.requests for test in looks_at(run)] == [8, 12, 16]
+    assert replay(run).tally.requests == 16
+
+
+counts = st.dictionaries(st.sampled_from(["blue", "green", "red"]), st.integers(0, 20_000))
+
+
+@given(
+    counts,
+    st.integers(0, 300),
+    st.integers(0, 300),
+    st.sampled_from(["sequential", "fixed"]),
+    st.sampled_from([CANARY, Split({"blue": 1, "green": 0}), Split({"green": 1})]),
+)
+def test_any_run_gets_a_verdict_and_one_sentence(
+    counts: dict[str, int], errors: int, unidentified: int, test: str, split: Split
+) -> None:
+    run = made(counts, split=split, test=test, errors=errors, unidentified=unidentified)
+    judged = judge(run)
+    assert judged.reason.endswith(".")
+    assert judged.reason.splitlines() == [judged.reason]
+    surprising = unexpected(split, run.tally)
+    assert not surprising or judged.verdict in (Verdict.MISMATCH, Verdict.FAILING)
+    if judged.verdict is Verdict.MATCH:
+        assert not surprising
+        assert not too_many_lost(run)

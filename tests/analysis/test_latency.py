@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 
 import numpy as np
@@ -17,8 +18,6 @@ def test_a_bucket_holds_its_latency_to_one_percent(microseconds: int) -> None:
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=200), st.floats(0, 1))
 def test_quantiles_are_those_of_the_samples_to_one_percent(samples: list[int], q: float) -> None:
-    import math
-
     buckets = Counter(map(bucket_of, samples))
     exact = sorted(samples)[max(math.ceil(q * len(samples)), 1) - 1] / 1000
     assert quantile(buckets, q) == pytest.approx(exact, rel=0.01, abs=1e-9)

@@ -22,7 +22,9 @@ def pairs(sequence: list[str]) -> tuple[int, int]:
         st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 3)), max_size=130), max_size=6
     )
 )
-def test_batches_are_summed_up_as_if_looked_at_one_by_one(batches: list) -> None:  # type: ignore[type-arg]
+def test_batches_are_summed_up_as_if_looked_at_one_by_one(
+    batches: list[list[tuple[str, int]]],
+) -> None:
     recorder = OrderRecorder()
     for batch in batches:
         # Each batch names the variants in an order of its own.

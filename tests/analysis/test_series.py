@@ -1,10 +1,8 @@
 """Series of numbers: all of one length, whatever a run has seen, and when."""
 
-import dataclasses
-
 import pytest
 
-from tests.support.runs import RUNS
+from tests.support.runs import RUNS, having
 from trafficsplit.analysis import series
 from trafficsplit.analysis.judge import replay
 from trafficsplit.analysis.run import Run, Stretch
@@ -12,10 +10,10 @@ from trafficsplit.analysis.tally import Tally
 
 
 def late_stranger() -> Run:
-    """A variant that nobody configured, and that answers only at the end."""
+    """Return a run with a variant that is not configured, and answers only at the end."""
     parts = [Tally({"blue": 30, "green": 10})] * 4 + [Tally({"red": 1}, errors=2)]
     stretches = [Stretch(float(i), i + 1.0, part) for i, part in enumerate(parts)]
-    return dataclasses.replace(RUNS["ordinary"], stretches=stretches)
+    return having(RUNS["ordinary"], stretches=stretches)
 
 
 @pytest.mark.parametrize("run", [*RUNS.values(), late_stranger()])
@@ -38,7 +36,7 @@ def test_series_fit_each_other(run: Run) -> None:
 
 def test_long_lines_are_thinned_to_their_end() -> None:
     parts = [Stretch(i / 10, (i + 1) / 10, Tally({"blue": 3, "green": 1})) for i in range(2000)]
-    run = dataclasses.replace(RUNS["ordinary"], stretches=parts)
+    run = having(RUNS["ordinary"], stretches=parts)
     found = series.shares(run)
     assert len(found["x"]) <= 1.5 * series.POINTS
     assert (found["x"][0], found["x"][-1]) == (4, 8000)

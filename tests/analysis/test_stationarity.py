@@ -1,23 +1,22 @@
-import dataclasses
 import random
 
 import pytest
 
-from tests.support.runs import made
+from tests.support.runs import having, made
 from trafficsplit.analysis.run import Run, Stretch
 from trafficsplit.analysis.stationarity import change_in
 from trafficsplit.analysis.tally import Tally
 
 
 def run_of(shares: list[float], each: int = 100, seed: int = 1) -> Run:
-    """Stretches of a tenth of a second, each with its own share of green."""
+    """Return a run in stretches of a tenth of a second, each with its own share of green."""
     rng = random.Random(seed)
     stretches = []
     for number, share in enumerate(shares):
         green = sum(rng.random() < share for _ in range(each))
         tally = Tally({"blue": each - green, "green": green})
         stretches.append(Stretch(number / 10, (number + 1) / 10, tally))
-    return dataclasses.replace(made({"blue": 1, "green": 1}), stretches=stretches)
+    return having(made({"blue": 1, "green": 1}), stretches=stretches)
 
 
 @pytest.mark.parametrize(("old", "new"), [(0.0, 0.25), (0.25, 0.40), (1.0, 0.0), (0.25, 0.0)])
@@ -41,7 +40,8 @@ def test_a_split_that_is_wrong_throughout_has_not_changed() -> None:
 
 
 def test_what_comes_and_goes_is_not_one_change() -> None:
-    once, again = change_in(run_of([0.1] * 30 + [0.4] * 30)), change_in(run_of([0.1, 0.4] * 30))
+    once = change_in(run_of([0.1] * 30 + [0.4] * 30))
+    again = change_in(run_of([0.1, 0.4] * 30))
     assert once is not None
     assert once.steady
     assert again is None or not again.steady

@@ -11,7 +11,6 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Counted, Ending, LatencyKey, Run, Stretch, Subject
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
-from trafficsplit.analysis.verdict import Verdict
 
 CANARY = Split({"blue": 75, "green": 25})
 
@@ -24,11 +23,9 @@ def made(
     errors: int = 0,
     unidentified: int = 0,
     requests: int = 0,
-    decided: Verdict | None = None,
-    interrupted: str = "",
-    unreachable: str = "",
+    **ending: Any,
 ) -> Run:
-    """Return a run whose counts came in two equal halves."""
+    """Return a run whose counts came in two equal halves, with these fields of its ending."""
     question = planned(Question(split, split.default_tolerance, requests=requests, test=test))
     first = {v: n // 2 for v, n in counts.items()}
     rest = {v: n - first[v] for v, n in counts.items()}
@@ -47,8 +44,7 @@ def made(
         started_at="2026-01-01T00:00:00.000Z",
         elapsed=2.0,
     )
-    ending = Ending(decided=decided, interrupted=interrupted, unreachable=unreachable)
-    return Run(question, subject, counted, ending)
+    return Run(question, subject, counted, Ending(**ending))
 
 
 def having(run: Run, **changes: Any) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr
+from scipy.special import erfcx, ndtr
 
 from trafficsplit.analysis.evidence import Mixture, divergence, edges, log_ratios
 from trafficsplit.analysis.fixed import sample_size
@@ -144,6 +144,8 @@ def _first(holds: Callable[[float], bool]) -> float:
 def _later(n: float, drift: float, variance: float, threshold: float) -> float:
     """P(a Gaussian walk has not passed the threshold after n steps): inverse Gaussian tail."""
     spread = math.sqrt(variance * n)
-    forward = float(ndtr((drift * n - threshold) / spread))
-    back = 2 * drift * threshold / variance + float(log_ndtr(-(drift * n + threshold) / spread))
-    return max(1 - forward - math.exp(back), 0.0)
+    near = (drift * n - threshold) / spread
+    far = (drift * n + threshold) / spread
+    # exp(2 drift threshold / variance) Φ(−far), as a product of which no factor overflows.
+    back = float(erfcx(far / math.sqrt(2))) / 2 * math.exp(-near * near / 2)
+    return max(1 - float(ndtr(near)) - back, 0.0)

@@ -1,0 +1,110 @@
+"""How many requests are planned, held against simulations and the design's figures."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.runs import CANARY
+from tests.support.simulation import verdicts
+from trafficsplit.analysis.planning import (
+    budget,
+    fixed_size,
+    planned,
+    requests_to_match,
+    requests_to_mismatch,
+)
+from trafficsplit.analysis.question import MOST_REQUESTS, Question
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.errors import InputError
+
+
+@pytest.mark.parametrize(("weight", "tolerance"), [(0.25, 0.02), (0.05, 0.02), (0.5, 0.05)])
+def test_the_plan_is_what_a_simulation_finds(weight: float, tolerance: float) -> None:
+    split = Split({"blue": 1 - weight, "green": weight})
+    question = Question(split, tolerance)
+    most = requests_to_match(question, 0.999)
+    found = verdicts(split, tolerance, [1 - weight, weight], most=most, runs=600, seed=6)
+    needed = [n for _, n in found]
+    assert np.median(needed) == pytest.approx(requests_to_match(question, 0.5), rel=0.08)
+    assert np.quantile(needed, 0.9) == pytest.approx(requests_to_match(question, 0.9), rel=0.08)
+    assert sum(v is Verdict.MATCH for v, _ in found) >= 600 - 8
+
+
+def test_budgets_and_sizes_of_the_design() -> None:
+    assert fixed_size(Question(CANARY, 0.02)) == 11_542
+    rollback = Question(Split({"blue": 1, "green": 0}), 0.02)
+    assert (budget(rollback), fixed_size(rollback)) == (4603, 4603)
+    assert Question(CANARY, 0.02, zero_tolerance=0.01).requests_for_zero == 459
+
+
+def test_what_is_planned_already_stays() -> None:
+    asked = Question(CANARY, 0.02, requests=123)
+    assert planned(asked) is asked
+
+
+@pytest.mark.parametrize("test", ["sequential", "fixed"])
+def test_a_plan_is_the_budget_of_the_test(test: str) -> None:
+    question = planned(Question(CANARY, 0.02, test=test))
+    open_question = dataclasses.replace(question, requests=0)
+    expected = fixed_size(open_question) if test == "fixed" else budget(open_question)
+    assert question.requests == expected
+
+
+@pytest.mark.parametrize("test", ["sequential", "fixed"])
+def test_a_tolerance_that_no_run_can_show_is_refused(test: str) -> None:
+    with pytest.raises(InputError, match="give a larger --tolerance"):
+        planned(Question(CANARY, 0.000001, test=test))
+
+
+ordinary = st.integers(2, 98).flatmap(
+    lambda per_cent: st.tuples(
+        st.just(per_cent / 100),
+        st.floats(0.001, 0.9 * min(per_cent, 100 - per_cent) / 100).filter(lambda t: t < 0.45),
+    )
+)
+
+
+@given(ordinary, st.sampled_from([0.001, 0.01, 0.05]))
+def test_a_higher_quantile_and_a_smaller_tolerance_take_more(
+    asked: tuple[float, float], alpha: float
+) -> None:
+    weight, tolerance = asked
+    split = Split({"blue": 1 - weight, "green": weight})
+    question = Question(split, tolerance, alpha=alpha)
+    median = requests_to_match(question, 0.5)
+    assert 1 <= median <= requests_to_match(question, 0.9) <= budget(question)
+    surer = dataclasses.replace(question, alpha=alpha / 10)
+    assert requests_to_match(surer, 0.5) >= median
+    narrower = dataclasses.replace(question, tolerance=tolerance / 2)
+    assert requests_to_match(narrower, 0.5) >= median
+
+
+@given(ordinary, st.floats(0, 1))
+def test_a_mismatch_is_planned_only_beyond_the_tolerance(
+    asked: tuple[float, float], share: float
+) -> None:
+    weight, tolerance = asked
+    question = Question(Split({"blue": 1 - weight, "green": weight}), tolerance)
+    needed = requests_to_mismatch(question, {"blue": 1 - share, "green": share})
+    if abs(share - weight) <= tolerance - 1e-6:
+        assert needed is None
+    if needed is not None:
+        assert needed >= 1
+        later = requests_to_mismatch(question, {"blue": 1 - share, "green": share}, 0.99)
+        assert later is not None
+        assert needed <= later
+
+
+def test_a_response_of_a_variant_that_is_not_configured_is_a_surprise() -> None:
+    question = Question(CANARY, 0.02)
+    needed = requests_to_mismatch(question, {"blue": 0.74, "green": 0.25, "red": 0.01})
+    assert needed == math.ceil(math.log(0.5) / math.log(0.99))
+
+
+def test_a_plan_never_asks_for_more_than_can_be_sent() -> None:
+    assert budget(Question(CANARY, 0.0001)) < MOST_REQUESTS
