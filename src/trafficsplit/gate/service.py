@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,6 +27,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from trafficsplit.errors import InputError, NotAllowedError, TooManyError
+from trafficsplit.frame import broken_line
 from trafficsplit.gate.metrics import Metrics
 from trafficsplit.gate.requests import Reader, Verification, text_of
 from trafficsplit.gate.verifications import Result, Verifications
@@ -38,6 +40,8 @@ HOOKS = (
 LARGEST = 64 * 1024  # bytes of a request's body
 PATIENCE = 10.0  # seconds for it to arrive
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,16 +107,27 @@ def _guarded(gate: Gate, handler: Handler, *, in_metadata: bool = False) -> Hand
             ):
                 return PlainTextResponse("a token is needed\n", 401, headers=CHALLENGE)
             return await handler(request)
-        except NotAllowedError as error:
-            return PlainTextResponse(f"{error}\n", 403)
-        except TooManyError as error:
-            return PlainTextResponse(f"{error}\n", 429, headers={"Retry-After": "10"})
-        except InputError as error:
-            return PlainTextResponse(f"{one_line(str(error))}\n", 400)
-        except ClientDisconnect:
-            return PlainTextResponse("", 400)
+        except HTTPException:
+            raise
+        except Exception as error:
+            return _refusal(error)
 
     return guarded
+
+
+def _refusal(error: Exception) -> Response:
+    """Return the answer, of one line, to a request that cannot be answered as it was asked."""
+    if isinstance(error, NotAllowedError):
+        return PlainTextResponse(f"{error}\n", 403)
+    if isinstance(error, TooManyError):
+        return PlainTextResponse(f"{error}\n", 429, headers={"Retry-After": "10"})
+    if isinstance(error, InputError):
+        return PlainTextResponse(f"{one_line(str(error))}\n", 400)
+    if isinstance(error, ClientDisconnect):
+        return PlainTextResponse("", 400)
+    # Our own fault: nothing has been measured, so it is worth asking again.
+    log.exception("a request has failed", exc_info=error)
+    return PlainTextResponse(f"{broken_line(error)}\n", 503)
 
 
 def _token_of(payload: Any) -> str:
@@ -177,6 +192,11 @@ def _argo(gate: Gate) -> Handler:
             result = await gate.verifications.ask(verification, gate.patience)
         except InputError as error:  # neither success nor failure: the rollout waits for a person
             return JSONResponse({"data": {"verdict": "error", "reason": one_line(str(error))}})
+        except (HTTPException, ClientDisconnect):
+            raise
+        except Exception as error:
+            log.exception("a request has failed")
+            return JSONResponse({"data": {"verdict": "error", "reason": broken_line(error)}})
         data = measured(result)
         _say("argo", verification, 200, f"{data['verdict']}: {data['reason']}")
         return JSONResponse({"data": data})
