@@ -1,4 +1,4 @@
-"""The lab as a gateway, and as a place where weights are set."""
+"""The lab as a gateway, and as a source of weights that can be set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trafficsplit import lab
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.weights.percent import complete_weights, in_words, percent
-from trafficsplit.weights.sources import Reached
+from trafficsplit.weights.sources import GatewayLocation
 
 
 @dataclass(frozen=True)
@@ -22,28 +22,31 @@ class LabSource:
         return "the lab"
 
     def split(self) -> Split:
-        """Return the weights that it has in force."""
+        """Return the weights that are in force."""
         state = lab.status() or lab.up()
         return Split(dict(state.weights))
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
-        """Set weights by file-based RDS; they are in force then."""
+        """Set weights by file-based RDS, and return when they are in force."""
         if dry_run:
             complete_weights(weights, percent(self.split()))
             return f"would set {in_words(weights)}"
         return f"in force: {in_words(lab.set_weights(weights).weights)}"
 
-    def gateway(self) -> Reached:
-        """Return the lab's own gateway."""
+    def gateway(self) -> GatewayLocation:
+        """Return where the lab's gateway is."""
         state = lab.status()
         if state is None:
             raise InputError("the lab has ended: trafficsplit lab up")
-        return Reached((state.host,))
+        return GatewayLocation((state.host,))
 
 
 @contextlib.contextmanager
 def gateway_of_the_lab(directory: Path) -> Iterator[tuple[str, ...]]:
-    """The gateway of the lab that is up, or of one for this run, with its files in `directory`."""
+    """Yield the base URL of the lab that is up, or else of one that ends with this context.
+
+    The files of the latter are in `directory`.
+    """
     state = lab.status()
     if state:
         yield (state.host,)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trafficsplit.errors import LabError
-from trafficsplit.weights.fields import Fields, documents
+from trafficsplit.weights.fields import Fields, documents_of_files
 from trafficsplit.weights.istio import Match, Matcher, Rule, VirtualService, read_virtual_service
 from trafficsplit.weights.routes import (
     Destination,
-    compiled,
+    compile_pattern,
     kind_of,
     short,
 )
@@ -106,7 +106,7 @@ def _opens(deployment: Deployment, port: int | str) -> bool:
 def read_system(files: Iterable[Path]) -> System:
     """Return the system that manifests describe. Raises InputError for what has no translation."""
     system = System()
-    found = [document for file in files for document in documents(file)]
+    found = documents_of_files(files)
     for document in found:
         if kind_of(document) not in _READERS:
             group, kind = kind_of(document)
@@ -255,7 +255,7 @@ def _check_match(match: Match) -> None:
         raise match.fields.error("exactly one way to match belongs here", "uri")
     for matcher in _matchers(match):
         if matcher.way == "regex":
-            compiled(matcher.fields, matcher.way, matcher.value)  # Envoy's RE2 says the rest
+            compile_pattern(matcher.fields, matcher.way, matcher.value)  # Envoy's RE2 says the rest
     done(match.fields)
 
 

@@ -1,9 +1,9 @@
-"""Other weights in a manifest: just the numbers, and nothing else, are edited."""
+"""Weights in the text of a manifest, edited so that the numbers change and nothing else does."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,37 +14,40 @@ from trafficsplit.weights.percent import whole_weights
 from trafficsplit.weights.routes import Route
 
 NUMBER = re.compile(r"[^\s,}\]#]+")
-CLOSE = 1e-9  # weights that differ by less are the same
+CLOSE = 1e-9  # normalised weights that differ by less are equal
 
 
 @dataclass(frozen=True)
 class NewWeight:
-    """The weight, a whole number, that a destination is to have."""
+    """A whole number, and the mapping in which it is to be a destination's weight."""
 
     fields: Fields
     weight: int
 
 
-def new_weights(chosen: Route, weights: Mapping[str, float], choice: Choice) -> list[NewWeight]:
-    """Return what is to be set so that variants get weights in per cent. Raises InputError.
+def new_weights(route: Route, weights: Mapping[str, float], choice: Choice) -> list[NewWeight]:
+    """Return the numbers to set so that variants get weights in per cent. Raises InputError.
 
-    Nothing where all goes to one destination anyway.
+    The list is empty where the route has one destination, which gets everything.
     """
-    variants = choice.variants(chosen)
+    variants = choice.variants(route)
     for variant, weight in weights.items():
         if weight and variant not in variants:
-            raise InputError(f"{chosen.where}: no destination of it is {variant}")
-    by_variant: dict[str, Fields] = {}
-    for variant, destination in zip(variants, chosen.destinations, strict=True):
-        if variant in by_variant:
-            raise InputError(f"{chosen.where}: several destinations are {variant}: set them there")
+            raise InputError(f"{route.where}: no destination of it is {variant}")
+    fields_by_variant: dict[str, Fields] = {}
+    for variant, destination in zip(variants, route.destinations, strict=True):
+        if variant in fields_by_variant:
+            raise InputError(f"{route.where}: several destinations are {variant}: set them there")
         if destination.fields is None:
-            raise InputError(f"{chosen.where}: a {chosen.kind}'s controller sets its weights")
-        by_variant[variant] = destination.fields
-    if len(by_variant) == 1:
-        return []  # it gets everything, whatever its weight says
+            raise InputError(f"{route.where}: a {route.kind}'s controller sets its weights")
+        fields_by_variant[variant] = destination.fields
+    if len(fields_by_variant) == 1:
+        return []
     numbers = whole_weights(weights)
-    return [NewWeight(fields, numbers.get(v, 0)) for v, fields in by_variant.items()]
+    new = []
+    for variant, fields in fields_by_variant.items():
+        new.append(NewWeight(fields, numbers.get(variant, 0)))
+    return new
 
 
 def edited(
@@ -54,54 +57,70 @@ def edited(
     choice: Choice,
     beside: Sequence[Fields] = (),
 ) -> str:
-    """Return the text of a manifest with other weights, in per cent, by variant.
+    """Return the text of a manifest with other weights, which are in per cent, by variant.
 
-    `beside` are documents of other files, for the labels in them. All but the numbers stays as it
-    is; that is checked, and what cannot be edited so is refused. Raises InputError.
+    `beside` are documents of other files, for the labels in them. Raises InputError for a text in
+    which not just the numbers would change.
     """
     before = documents_of(text, file)
-    chosen = choice.of([*before, *beside])
-    new = new_weights(chosen, weights, choice)
+    route = choice.of([*before, *beside])
+    new = new_weights(route, weights, choice)
     lines = text.splitlines(keepends=True)
-    for one in sorted(new, key=_place, reverse=True):
+    # From the end on, so that the positions of those that follow stay right.
+    for one in sorted(new, key=_position, reverse=True):
         _set(lines, one)
     result = "".join(lines)
-    # Does it do what it should, and no more? Anchors, for one, share their numbers.
-    after = documents_of(result, file)
-    changed = choice.of([*after, *beside])
-    split = split_of_route(changed, choice)
-    total = sum(weights.values())
-    right = all(abs(split[v] - w / total) < CLOSE for v, w in weights.items())
-    if not right or _but_weights(before, chosen) != _but_weights(after, changed):
-        raise InputError(f"{file} cannot be edited without changing more than weights: edit it")
+    # Aliases, for one, share the numbers of their anchors.
+    refusal = InputError(f"{file} cannot be edited without changing more than weights: edit it")
+    try:
+        after = documents_of(result, file)
+        changed = choice.of([*after, *beside])
+    except InputError:
+        raise refusal from None
+    rest_changed = _without_weights(before, route) != _without_weights(after, changed)
+    if rest_changed or not _gives(changed, weights, choice):
+        raise refusal
     return result
 
 
-def _but_weights(documents: Sequence[Fields], chosen: Route) -> list[Any]:
+def _gives(route: Route, weights: Mapping[str, float], choice: Choice) -> bool:
+    """Return whether a route has these weights."""
+    split = split_of_route(route, choice)
+    total = sum(weights.values())
+    return all(abs(split[v] - weight / total) < CLOSE for v, weight in weights.items())
+
+
+def _without_weights(documents: Sequence[Fields], route: Route) -> list[Any]:
     """Return documents as plain data, without the weights of a route."""
-    places = [d.fields.data for d in chosen.destinations if d.fields is not None]
-    return [_but(document.data, places) for document in documents]
+    weighted = set()
+    for destination in route.destinations:
+        if destination.fields is not None:
+            weighted.add(id(destination.fields.data))
+    return [_plain_without(document.data, weighted) for document in documents]
 
 
-def _but(node: Any, places: Sequence[Any]) -> Any:
+def _plain_without(node: Any, weighted: Set[int]) -> Any:
+    """Return a node as plain data; the mappings with an id in `weighted` lose their weight."""
     if isinstance(node, Mapping):
-        at_place = any(node is place for place in places)
-        kept = {key: value for key, value in node.items() if not (at_place and key == "weight")}
-        return {key: _but(value, places) for key, value in kept.items()}
+        kept = {key: _plain_without(value, weighted) for key, value in node.items()}
+        if id(node) in weighted:
+            kept.pop("weight", None)
+        return kept
     if isinstance(node, list):
-        return [_but(value, places) for value in node]
+        return [_plain_without(value, weighted) for value in node]
     return plain(node)
 
 
-def _place(new: NewWeight) -> tuple[int, int]:
+def _position(new: NewWeight) -> tuple[int, int]:
+    """Return the line and column of a weight, or else of the mapping that it is missing from."""
     position = new.fields.position("weight")
     return position or (new.fields.data.lc.line, new.fields.data.lc.col)
 
 
 def _set(lines: list[str], new: NewWeight) -> None:
-    """Put a number in its place; where there is no field for it, one before all others."""
-    number, column = _place(new)
-    line = lines[number]
+    """Replace a number; where a destination has none, add one before its other fields."""
+    number, column = _position(new)
+    line = "" if number == len(lines) else lines[number]  # an empty weight may end the text
     if new.fields.position("weight"):
         match = NUMBER.match(line, column)
         if match is None or not match[0].lstrip("+").isdecimal():

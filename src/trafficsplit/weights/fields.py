@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
 
 from trafficsplit.errors import InputError
 from trafficsplit.text import one_line
 
 DEEPEST = 100  # levels of a document
+MOST_VALUES = 1_000_000  # of a document, each alias counted as what it stands for
+WITHIN_ITSELF = "an alias stands for something that contains it"
 LONGEST_SHOWN = 60  # characters of a value in a message
 
 
 class Fields:
     """A mapping of a manifest, from which fields are taken.
 
-    `where` is the path in the document and `title` what that is, for messages. All that is wrong
-    raises InputError. A reader that has taken all that it understands may ask what is `left`.
+    `where` is the path in the document, as `spec.http[0]`, and `title` names the document, both for
+    messages. A value of a wrong type raises InputError. A reader that has taken all the fields that
+    it understands can refuse what is `left`.
     """
 
     def __init__(
@@ -76,31 +80,33 @@ class Fields:
         for value in values:
             if not isinstance(value, str):
                 raise self.error(f"{shown(value)} is not what belongs here", name)
-        return [str(value) for value in values]
+        return list(map(str, values))
 
     def labels(self, name: str) -> dict[str, str]:
         """Return a mapping of strings to strings; an empty one where it is missing."""
         data = self.take(name, CommentedMap, {})
+        labels = {}
         for key, value in data.items():
             if not isinstance(value, str):
                 raise self.error(f"{key}: {shown(value)} is not a string", name)
-        return {str(key): str(value) for key, value in data.items()}
+            labels[str(key)] = str(value)
+        return labels
 
     def only(self) -> tuple[str, str]:
-        """Return the one field of a mapping that is a choice, with its string."""
+        """Return the name and the string of the only field of a mapping that is a choice."""
         if len(self._data) != 1:
             raise self.error("exactly one way to match belongs here")
         name = str(next(iter(self._data)))
         return name, self.text(name)
 
     def ignore(self, *names: str) -> None:
-        """Take fields that mean nothing here."""
+        """Take fields whose values make no difference."""
         for name in names:
             self._left.pop(name, None)
 
     @property
     def left(self) -> list[str]:
-        """The names of the fields that nobody has taken."""
+        """The names of the fields that have not been taken."""
         return list(self._left)
 
     def __contains__(self, name: object) -> bool:
@@ -122,7 +128,7 @@ class Fields:
         return self._data
 
     def position(self, name: str) -> tuple[int, int] | None:
-        """Return line and column, from 0, of a field's value; None where it does not stand here."""
+        """Return line and column, from 0, of a field's value; None where the field is not here."""
         try:
             line, column = self._data.lc.value(name)
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -131,16 +137,15 @@ class Fields:
 
     def names(self) -> list[str]:
         """Return the names of all fields."""
-        return [str(name) for name in self._data]
+        return list(map(str, self._data))
 
     def error(self, message: str, name: str = "") -> InputError:
-        """Return what to raise about a field, or about all of this mapping."""
-        path = self._path(name) if name else self._where
-        parts = [self._at(name), self.title, path, message]
-        return InputError(": ".join(part for part in parts if part))
+        """Return the exception to raise about a field, or about all of this mapping."""
+        parts = [self._at(name), self.title, self._path(name), message]
+        return InputError(": ".join(filter(None, parts)))
 
     def _path(self, name: str) -> str:
-        return f"{self._where}.{name}" if self._where else name
+        return ".".join(filter(None, (self._where, name)))
 
     def _at(self, name: str) -> str:
         return f"{self._file}:{self._line_of(name) + 1}" if self._file else ""
@@ -154,12 +159,12 @@ class Fields:
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: one line, and not all of a large one."""
+    """Return a value as one line of a message, cut where it is long."""
     return one_line(repr(value), LONGEST_SHOWN)
 
 
 def document_of(data: Mapping[str, Any]) -> Fields:
-    """Return what comes from an API, and has neither a file nor lines, as fields."""
+    """Return an object of an API, which has neither a file nor lines, as fields."""
     return Fields(_commented(data), "")
 
 
@@ -176,6 +181,14 @@ def documents(file: Path) -> list[Fields]:
     return documents_of(text_of(file), str(file))
 
 
+def documents_of_files(files: Iterable[Path]) -> list[Fields]:
+    """Return the documents of YAML files that are not empty. Raises InputError."""
+    result = []
+    for file in files:
+        result += documents(file)
+    return result
+
+
 def text_of(file: Path) -> str:
     """Return the text of a file, with its line ends as they are. Raises InputError."""
     try:
@@ -187,22 +200,32 @@ def text_of(file: Path) -> str:
 
 def documents_of(text: str, file: str) -> list[Fields]:
     """Return the documents in a text that are not empty. Raises InputError."""
-    try:
-        found = list(YAML(typ="rt").load_all(text))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{file}:{line}: no YAML: {error.problem or error.context}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # odd merges and tags raise whatever the parser runs into
-        raise InputError(f"{file}: no YAML: {_first_line(error)}") from None
-    for document in found:
+    result = []
+    for document in _parse(text, file):
         if document is None:
             continue
         if not isinstance(document, CommentedMap):
             raise InputError(f"{file}: a document is no mapping: expected apiVersion, kind, …")
-        _check(document, file, [])
-    return [Fields(document, file) for document in found if document is not None]
+        _Check(file).node(document, 1)
+        result.append(Fields(document, file))
+    return result
+
+
+def _parse(text: str, file: str) -> list[Any]:
+    """Return all documents in a text, None for an empty one. Raises InputError."""
+    yaml = YAML(typ="rt")
+    yaml.Constructor = _Constructor
+    try:
+        return list(yaml.load_all(text))
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{file}:{line}: no YAML: {error.problem or error.context}") from None
+    except RecursionError:
+        raise InputError(f"{file}: more than {DEEPEST} levels") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # odd texts raise whatever the parser runs into
+        raise InputError(f"{file}: no YAML: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:
@@ -210,32 +233,74 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _check(node: Any, file: str, above: list[int]) -> None:
-    """Refuse what YAML can hold and no manifest can: odd keys, aliases within themselves, .inf."""
-    if isinstance(node, float) and not math.isfinite(node):
-        raise InputError(f"{file}: {node} is no number that a manifest can have")
-    if not isinstance(node, CommentedMap | CommentedSeq):
-        return
-    line = (node.lc.line or 0) + 1
-    if id(node) in above:
-        raise InputError(f"{file}:{line}: an alias stands for something that contains it")
-    if len(above) > DEEPEST:
-        raise InputError(f"{file}:{line}: more than {DEEPEST} levels")
-    above.append(id(node))
-    if isinstance(node, CommentedMap):
+class _Constructor(RoundTripConstructor):
+    """Makes values of YAML's nodes; each error has the line of its node."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Return the value of a node. Raises ConstructorError, also for a node within itself."""
+        if node in self.recursive_objects:  # the parser itself would put None here
+            raise ConstructorError(None, None, WITHIN_ITSELF, node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (MarkedYAMLError, RecursionError, MemoryError):
+            raise
+        except Exception as error:  # tags raise what their values raise: !!int x
+            raise ConstructorError(None, None, _first_line(error), node.start_mark) from None
+
+
+class _Check:
+    """Refuses what YAML can hold and no manifest can: odd keys, aliases within themselves, .inf."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._above: list[int] = []
+        self._values = 0
+
+    def node(self, node: Any, line: int) -> None:
+        """Check the node in a line, and all that it contains. Raises InputError."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise self._error(line, f"with its aliases it has more than {MOST_VALUES:,} values")
+        if isinstance(node, float) and not math.isfinite(node):
+            raise self._error(line, f"{node} is no number that a manifest can have")
+        if isinstance(node, CommentedMap | CommentedSeq):
+            self._container(node, (node.lc.line or 0) + 1)
+
+    def _container(self, node: CommentedMap | CommentedSeq, line: int) -> None:
+        if id(node) in self._above:
+            raise self._error(line, WITHIN_ITSELF)
+        if len(self._above) > DEEPEST:
+            raise self._error(line, f"more than {DEEPEST} levels")
+        self._above.append(id(node))
+        for key, child in self._children(node, line):
+            self.node(child, _line_of_child(node, key, line))
+        self._above.pop()
+
+    def _children(
+        self, node: CommentedMap | CommentedSeq, line: int
+    ) -> Iterable[tuple[str | int, Any]]:
+        """Return the values in a mapping or a list, by key or index."""
+        if isinstance(node, CommentedSeq):
+            return enumerate(node)
         for key in node:
             if not isinstance(key, str):
-                raise InputError(f"{file}:{line}: the key {shown(key)} is no string")
-        children = list(node.values())
-    else:
-        children = list(node)
-    for child in children:
-        _check(child, file, above)
-    above.pop()
+                raise self._error(line, f"the key {shown(key)} is no string")
+        return list(node.items())
+
+    def _error(self, line: int, message: str) -> InputError:
+        return InputError(f"{self._file}:{line}: {message}")
+
+
+def _line_of_child(node: CommentedMap | CommentedSeq, key: str | int, line: int) -> int:
+    """Return the line of the value at a key or an index; `line` where the value is merged in."""
+    try:
+        return int(node.lc.data[key][0]) + 1
+    except (KeyError, TypeError, AttributeError):
+        return line
 
 
 def plain(node: Any) -> Any:
-    """Return a document as plain dicts and lists, with what is merged into it."""
+    """Return a document as plain dicts and lists; merged keys are among the others."""
     if isinstance(node, Mapping):
         return {key: plain(value) for key, value in node.items()}
     if isinstance(node, list):

@@ -1,24 +1,31 @@
-"""The Gateway API's HTTPRoute: the rule that means a request most specifically."""
+"""The Gateway API's HTTPRoute: the rule that matches a request most specifically."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
-from trafficsplit.weights.routes import Destination, Probe, compiled, some_weight, weight_in
+from trafficsplit.weights.routes import (
+    Destination,
+    Probe,
+    check_weights,
+    compile_pattern,
+    weight_in,
+)
 
+# How specific a match is: whether its path is exact, the length of its prefix, whether it has a
+# method, and how many headers and query parameters.
 Rank = tuple[int, int, int, int, int]
-# A rule without matches is one for the prefix "/".
-NO_MATCHES: Rank = (0, 1, 0, 0, 0)
+NO_MATCHES: Rank = (0, 1, 0, 0, 0)  # a rule without matches has the prefix "/"
 
 
 def destinations_for(document: Fields, probe: Probe) -> list[Destination] | InputError:
     """Return where a request goes, or why this resource is not for it. Raises InputError."""
     spec = document.fields("spec")
     hosts = spec.strings("hostnames")
-    if hosts and probe.host and not any(_means(host, probe.host_name) for host in hosts):
+    if hosts and probe.host and not _covered(probe.host_name, hosts):
         return spec.error(
             f"its hostnames ({', '.join(hosts)}) are not {probe.host}: give --header 'Host: …'",
             "hostnames",
@@ -26,43 +33,60 @@ def destinations_for(document: Fields, probe: Probe) -> list[Destination] | Inpu
     rules = list(spec.each("rules"))
     if not rules:
         raise spec.error("there are no rules in it")
-    rule = _best(rules, probe)
+    rule = _most_specific(rules, probe)
     if rule is None:
         return spec.error(f"no rule of it takes {probe.path}", "rules")
-    found = [_destination(backend) for backend in rule.each("backendRefs")]
-    return some_weight(rule, "backendRefs", found)
+    destinations = list(map(_destination, rule.each("backendRefs")))
+    check_weights(rule, "backendRefs", destinations)
+    return destinations
 
 
 def _destination(backend: Fields) -> Destination:
     weight = weight_in(backend, 1)
-    name = str(backend.need("name"))
+    host = str(backend.need("name"))
     namespace = backend.text("namespace")
-    return Destination(f"{name}.{namespace}" if namespace else name, weight, fields=backend)
+    if namespace:
+        host = f"{host}.{namespace}"
+    return Destination(host, weight, fields=backend)
 
 
-def _means(pattern: str, name: str) -> bool:
-    """Return whether a hostname means a host: exactly, or by a wildcard for labels at the front."""
-    pattern = pattern.lower()
-    return fnmatch.fnmatchcase(name, pattern) if "*" in pattern else name == pattern
+def _covered(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a host has one of the hostnames, which may begin with a wildcard."""
+    for pattern in patterns:
+        lower = pattern.lower()
+        if name == lower or ("*" in lower and fnmatch.fnmatchcase(name, lower)):
+            return True
+    return False
 
 
-def _best(rules: Sequence[Fields], probe: Probe) -> Fields | None:
-    """Return the rule that means a request most specifically; of equals the first."""
-    best: tuple[Rank, Fields] | None = None
+def _most_specific(rules: Sequence[Fields], probe: Probe) -> Fields | None:
+    """Return the rule that matches a request most specifically; of equals the first."""
+    best_rank: Rank | None = None
+    best_rule: Fields | None = None
     for rule in rules:
-        matches = list(rule.each("matches"))
-        ranks = [_rank(match, probe) for match in matches] if matches else [NO_MATCHES]
-        for rank in ranks:
-            if rank is not None and (best is None or rank > best[0]):
-                best = (rank, rule)
-    return best[1] if best else None
+        for rank in _ranks(rule, probe):
+            if best_rank is None or rank > best_rank:
+                best_rank = rank
+                best_rule = rule
+    return best_rule
+
+
+def _ranks(rule: Fields, probe: Probe) -> Iterator[Rank]:
+    """Yield the ranks of a rule's matches that match a request."""
+    matches = list(rule.each("matches"))
+    if not matches:
+        yield NO_MATCHES
+    for match in matches:
+        rank = _rank(match, probe)
+        if rank is not None:
+            yield rank
 
 
 def _rank(match: Fields, probe: Probe) -> Rank | None:
-    """Return how specifically a match means a request, None where it does not.
+    """Return how specifically a match matches a request, None where it does not.
 
-    In the order of the specification of HTTPRouteRule.matches: an exact path, the longest prefix,
-    a method, the most headers, the most query parameters.
+    The order is that of the specification of HTTPRouteRule.matches: an exact path, the longest
+    prefix, a method, the most headers, the most query parameters.
     """
     wanted = match.fields("path")
     kind = wanted.text("type", "PathPrefix")
@@ -75,13 +99,14 @@ def _rank(match: Fields, probe: Probe) -> Rank | None:
         return None
     if method is not None and method != probe.method:
         return None
-    if not _all_match(headers, lower, lower=True):
+    if not all(_matches(one, lower, ignore_case=True) for one in headers):
         return None
-    if not _all_match(queries, probe.query, lower=False):
+    if not all(_matches(one, probe.query) for one in queries):
         return None
-    exact = kind == "Exact"
-    length = 0 if exact else len(value)
-    return (int(exact), length, int(method is not None), len(headers), len(queries))
+    has_method = int(method is not None)
+    if kind == "Exact":
+        return 1, 0, has_method, len(headers), len(queries)
+    return 0, len(value), has_method, len(headers), len(queries)
 
 
 def _path_matches(wanted: Fields, kind: str, value: str, path: str) -> bool:
@@ -91,20 +116,19 @@ def _path_matches(wanted: Fields, kind: str, value: str, path: str) -> bool:
         prefix = value.rstrip("/")
         return path == prefix or path.startswith(prefix + "/")
     if kind == "RegularExpression":
-        return bool(compiled(wanted, "value", value).fullmatch(path))
+        return bool(compile_pattern(wanted, "value", value).fullmatch(path))
     raise wanted.error(f"no type of match: {kind}", "type")
 
 
-def _all_match(wanted: Sequence[Fields], values: Mapping[str, str], *, lower: bool) -> bool:
-    for one in wanted:
-        name = str(one.need("name"))
-        text = str(one.need("value"))
-        got = values.get(name.lower() if lower else name)
-        if got is None:
-            return False
-        if one.text("type", "Exact") == "RegularExpression":
-            if not compiled(one, "value", text).fullmatch(got):
-                return False
-        elif got != text:
-            return False
-    return True
+def _matches(wanted: Fields, values: Mapping[str, str], *, ignore_case: bool = False) -> bool:
+    """Return whether a header or a query parameter has the value that is wanted."""
+    name = str(wanted.need("name"))
+    if ignore_case:
+        name = name.lower()
+    text = str(wanted.need("value"))
+    value = values.get(name)
+    if value is None:
+        return False
+    if wanted.text("type", "Exact") == "RegularExpression":
+        return bool(compile_pattern(wanted, "value", text).fullmatch(value))
+    return value == text

@@ -1,25 +1,25 @@
-"""Istio's VirtualService, as types: the lab translates them, and a request is matched with them."""
+"""Istio's VirtualService as types: the lab translates them, and a request is matched with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
 from trafficsplit.weights.routes import (
     Destination,
     Probe,
-    compiled,
+    check_weights,
+    compile_pattern,
     short,
-    some_weight,
     weight_in,
 )
 
 PROTOCOLS = ("http", "tls", "tcp")
 ACTIONS = ("redirect", "delegate", "directResponse")
 WAYS_TO_MATCH = ("exact", "prefix", "regex")
-PRESENT = "present"  # a header that is there, whatever its value
+PRESENT = "present"  # a fourth way: a header with any value
 
 
 @dataclass(frozen=True)
@@ -31,28 +31,37 @@ class Matcher:
     fields: Fields
 
     def matches(self, value: str | None, *, ignore_case: bool = False) -> bool:
-        """Return whether a string matches; None is one that is not there. Raises InputError."""
+        """Return whether a string matches; None is a missing one. Raises InputError."""
         if value is None:
             return False
         if self.way == PRESENT:
             return True
-        if self.way == "regex":
-            text = value.lower() if ignore_case else value
-            return bool(compiled(self.fields, self.way, self.value).fullmatch(text))
+        wanted = self.value
         if ignore_case:
-            return self._plain(value.lower(), self.value.lower())
-        return self._plain(value, self.value)
-
-    def _plain(self, value: str, wanted: str) -> bool:
-        return value == wanted if self.way == "exact" else value.startswith(wanted)
+            value = value.lower()
+        if self.way == "regex":
+            return bool(compile_pattern(self.fields, self.way, wanted).fullmatch(value))
+        if ignore_case:
+            wanted = wanted.lower()
+        if self.way == "exact":
+            return value == wanted
+        return value.startswith(wanted)
 
 
 Matchers = tuple[tuple[str, Matcher], ...]  # by name
 
 
+def _all_match(matchers: Matchers, values: Mapping[str, str]) -> bool:
+    return all(matcher.matches(values.get(name)) for name, matcher in matchers)
+
+
+def _any_matches(matchers: Matchers, values: Mapping[str, str]) -> bool:
+    return any(matcher.matches(values.get(name)) for name, matcher in matchers)
+
+
 @dataclass(frozen=True)
 class Match:
-    """One way for a request to take a rule; all of it has to hold.
+    """The conditions of a rule that a request has to meet, all of them.
 
     `headers` and `without` (headers that must not match) are by lower-case name. `in_mesh` says
     that it is for workloads of the mesh, and not for a gateway.
@@ -71,29 +80,29 @@ class Match:
 
     def means(self, probe: Probe) -> bool:
         """Return whether a request that comes through a gateway matches. Raises InputError."""
-        if self.in_mesh:
-            return False
-        if self.uri and not self.uri.matches(probe.bare_path, ignore_case=self.ignore_case):
+        if self.in_mesh or not self._means_path(probe):
             return False
         if self.method and not self.method.matches(probe.method):
             return False
-        # The scheme is not known, and so may match; the authority likewise.
+        # The scheme is not known, and so may match; an unknown authority likewise.
         if self.authority and probe.host and not self.authority.matches(probe.host):
             return False
-        query = probe.query
-        return (
-            all(matcher.matches(probe.headers.get(name)) for name, matcher in self.headers)
-            and all(matcher.matches(query.get(name)) for name, matcher in self.query)
-            and not any(matcher.matches(probe.headers.get(name)) for name, matcher in self.without)
-        )
+        if not _all_match(self.headers, probe.headers) or not _all_match(self.query, probe.query):
+            return False
+        return not _any_matches(self.without, probe.headers)
+
+    def _means_path(self, probe: Probe) -> bool:
+        if self.uri is None:
+            return True
+        return self.uri.matches(probe.bare_path, ignore_case=self.ignore_case)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What happens to requests that match any of `matches`, or to all where there are none.
+    """Where requests go that match any of `matches`, or all requests where there are none.
 
-    `protocol` is one of `PROTOCOLS`; `action` is what it does instead of sending them on, empty
-    where it does that.
+    `protocol` is one of `PROTOCOLS`. `action` is one of `ACTIONS` where the rule does not send
+    requests on, and otherwise empty.
     """
 
     fields: Fields
@@ -103,7 +112,7 @@ class Rule:
     action: str = ""
 
     def takes(self, probe: Probe) -> bool:
-        """Return whether it is the rule of a request, if none before it is. Raises InputError."""
+        """Return whether a request takes this rule, if it takes none before. Raises InputError."""
         if self.protocol != "http" or not self.matches:
             return True
         return any(match.means(probe) for match in self.matches)
@@ -111,7 +120,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class VirtualService:
-    """Rules for hosts, on gateways; in order, `spec` being where they stand."""
+    """The rules for some hosts on some gateways, in their order; `spec` holds them."""
 
     spec: Fields
     hosts: tuple[str, ...]
@@ -124,7 +133,8 @@ def read_virtual_service(document: Fields) -> VirtualService:
     spec = document.fields("spec")
     rules = []
     for protocol in PROTOCOLS:
-        rules += [_rule(rule, protocol) for rule in spec.each(protocol)]
+        for rule in spec.each(protocol):
+            rules.append(_rule(rule, protocol))
     return VirtualService(
         spec=spec,
         hosts=tuple(spec.strings("hosts")),
@@ -134,26 +144,29 @@ def read_virtual_service(document: Fields) -> VirtualService:
 
 
 def _rule(rule: Fields, protocol: str) -> Rule:
-    matches = tuple(rule.each("match"))
+    matches = list(rule.each("match"))
     routes = list(rule.each("route"))
-    # One destination gets everything, whatever its weight says.
-    alone = len(routes) == 1
+    conditions = tuple(map(_match, matches)) if protocol == "http" else ()
+    destinations = list(map(_destination, routes))
+    if len(destinations) == 1:
+        # One destination gets everything, whatever its weight says.
+        destinations = [replace(destinations[0], weight=100)]
     return Rule(
         fields=rule,
         protocol=protocol,
-        matches=tuple(_match(match) for match in matches) if protocol == "http" else (),
-        destinations=tuple(_destination(route, alone=alone) for route in routes),
+        matches=conditions,
+        destinations=tuple(destinations),
         action=next((action for action in ACTIONS if action in rule), ""),
     )
 
 
-def _destination(route: Fields, *, alone: bool) -> Destination:
+def _destination(route: Fields) -> Destination:
     target = route.fields("destination")
     weight = weight_in(route, 0)
     port = target.fields("port").take("number", int, 0)
     return Destination(
         host=short(str(target.need("host"))),
-        weight=100 if alone else weight,
+        weight=weight,
         subset=target.text("subset"),
         port=port,
         fields=route,
@@ -167,26 +180,30 @@ def _match(match: Fields) -> Match:
         method=_matcher(match, "method"),
         scheme=_matcher(match, "scheme"),
         authority=_matcher(match, "authority"),
-        headers=_matchers(match, "headers", lower=True),
-        without=_matchers(match, "withoutHeaders", lower=True),
-        query=_matchers(match, "queryParams", lower=False),
+        headers=_lower_names(_matchers(match, "headers")),
+        without=_lower_names(_matchers(match, "withoutHeaders")),
+        query=_matchers(match, "queryParams"),
         ignore_case=bool(match.take("ignoreUriCase", bool, False)),
         in_mesh=bool(match.fields("sourceLabels").names()),
     )
 
 
-def _matchers(match: Fields, name: str, *, lower: bool) -> Matchers:
+def _matchers(match: Fields, name: str) -> Matchers:
     inner = match.fields(name)
-    found = []
+    matchers = []
     for key in inner.names():
         matcher = _matcher(inner, key)
         assert matcher
-        found.append((key.lower() if lower else key, matcher))
-    return tuple(found)
+        matchers.append((key, matcher))
+    return tuple(matchers)
+
+
+def _lower_names(matchers: Matchers) -> Matchers:
+    return tuple((name.lower(), matcher) for name, matcher in matchers)
 
 
 def _matcher(fields: Fields, name: str) -> Matcher | None:
-    """Return how a field is to match, None where it is not there."""
+    """Return how a field is to match, None where it is missing."""
     if name not in fields:
         return None
     inner = fields.fields(name)
@@ -202,27 +219,27 @@ def destinations_for(document: Fields, probe: Probe) -> list[Destination] | Inpu
     """Return where a request goes, or why this resource is not for it. Raises InputError."""
     service = read_virtual_service(document)
     spec = service.spec
-    if probe.host and not any(_covers(host, probe) for host in service.hosts):
+    if probe.host and not any(_covers(pattern, probe.host_name) for pattern in service.hosts):
         hosts = ", ".join(service.hosts) or "none"
         return spec.error(f"its hosts ({hosts}) are not {probe.host}: --header 'Host: …'", "hosts")
     if not service.rules:
         raise spec.error("there are no rules in it: http, tls or tcp")
-    rule = _taken(service.rules, probe)
+    rule = _rule_of(service.rules, probe)
     if rule is None:
         return spec.error(f"no rule of it takes {probe.path}", "http")
     if not rule.destinations and rule.protocol == "http":
-        what = rule.action or "nothing"
-        raise rule.fields.error(f"the rule that {probe.path} takes has no route, but {what}")
-    return some_weight(rule.fields, "route", list(rule.destinations))
+        instead = rule.action or "nothing"
+        raise rule.fields.error(f"the rule that {probe.path} takes has no route, but {instead}")
+    check_weights(rule.fields, "route", rule.destinations)
+    return list(rule.destinations)
 
 
-def _taken(rules: Sequence[Rule], probe: Probe) -> Rule | None:
+def _rule_of(rules: Sequence[Rule], probe: Probe) -> Rule | None:
     return next((rule for rule in rules if rule.takes(probe)), None)
 
 
-def _covers(pattern: str, probe: Probe) -> bool:
-    """Return whether one of Istio's hosts means the host of a request (without its port)."""
-    name = probe.host_name
+def _covers(pattern: str, name: str) -> bool:
+    """Return whether a host of a VirtualService stands for the host of a request, without port."""
     pattern = short(pattern.rpartition("/")[2]).lower()
     if pattern.startswith("*"):
         return name.endswith(pattern[1:])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.weights import gateway_api, istio, progressive
-from trafficsplit.weights.fields import Fields, documents, documents_of
+from trafficsplit.weights.fields import Fields, documents, documents_of, documents_of_files
 from trafficsplit.weights.names import names_of, variants_of
 from trafficsplit.weights.routes import (
     Destination,
@@ -42,21 +42,21 @@ def read_documents(source: str, standard_input: Callable[[], str] = lambda: "") 
     if source == "-":
         return documents_of(standard_input(), "standard input")
     path = Path(source)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in {".yaml", ".yml"})
-        if not files:
-            raise InputError(f"{source} has no YAML files in it")
-        return [document for file in files for document in documents(file)]
-    return documents(path)
+    if not path.is_dir():
+        return documents(path)
+    files = sorted(file for file in path.rglob("*") if file.suffix in {".yaml", ".yml"})
+    if not files:
+        raise InputError(f"{source} has no YAML files in it")
+    return documents_of_files(files)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which route of a manifest is meant, and what its destinations' responses show.
+    """Which route of a manifest is meant, and which variants its destinations are.
 
-    The route is that of a request, `probe`, and of the resource that is called `route`, where there
-    are several. `mapping` has the variants of destinations; where it `may_mean_more`, names in it
-    that no destination has are passed over, as they may be those of something else.
+    The route is the one that a request, `probe`, takes; where several resources give it one, that
+    of the resource whose name is `route`. `mapping` has variants by the names of destinations;
+    where it `may_mean_more`, names in it that no destination has are passed over.
     """
 
     probe: Probe = Probe()
@@ -64,76 +64,85 @@ class Choice:
     mapping: Mapping[str, str] = field(default_factory=dict)
     may_mean_more: bool = False
 
-    def of(self, found: Iterable[Fields]) -> Route:
-        """Return the route in some documents. Raises InputError."""
-        return route_of(found, self.probe, route=self.route)
+    def of(self, manifest: Iterable[Fields]) -> Route:
+        """Return the route that the documents of a manifest have for it. Raises InputError."""
+        return route_of(manifest, self.probe, route=self.route)
 
     def variants(self, route: Route) -> list[str]:
-        """Return what the responses of a route's destinations show. Raises InputError."""
+        """Return the variant of each destination of a route. Raises InputError."""
         mapping = self.mapping
         if self.may_mean_more:
-            called = names_of(route.destinations)
-            mapping = {name: variant for name, variant in mapping.items() if name in called}
+            names = names_of(route.destinations)
+            mapping = {name: variant for name, variant in mapping.items() if name in names}
         return variants_of(route.destinations, mapping)
 
 
-def split_of(found: Iterable[Fields], choice: Choice) -> Split:
-    """Return the split that documents give to a request. Raises InputError."""
-    return split_of_route(choice.of(found), choice)
+def split_of(manifest: Iterable[Fields], choice: Choice) -> Split:
+    """Return the split that the documents of a manifest give. Raises InputError."""
+    return split_of_route(choice.of(manifest), choice)
 
 
-def split_of_route(chosen: Route, choice: Choice) -> Split:
-    """Return the split of a route's destinations, by what their responses show."""
-    variants = choice.variants(chosen)
+def split_of_route(route: Route, choice: Choice) -> Split:
+    """Return the split of a route: the weights of its destinations, by variant.
+
+    Raises InputError.
+    """
+    variants = choice.variants(route)
     weights: dict[str, float] = {}
-    for variant, destination in zip(variants, chosen.destinations, strict=True):
+    for variant, destination in zip(variants, route.destinations, strict=True):
         weights[variant] = weights.get(variant, 0.0) + destination.weight
     return Split(weights)
 
 
-def route_of(found: Iterable[Fields], probe: Probe, *, route: str = "") -> Route:
-    """Return the one resource with weights, and its rule that the request takes.
+def route_of(manifest: Iterable[Fields], probe: Probe, *, route: str = "") -> Route:
+    """Return the route of the one resource that gives weights to a request.
 
-    Raises InputError.
+    `route` is that resource's name, where several do. Raises InputError.
     """
-    resources, labels = _sorted(found)
+    resources, labels = _resources_and_labels(manifest)
     if route:
-        wanted = [resource for resource in resources if name_of(resource) == route]
-        if not wanted:
-            raise unknown_route(resources, route)
-        resources = wanted
+        resources = _called(route, resources)
     if not resources:
         kinds = ", ".join(kind for _, kind in READERS)
         raise InputError(f"no resource with weights in it: none of {kinds}")
-    refused: list[InputError] = []
-    taken: list[Route] = []
+    refusals: list[InputError] = []
+    routes: list[Route] = []
     for resource in resources:
         destinations = READERS[kind_of(resource)](resource, probe)
         if isinstance(destinations, InputError):
-            refused.append(destinations)
+            refusals.append(destinations)
         else:
-            taken.append(_route(resource, destinations, labels))
-    if len(taken) > 1:
-        some = ", ".join(f"{one.kind} {one.name}" for one in taken)
-        raise InputError(f"several resources give weights to this request ({some}): say --route")
-    if not taken:
-        raise refused[0]
-    return taken[0]
+            routes.append(_route(resource, destinations, labels))
+    if len(routes) > 1:
+        several = ", ".join(f"{one.kind} {one.name}" for one in routes)
+        raise InputError(f"several resources give weights to this request ({several}): say --route")
+    if not routes:
+        raise refusals[0]
+    return routes[0]
+
+
+def _called(name: str, resources: Sequence[Fields]) -> list[Fields]:
+    """Return the resources with a name. Raises InputError where there is none."""
+    named = [resource for resource in resources if name_of(resource) == name]
+    if not named:
+        raise unknown_route(resources, name)
+    return named
 
 
 def _route(resource: Fields, destinations: Iterable[Destination], labels: Labels) -> Route:
-    complete = [
-        replace(d, labels=d.labels or labels.get((d.host, d.subset), {})) for d in destinations
-    ]
+    complete = []
+    for destination in destinations:
+        known = labels.get((destination.host, destination.subset), {})
+        complete.append(replace(destination, labels=destination.labels or known))
     where = str(resource.error(""))
     return Route(kind_of(resource)[1], name_of(resource), where, complete)
 
 
-def _sorted(found: Iterable[Fields]) -> tuple[list[Fields], Labels]:
+def _resources_and_labels(manifest: Iterable[Fields]) -> tuple[list[Fields], Labels]:
     """Return the resources with weights, and the labels of pods by host and subset."""
     resources: list[Fields] = []
     labels: Labels = {}
-    for document in _unlisted(found):
+    for document in _without_lists(manifest):
         group, kind = kind_of(document)
         document.title = f"{kind} {name_of(document)}".strip()
         if (group, kind) in READERS:
@@ -149,10 +158,10 @@ def _sorted(found: Iterable[Fields]) -> tuple[list[Fields], Labels]:
     return resources, labels
 
 
-def _unlisted(found: Iterable[Fields]) -> Iterator[Fields]:
-    """Yield documents, those in a List (as kubectl prints them) one by one."""
-    for document in found:
+def _without_lists(manifest: Iterable[Fields]) -> Iterator[Fields]:
+    """Yield documents, and instead of a List, as kubectl prints it, each of its items."""
+    for document in manifest:
         if kind_of(document) == ("", "List"):
-            yield from _unlisted(document.each("items"))
+            yield from _without_lists(document.each("items"))
         else:
             yield document

@@ -1,4 +1,4 @@
-"""What a destination's responses show: the name of its variant."""
+"""The names of variants, as the responses of destinations show them."""
 
 from __future__ import annotations
 
@@ -8,94 +8,117 @@ from collections.abc import Mapping, Sequence
 from trafficsplit.errors import InputError
 from trafficsplit.weights.routes import Destination
 
-# Label keys that tell releases apart, the most telling first.
-TELLING = ("color", "colour", "version", "release", "track", "pod-template-hash")
+# Keys of labels by which releases differ, the most usual first.
+RELEASE_LABELS = ("color", "colour", "version", "release", "track", "pod-template-hash")
 Backend = tuple[str, str]  # host and subset
 
 
 def variants_of(destinations: Sequence[Destination], mapping: Mapping[str, str]) -> list[str]:
-    """Return what the destinations' responses show: one name each. Raises InputError.
+    """Return the name that the responses of each destination show. Raises InputError.
 
-    By a label that tells their pods apart; else by subset, else by host, without what all have in
-    common (`blue-sub`, `green-sub` are blue and green). `mapping` overrules it, by any of these.
+    It is the value of a label by which their pods differ; else their subset, else their host,
+    without the words that all have in common (`blue-sub`, `green-sub` are blue and green).
+    `mapping` replaces it, and may call the destination by any of these.
     """
-    derived = _derived(destinations)
-    result = []
+    derived = _derive_names(destinations)
+    variants = []
     used = set()
     for destination, name in zip(destinations, derived, strict=True):
-        keys = [name, destination.subset, destination.host, destination.host.split(".")[0]]
-        key = next((k for k in keys if k in mapping), None)
-        used.add(key)
-        result.append(mapping[key] if key is not None else name)
+        variant = name
+        for key in (name, *_written_names(destination)):
+            if key in mapping:
+                used.add(key)
+                variant = mapping[key]
+                break
+        variants.append(variant)
     for key, value in mapping.items():
         if key not in used:
             known = ", ".join(dict.fromkeys(derived))
             raise InputError(f"--map {key}={value}: no destination is called {key}, but {known}")
-    return result
+    return variants
 
 
 def names_of(destinations: Sequence[Destination]) -> set[str]:
-    """Return all names by which a mapping can mean one of the destinations."""
-    names = set(_derived(destinations))
+    """Return all names by which a mapping can call one of the destinations."""
+    names = set(_derive_names(destinations))
     for destination in destinations:
-        names |= {destination.subset, destination.host, destination.host.split(".")[0]}
+        names |= set(_written_names(destination))
     return names
 
 
-def _derived(destinations: Sequence[Destination]) -> list[str]:
-    by_backend = {(d.host, d.subset): d for d in destinations}
-    backends = list(by_backend)
-    names = _by_label(backends, by_backend) or _by_subset(backends) or _by_host(backends)
-    named = dict(zip(backends, names, strict=True))
-    return [named[d.host, d.subset] for d in destinations]
+def _written_names(destination: Destination) -> tuple[str, str, str]:
+    return destination.subset, destination.host, destination.host.split(".")[0]
 
 
-def _by_label(
-    backends: Sequence[Backend], by_backend: Mapping[Backend, Destination]
-) -> list[str] | None:
-    """Return the values of a label that tells the backends' pods apart, None where none does."""
-    if not backends:
+def _derive_names(destinations: Sequence[Destination]) -> list[str]:
+    """Return a name for each destination; those with one host and subset have the same."""
+    labels: dict[Backend, Mapping[str, str]] = {}
+    for destination in destinations:
+        labels[destination.host, destination.subset] = destination.labels
+    backends = list(labels)
+    derived = _by_label(list(labels.values())) or _by_subset(backends) or _by_host(backends)
+    names = dict(zip(backends, derived, strict=True))
+    return [names[destination.host, destination.subset] for destination in destinations]
+
+
+def _by_label(labels: Sequence[Mapping[str, str]]) -> list[str] | None:
+    """Return the values of a label that all backends have and all differ by; None without one."""
+    if not labels:
         return None
-    common = set.intersection(*(set(by_backend[one].labels) for one in backends))
-    for key in sorted(common, key=_telling):
-        values = [by_backend[one].labels[key] for one in backends]
-        if len(set(values)) == len(values):
+    common = set.intersection(*map(set, labels))
+    for key in sorted(common, key=_label_order):
+        values = [of_backend[key] for of_backend in labels]
+        if _differ(values):
             return values
     return None
 
 
-def _telling(key: str) -> tuple[int, str]:
-    return (TELLING.index(key) if key in TELLING else len(TELLING), key)
+def _label_order(key: str) -> tuple[int, str]:
+    if key in RELEASE_LABELS:
+        return RELEASE_LABELS.index(key), key
+    return len(RELEASE_LABELS), key
+
+
+def _differ(values: Sequence[str]) -> bool:
+    return len(set(values)) == len(values)
 
 
 def _by_subset(backends: Sequence[Backend]) -> list[str] | None:
     subsets = [subset for _, subset in backends]
-    if all(subsets) and len(set(subsets)) == len(subsets):
-        return _without_common(subsets)
+    if all(subsets) and _differ(subsets):
+        return _without_common_words(subsets)
     return None
 
 
 def _by_host(backends: Sequence[Backend]) -> list[str]:
-    names = [_joined(host.split(".")[0], subset) for host, subset in backends]
-    if len(set(names)) < len(names):
-        names = [_joined(host, subset) for host, subset in backends]
-    return _without_common(names)
+    names = [_join(host.split(".")[0], subset) for host, subset in backends]
+    if not _differ(names):
+        names = [_join(host, subset) for host, subset in backends]
+    return _without_common_words(names)
 
 
-def _joined(host: str, subset: str) -> str:
+def _join(host: str, subset: str) -> str:
     return f"{host}-{subset}" if subset else host
 
 
-def _without_common(names: Sequence[str]) -> list[str]:
-    """Return names without the words at either end that all of them share."""
+def _without_common_words(names: Sequence[str]) -> list[str]:
+    """Return names without the words at either end that all of them share, if they differ then."""
     if len(names) < 2:
         return list(names)
     words = [re.split(r"[-_.]", name) for name in names]
-    while all(len(w) > 1 for w in words) and len({w[0] for w in words}) == 1:
-        words = [w[1:] for w in words]
-    while all(len(w) > 1 for w in words) and len({w[-1] for w in words}) == 1:
-        words = [w[:-1] for w in words]
-    result = ["-".join(w) for w in words]
-    if all(result) and len(set(result)) == len(result):
-        return result
-    return list(names)
+    while _have_common_word(words, 0):
+        words = [of_name[1:] for of_name in words]
+    while _have_common_word(words, -1):
+        words = [of_name[:-1] for of_name in words]
+    shorter = ["-".join(of_name) for of_name in words]
+    return shorter if all(shorter) and _differ(shorter) else list(names)
+
+
+def _have_common_word(words: Sequence[Sequence[str]], position: int) -> bool:
+    """Return whether all names have the same word at a position, and another one beside it."""
+    at_position = set()
+    for of_name in words:
+        if len(of_name) < 2:
+            return False
+        at_position.add(of_name[position])
+    return len(at_position) == 1

@@ -9,7 +9,9 @@ from trafficsplit.weights.routes import Probe
 
 
 def probe_of(hosts: Sequence[str], path: str, headers: Mapping[str, str]) -> Probe:
-    """Return the request that a run sends; its host is the header's, else the first base URL's."""
+    """Return the request that a run sends to base URLs; a header may give it another host."""
     lower = {name.lower(): value for name, value in headers.items()}
-    host = urlsplit(hosts[0]).netloc if hosts else ""
-    return Probe(path, lower.get("host", host), lower)
+    host = lower.get("host", "")
+    if "host" not in lower and hosts:
+        host = urlsplit(hosts[0]).netloc
+    return Probe(path, host, lower)

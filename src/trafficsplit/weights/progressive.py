@@ -5,36 +5,39 @@ from __future__ import annotations
 import re
 
 from trafficsplit.weights.fields import Fields
-from trafficsplit.weights.routes import Destination, Probe, some_weight
+from trafficsplit.weights.routes import Destination, Probe, check_weights
 
-# Phases of a Canary in which the primary gets everything.
-WITHOUT_CANARY = {"Succeeded", "Initialized", "Failed", "Finalising"}
+# Phases of Flagger's Canary in which the primary gets everything.
+PHASES_OF_PRIMARY = {"Succeeded", "Initialized", "Failed", "Finalising"}
 
 
 def traffic_split(document: Fields, _: Probe) -> list[Destination]:
     """Return the backends of a TrafficSplit. Raises InputError."""
     spec = document.fields("spec")
-    found = []
+    backends = []
     for backend in spec.each("backends"):
         weight = _quantity(backend)
-        found.append(Destination(str(backend.need("service")), weight, fields=backend))
-    return some_weight(spec, "backends", found)
+        backends.append(Destination(str(backend.need("service")), weight, fields=backend))
+    check_weights(spec, "backends", backends)
+    return backends
 
 
 def _quantity(backend: Fields) -> int:
-    """Return a weight; v1alpha1 has quantities, as 500m."""
+    """Return a weight. In v1alpha1 it is a quantity of Kubernetes': `500m` is half of `1`."""
     weight = backend.take("weight", (int, str), 0)
     if isinstance(weight, str):
-        if not re.fullmatch(r"\d+m?", weight):
+        quantity = re.fullmatch(r"(\d+)(m?)", weight)
+        if quantity is None:
             raise backend.error(f"no weight: {weight!r}", "weight")
-        weight = int(weight[:-1]) if weight.endswith("m") else 1000 * int(weight)
+        scale = 1 if quantity[2] else 1000
+        return scale * int(quantity[1])
     if weight < 0:
         raise backend.error(f"the weight is negative: {weight}", "weight")
     return int(weight)
 
 
 def rollout(document: Fields, _: Probe) -> list[Destination]:
-    """Return the stable and the canary service of a Rollout. Raises InputError."""
+    """Return the stable and the canary service of Argo's Rollout. Raises InputError."""
     spec = document.fields("spec")
     canary = spec.fields("strategy").fields("canary")
     if not canary.names():
@@ -48,7 +51,7 @@ def rollout(document: Fields, _: Probe) -> list[Destination]:
 
 
 def _step_weight(document: Fields, canary: Fields, most: int) -> int:
-    """Return the canary's weight at the step that the Rollout is at."""
+    """Return the canary's weight at the Rollout's present step, in per cent."""
     steps = list(canary.each("steps"))
     status = document.fields("status")
     index = status.take("currentStepIndex", int, 0)
@@ -58,20 +61,22 @@ def _step_weight(document: Fields, canary: Fields, most: int) -> int:
             weight = step.need("setWeight", int)
             if not 0 <= weight <= most:
                 raise step.error(f"the weight is not from 0 to {most}: {weight}", "setWeight")
-    # Past its last step all is the new version's, which is the stable one from then on.
+    # After the last step the new version is the stable one, and gets everything.
     finished = index >= len(steps)
     aborted = status.take("abort", bool, False)
-    return 0 if finished or aborted else int(weight)
+    if finished or aborted:
+        return 0
+    return int(weight)
 
 
 def canary(document: Fields, _: Probe) -> list[Destination]:
-    """Return the primary and the canary of Flagger's Canary. Raises InputError."""
+    """Return the primary and the canary service of Flagger's Canary. Raises InputError."""
     spec = document.fields("spec")
     name = spec.fields("service").take("name", str) or spec.fields("targetRef").need("name")
     status = document.fields("status")
     weight = status.take("canaryWeight", int, 0)
     if not 0 <= weight <= 100:
         raise status.error(f"the weight is not from 0 to 100: {weight}", "canaryWeight")
-    if status.text("phase") in WITHOUT_CANARY:
+    if status.text("phase") in PHASES_OF_PRIMARY:
         weight = 0
     return [Destination(f"{name}-primary", 100 - weight), Destination(f"{name}-canary", weight)]

@@ -2,9 +2,9 @@
 
     documents → resources → the route that the request takes → destinations → a split of variants
 
-Read leniently: what does not bear on weights is passed over, and other kinds are too. What does is
-checked as the controllers' own webhooks check it, which the published schemas do not (they let
-through negative weights and a sum of 0).
+Fields and kinds that do not bear on weights are passed over. The others are checked as the
+controllers' own webhooks check them; the published schemas let through negative weights and a sum
+of 0.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ CLUSTER_DOMAIN = "svc.cluster.local"
 
 @dataclass(frozen=True)
 class Probe:
-    """The request of the run, as manifests match it.
+    """The request of a run, as manifests match it.
 
-    `host` is empty where it is not known: then every host matches. `headers` have lower-case names.
+    `host` is empty where it is not known, and every host matches then. `headers` have lower-case
+    names.
     """
 
     path: str = "/color"
@@ -39,8 +40,11 @@ class Probe:
     @property
     def query(self) -> dict[str, str]:
         """The parameters of the query, by name."""
-        parts = self.path.partition("?")[2].split("&")
-        return dict(part.partition("=")[::2] for part in parts if part)
+        parameters = {}
+        for part in filter(None, self.path.partition("?")[2].split("&")):
+            name, _, value = part.partition("=")
+            parameters[name] = value
+        return parameters
 
     @property
     def host_name(self) -> str:
@@ -50,10 +54,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a part of the traffic goes. `labels` are those of its pods, where they are known.
+    """A service, or a subset of one, that gets a part of the traffic.
 
-    `port` is 0 where none is named. `fields` has the weight, in a field of that name, where it can
-    be set.
+    `labels` are those of its pods, where they are known; `port` is 0 where none is named. `fields`
+    is the mapping whose field `weight` can be set, None where a controller sets it.
     """
 
     host: str
@@ -66,7 +70,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Route:
-    """A resource that gives weights; `where` names it for people, with its file and line."""
+    """The destinations that one resource gives; `where` names it for people, with file and line."""
 
     kind: str
     name: str
@@ -80,24 +84,23 @@ def short(host: str) -> str:
 
 
 def weight_in(fields: Fields, default: int) -> int:
-    """Return a destination's weight, `default` where it is missing. Raises InputError."""
+    """Return a destination's weight, `default` where it is missing. Raises InputError below 0."""
     weight = fields.take("weight", int, default)
     if weight < 0:
         raise fields.error(f"the weight is negative: {weight}", "weight")
     return int(weight)
 
 
-def some_weight(rule: Fields, name: str, found: list[Destination]) -> list[Destination]:
-    """Return destinations of which at least one has a weight. Raises InputError."""
-    if not found:
+def check_weights(rule: Fields, name: str, destinations: Sequence[Destination]) -> None:
+    """Refuse a rule without destinations, or with weights of 0 only. Raises InputError."""
+    if not destinations:
         raise rule.error(f"{name} is missing: it gives no weights")
-    if not any(one.weight for one in found):
+    if not any(destination.weight for destination in destinations):
         raise rule.error("all weights are zero: nothing would answer", name)
-    return found
 
 
-def compiled(fields: Fields, name: str, pattern: str) -> re.Pattern[str]:
-    """Return a regular expression of a manifest. Raises InputError."""
+def compile_pattern(fields: Fields, name: str, pattern: str) -> re.Pattern[str]:
+    """Return a regular expression of a manifest, compiled. Raises InputError."""
     try:
         return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
@@ -115,6 +118,6 @@ def kind_of(document: Fields) -> tuple[str, str]:
 
 
 def unknown_route(resources: Sequence[Fields], route: str) -> InputError:
-    """Return what to raise where no resource is called as --route says."""
-    known = ", ".join(name_of(resource) for resource in resources) or "none"
+    """Return the exception to raise where no resource has the name that --route gives."""
+    known = ", ".join(map(name_of, resources)) or "none"
     return InputError(f"no resource with weights is called {route}: there is {known}")

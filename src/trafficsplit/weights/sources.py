@@ -1,4 +1,4 @@
-"""Where weights are configured, and can be changed: a manifest file, or a live cluster."""
+"""The places where weights are configured and can be changed: manifests and live clusters."""
 
 from __future__ import annotations
 
@@ -24,32 +24,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reached:
-    """How a gateway is reached: base URLs, and addresses by name where DNS need not know them."""
+class GatewayLocation:
+    """Base URLs of a gateway, and addresses by name, for names that DNS need not know."""
 
     hosts: tuple[str, ...] = ()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Source(Protocol):
-    """One place that says what the weights are. Every method raises InputError, in one line."""
+    """Something that has the configured weights. Every method raises InputError, with one line."""
 
     def split(self) -> Split:
         """Return the weights as they are now."""
         ...
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
-        """Set weights, in per cent, for all variants; return what was done, or would be."""
+        """Set the weights of all variants, in per cent; return a line that says what was done.
+
+        A dry run changes nothing, and the line says what would be done.
+        """
         ...
 
-    def gateway(self) -> Reached:
-        """Return how the gateway is reached, as far as this place knows."""
+    def gateway(self) -> GatewayLocation:
+        """Return where the gateway is, as far as this source knows."""
         ...
 
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """A manifest file, or a directory of them; whoever applies it does the rest (GitOps)."""
+    """A manifest file, or a directory of them. It is edited, and not applied (GitOps)."""
 
     file: str
     choice: Choice
@@ -59,17 +62,17 @@ class ManifestSource:
         return self.file
 
     def split(self) -> Split:
-        """Return the weights that stand in it."""
+        """Return the weights that the manifest gives."""
         return split_of(read_documents(self.file, self.standard_input), self.choice)
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
-        """Edit just the numbers."""
+        """Edit the numbers in the manifest, and nothing else."""
         if self.file == "-":
             raise InputError("--manifest - cannot be edited: give a file")
         documents = read_documents(self.file)
-        path = Path(self._file_of(documents))
+        path = Path(self._file_of_route(documents))
         before = text_of(path)
-        beside = [one for one in documents if one.file != str(path)]
+        beside = [document for document in documents if document.file != str(path)]
         after = edited(before, str(path), weights, self.choice, beside)
         if dry_run:
             return _difference(before, after, str(path))
@@ -79,16 +82,16 @@ class ManifestSource:
             raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
         return f"edited: {path}"
 
-    def _file_of(self, documents: list[Fields]) -> str:
-        chosen = self.choice.of(documents)
-        fields = chosen.destinations[0].fields
+    def _file_of_route(self, documents: list[Fields]) -> str:
+        route = self.choice.of(documents)
+        fields = route.destinations[0].fields
         if fields is None:
-            raise InputError(f"{chosen.where}: a {chosen.kind}'s controller sets its weights")
+            raise InputError(f"{route.where}: a {route.kind}'s controller sets its weights")
         return fields.file
 
-    def gateway(self) -> Reached:
-        """Return nothing: a file does not say how a gateway is reached."""
-        return Reached()
+    def gateway(self) -> GatewayLocation:
+        """Return an empty location: a file does not say where the gateway is."""
+        return GatewayLocation()
 
 
 def _difference(before: str, after: str, file: str) -> str:
@@ -110,7 +113,7 @@ class ClusterSource:
 
     @cached_property
     def access(self) -> Access:
-        """The cluster, asked for credentials once."""
+        """The cluster's API, with credentials that are looked up once."""
         from trafficsplit.weights.cluster import connect
 
         return connect(self.settings.context)
@@ -121,11 +124,11 @@ class ClusterSource:
         return read(self.access, KINDS[self.settings.kind], self.settings.reference)
 
     def split(self) -> Split:
-        """Return the weights that the cluster has stored."""
+        """Return the weights of the resource."""
         return self._read().split(self.choice)
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
-        """Set weights by server-side apply."""
+        """Set weights in the resource by server-side apply."""
         from trafficsplit.weights.cluster import Applying, apply
 
         resource = self._read()
@@ -133,10 +136,11 @@ class ClusterSource:
         changed = apply(self.access, resource, weights, self.choice, applying)
         before = in_words(percent(resource.split(self.choice)))
         after = in_words(percent(changed.split(self.choice)))
-        return f"{'would set' if dry_run else 'set'} {resource}: {before} → {after}"
+        verb = "would set" if dry_run else "set"
+        return f"{verb} {resource}: {before} → {after}"
 
-    def gateway(self) -> Reached:
-        """Return what the Service or the Gateway in front of it says."""
+    def gateway(self) -> GatewayLocation:
+        """Return where the Service or the Gateway in front of the resource is."""
         from trafficsplit.weights.cluster import gateways_of
 
         return gateways_of(self.access, self._read(), self.settings.gateway_service)
@@ -145,7 +149,10 @@ class ClusterSource:
 def source_of(
     settings: SourceSettings, probe: Probe, standard_input: Callable[[], str] = lambda: ""
 ) -> Source | None:
-    """Return the source that options name, None where they name none."""
+    """Return the source that options name, None where they name none.
+
+    `standard_input` reads the manifest `-`.
+    """
     choice = Choice(probe, settings.route, settings.mapping)
     if not settings.kind:
         return None

@@ -1,4 +1,4 @@
-"""Talking to a cluster's API: by whose credentials, and what its refusals mean."""
+"""A cluster's API: with which credentials it is asked, and what its refusals mean."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Any
 from trafficsplit.errors import ClusterError
 
 TIMEOUT = 10.0  # seconds, for each call
+ACCEPT = {"Accept": "application/json"}
+LONGEST_SHOWN = 300  # characters of a reason in a message
 
 
 def connect(context: str = "") -> Access:
-    """Access by the kubeconfig ($KUBECONFIG, ~/.kube/config), or from within a pod.
+    """Return access by the kubeconfig ($KUBECONFIG, ~/.kube/config), or by a pod's account.
 
-    `context` is one of the kubeconfig's, its current one where it is empty. Raises ClusterError.
+    `context` is one of the kubeconfig's; where it is empty, the current one is taken. Raises
+    ClusterError.
     """
     try:
         import kubernetes
@@ -33,11 +36,11 @@ def connect(context: str = "") -> Access:
             config.load_kube_config(context=context or None, client_configuration=configuration)
     except config.ConfigException as error:
         raise ClusterError(
-            f"there are no credentials for a cluster ({_line(error)}): set KUBECONFIG, or run in a "
-            "pod with a service account"
+            f"there are no credentials for a cluster ({_first_line(error)}): set KUBECONFIG, or "
+            "run in a pod with a service account"
         ) from None
     except Exception as error:  # a kubeconfig may be anything, and its plug-ins may raise anything
-        raise ClusterError(f"the kubeconfig cannot be used ({_line(error)})") from None
+        raise ClusterError(f"the kubeconfig cannot be used ({_first_line(error)})") from None
     return Access(kubernetes.client.ApiClient(configuration))
 
 
@@ -52,77 +55,82 @@ def _has_kubeconfig(config: Any) -> bool:
         return False
 
 
-def _line(error: object) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:LONGEST_SHOWN]
 
 
 class Access:
-    """One cluster's API."""
+    """One cluster's API. `server` is its base URL.
+
+    `what` in its methods names the object or the act in a refusal.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self.server = str(client.configuration.host)
 
     def get(self, path: str, what: str) -> dict[str, Any]:
-        """An object, or a list. `what` names it in a refusal. Raises ClusterError."""
-        return self._call("GET", path, what, {}, None, "")
+        """Return an object or a list of objects. Raises ClusterError."""
+        return self._call(what, "GET", path, header_params=dict(ACCEPT))
 
     def apply(
         self, path: str, what: str, body: Mapping[str, Any], query: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Server-side apply. Raises ClusterError."""
-        return self._call("PATCH", path, what, query, dict(body), "application/apply-patch+yaml")
+        """Apply a part of an object on the server, and return the object. Raises ClusterError."""
+        return self._call(
+            what,
+            "PATCH",
+            path,
+            query_params=list(query.items()),
+            header_params={**ACCEPT, "Content-Type": "application/apply-patch+yaml"},
+            body=dict(body),
+        )
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        query: Mapping[str, str],
-        body: dict[str, Any] | None,
-        content_type: str,
-    ) -> dict[str, Any]:
+    def _call(self, what: str, method: str, path: str, **parameters: Any) -> dict[str, Any]:
+        """Return the object that a call answers with; `parameters` are the client's own."""
         import urllib3
         from kubernetes.client.exceptions import ApiException
 
-        headers = {"Accept": "application/json"}
-        if content_type:
-            headers["Content-Type"] = content_type
         try:
-            response = self._client.call_api(
-                *self._client.param_serialize(
-                    method, path, query_params=list(query.items()), header_params=headers,
-                    body=body, auth_settings=["BearerToken"],
-                ),
-                _request_timeout=TIMEOUT,
-            )  # fmt: skip
-            response.read()
-            if not 200 <= response.status < 300:
-                said = (response.data or b"").decode("utf-8", "replace")
-                raise ApiException(status=response.status, reason=response.reason, body=said)
-            found = json.loads(response.data)
+            answer = json.loads(self._answer(method, path, parameters))
         except ApiException as error:
             raise ClusterError(self._refusal(error, what), int(error.status or 0)) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            reason = getattr(error, "reason", None) or error
+            reason = _first_line(getattr(error, "reason", None) or error)
             raise ClusterError(
-                f"the cluster's API at {self.server} does not answer ({_line(reason)}): is it up, "
-                "and is this the right --context?"
+                f"the cluster's API at {self.server} does not answer ({reason}): is it up, and is "
+                "this the right --context?"
             ) from None
         except ValueError:
             raise ClusterError(
                 f"{self.server} is no Kubernetes API: its answer is no JSON"
             ) from None
-        if not isinstance(found, dict):
+        if not isinstance(answer, dict):
             raise ClusterError(f"{self.server} is no Kubernetes API: its answer is no object")
-        return found
+        return answer
+
+    def _answer(self, method: str, path: str, parameters: Mapping[str, Any]) -> Any:
+        """Return the body of a 2xx answer. Raises ApiException for another, and OSError."""
+        from kubernetes.client.exceptions import ApiException
+
+        call = self._client.param_serialize(
+            method, path, **parameters, auth_settings=["BearerToken"]
+        )
+        response = self._client.call_api(*call, _request_timeout=TIMEOUT)
+        response.read()
+        if not 200 <= response.status < 300:
+            body = (response.data or b"").decode("utf-8", "replace")
+            raise ApiException(status=response.status, reason=response.reason, body=body)
+        return response.data
 
     def _refusal(self, error: Any, what: str) -> str:
+        """Return what an ApiException means, and the way out."""
         try:
             said = str(json.loads(error.body)["message"])
         except (ValueError, TypeError, KeyError):
             said = str(error.reason or "no reason given")
-        said = _line(said)
+        said = _first_line(said)
         if error.status == 401:
             return (
                 f"the cluster at {self.server} does not know these credentials (401: {said}): log "

@@ -1,53 +1,73 @@
-"""Where the gateways of a resource are: by the Service or the Gateway in front of them."""
+"""The location of a resource's gateway: the address of the Service or Gateway in front of it."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from trafficsplit.errors import ClusterError
 from trafficsplit.weights.cluster.access import Access
 from trafficsplit.weights.cluster.resources import KINDS, Resource
-from trafficsplit.weights.sources import Reached
+from trafficsplit.weights.sources import GatewayLocation
 
 ISTIO = "networking.istio.io"
 GATEWAY_API = "gateway.networking.k8s.io"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+SCHEMES = {"HTTP": "http", "HTTP2": "http", "GRPC": "http", "HTTPS": "https"}  # by protocol
+NODE_ADDRESSES = ("ExternalIP", "InternalIP")  # types, the better first
 WAY_OUT = "give --host http://ADDRESS"
 
+Object = Mapping[str, Any]  # of Kubernetes' API
 
-def gateways_of(access: Access, resource: Resource, service: str = "") -> Reached:
-    """Return how a resource's gateway is reached. `service` is the gateway's own, NAMESPACE/NAME.
 
-    A name that the resource is bound to is asked for by that name. Raises ClusterError.
+@dataclass(frozen=True)
+class Listener:
+    """The addresses at which a gateway listens, with one scheme and port."""
+
+    scheme: str
+    port: int
+    addresses: Sequence[str]
+
+    def url(self, host: str) -> str:
+        """Return the base URL with this host, a name or an address."""
+        netloc = f"[{host}]" if ":" in host else host
+        if self.port != DEFAULT_PORTS[self.scheme]:
+            netloc += f":{self.port}"
+        return f"{self.scheme}://{netloc}"
+
+
+def gateways_of(access: Access, resource: Resource, service: str = "") -> GatewayLocation:
+    """Return the location of a resource's gateway. `service` is the gateway's, NAMESPACE/NAME.
+
+    Where the resource is bound to a host name, the base URL has that name. Raises ClusterError.
     """
-    scheme, port, hosts = "http", 80, _hosts(resource)
+    listener = _listener_of(access, resource, service)
+    host = _host_name(resource)
+    if not host:
+        return GatewayLocation(tuple(map(listener.url, listener.addresses)))
+    if all(map(_is_address, listener.addresses)):
+        return GatewayLocation((listener.url(host),), {host: tuple(listener.addresses)})
+    return GatewayLocation((listener.url(host),))
+
+
+def _listener_of(access: Access, resource: Resource, service: str) -> Listener:
     if service:
-        namespace, _, name = service.rpartition("/")
-        found = access.get(f"/api/v1/namespaces/{namespace or 'default'}/services/{name}",
-                           f"service {service}")  # fmt: skip
-        port, addresses = _of_service(access, found, 80)
-    elif resource.kind is KINDS["virtual_service"]:
-        scheme, port, addresses = _of_istio(access, resource)
-    else:
-        scheme, port, addresses = _of_gateway_api(access, resource)
-    host = next((h for h in hosts if "*" not in h and "." in h), "")
-    netloc = host or _bracketed(addresses[0])
-    if port != DEFAULT_PORTS[scheme]:
-        netloc += f":{port}"
-    are_names = not all(_is_address(address) for address in addresses)
-    if host and not are_names:
-        return Reached((f"{scheme}://{netloc}",), {host: tuple(addresses)})
-    if host:
-        return Reached((f"{scheme}://{netloc}",))
-    suffix = "" if port == DEFAULT_PORTS[scheme] else f":{port}"
-    return Reached(tuple(f"{scheme}://{_bracketed(one)}{suffix}" for one in addresses))
+        return _service_listener(access, _get_service(access, service), "http", 80)
+    if resource.kind is KINDS["virtual_service"]:
+        return _istio_listener(access, resource)
+    return _gateway_api_listener(access, resource)
 
 
-def _hosts(resource: Resource) -> list[str]:
+def _host_name(resource: Resource) -> str:
+    """Return the first full host name without a wildcard, empty where there is none."""
     spec = resource.data.get("spec", {})
-    return [str(host) for host in spec.get("hosts") or spec.get("hostnames") or []]
+    for host in spec.get("hosts") or spec.get("hostnames") or []:
+        name = str(host)
+        if "*" not in name and "." in name:
+            return name
+    return ""
 
 
 def _is_address(text: str) -> bool:
@@ -58,98 +78,144 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+# --- Istio: the Gateway that a VirtualService is bound to, and the Service of its pods ---
 
 
-def _of_istio(access: Access, resource: Resource) -> tuple[str, int, list[str]]:
-    """By the Istio Gateway that it is bound to, and the Service of the pods that this selects."""
-    names = [n for n in resource.data["spec"].get("gateways") or [] if n != "mesh"]
+def _istio_listener(access: Access, resource: Resource) -> Listener:
+    gateway, title = _istio_gateway(access, resource)
+    spec = gateway.get("spec", {})
+    scheme, port = _http_server(spec.get("servers", []))
+    selector = spec.get("selector") or {}
+    refusal: ClusterError | None = None
+    for service in _services_of_pods(access, selector):
+        try:
+            return _service_listener(access, service, scheme, port)
+        except ClusterError as error:
+            refusal = error
+    if refusal:
+        raise refusal
+    wanted = ", ".join(f"{key}={value}" for key, value in selector.items())
+    raise ClusterError(f"no Service has the pods of {title} ({wanted}): {WAY_OUT}")
+
+
+def _istio_gateway(access: Access, resource: Resource) -> tuple[Object, str]:
+    """Return the first Gateway that a resource is bound to, and its title in messages."""
+    names = [name for name in resource.data["spec"].get("gateways") or [] if name != "mesh"]
     if not names:
         raise ClusterError(f"{resource} is bound to no gateway, only to the mesh: {WAY_OUT}")
     namespace, _, name = str(names[0]).rpartition("/")
     namespace = namespace or resource.namespace
-    version = str(resource.data["apiVersion"]).rpartition("/")[2]
-    gateway = access.get(f"/apis/{ISTIO}/{version}/namespaces/{namespace}/gateways/{name}",
-                         f"Gateway {namespace}/{name} that {resource} is bound to")  # fmt: skip
-    spec = gateway.get("spec", {})
-    scheme, port = "http", 80
-    for server in spec.get("servers", []):
+    path = f"/apis/{ISTIO}/{_version(resource)}/namespaces/{namespace}/gateways/{name}"
+    title = f"Gateway {namespace}/{name}"
+    return access.get(path, f"{title} that {resource} is bound to"), title
+
+
+def _version(resource: Resource) -> str:
+    return str(resource.data["apiVersion"]).rpartition("/")[2]
+
+
+def _http_server(servers: Iterable[Object]) -> tuple[str, int]:
+    """Return scheme and port of an Istio Gateway's first server for HTTP; else the defaults."""
+    for server in servers:
         protocol = str(server.get("port", {}).get("protocol", "HTTP")).upper()
-        if protocol in {"HTTP", "HTTP2", "GRPC", "HTTPS"}:
-            scheme = "https" if protocol == "HTTPS" else "http"
-            port = int(server["port"]["number"])
-            break
-    selector = spec.get("selector") or {}
-    services = access.get("/api/v1/services", "to list services in all namespaces").get("items", [])
-    refused: ClusterError | None = None
-    for service in services:
+        if protocol in SCHEMES:
+            return SCHEMES[protocol], int(server["port"]["number"])
+    return "http", 80
+
+
+def _services_of_pods(access: Access, selector: Mapping[str, str]) -> Iterator[Object]:
+    """Yield the Services of all namespaces whose pods a selector selects."""
+    services = access.get("/api/v1/services", "to list services in all namespaces")
+    for service in services.get("items", []):
+        # Its pods have at least the labels that it selects them by.
         labels = service.get("spec", {}).get("selector") or {}
-        # Its pods have at least these labels: it is theirs where the Gateway asks for some of them.
         if selector and selector.items() <= labels.items() and "type" in service["spec"]:
-            try:
-                return (scheme, *_of_service(access, service, port))
-            except ClusterError as error:
-                refused = error
-    if refused:
-        raise refused
-    wanted = ", ".join(f"{k}={v}" for k, v in selector.items())
-    raise ClusterError(
-        f"no Service has the pods of Gateway {namespace}/{name} ({wanted}): {WAY_OUT}"
-    )
+            yield service
 
 
-def _of_service(access: Access, service: Mapping[str, Any], port: int) -> tuple[int, list[str]]:
-    """Port and addresses of a Service: its load balancer's, else a node's."""
-    metadata, spec = service["metadata"], service["spec"]
+# --- a Service: its load balancer's addresses, else a node's ---
+
+
+def _get_service(access: Access, reference: str) -> Object:
+    namespace, _, name = reference.rpartition("/")
+    path = f"/api/v1/namespaces/{namespace or 'default'}/services/{name}"
+    return access.get(path, f"service {reference}")
+
+
+def _service_listener(access: Access, service: Object, scheme: str, number: int) -> Listener:
+    """Return where a Service listens for its port `number`, or for a pod's. Raises ClusterError."""
+    metadata = service["metadata"]
     title = f"Service {metadata.get('namespace', 'default')}/{metadata['name']}"
-    ports = spec.get("ports", [])
-    its = next((p for p in ports if p.get("port") == port or p.get("targetPort") == port), None)
-    if its is None:
-        known = ", ".join(str(p.get("port")) for p in ports) or "none"
-        raise ClusterError(f"{title} has no port {port}, but {known}: {WAY_OUT}")
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    addresses = [str(one.get("ip") or one.get("hostname")) for one in ingress]
-    addresses += [str(one) for one in spec.get("externalIPs") or []]
+    port = _port(service, number, title)
+    addresses = _external_addresses(service)
     if addresses:
-        return int(its["port"]), addresses
-    if "nodePort" in its:
+        return Listener(scheme, int(port["port"]), addresses)
+    if "nodePort" in port:
         nodes = access.get("/api/v1/nodes", f"to list nodes, for the node port of {title}")
-        if found := sorted(_node_addresses(nodes)):
-            return int(its["nodePort"]), [found[0][1]]
-    kind = spec.get("type", "ClusterIP")
+        node = _node_address(nodes)
+        if node:
+            return Listener(scheme, int(port["nodePort"]), [node])
+    kind = service["spec"].get("type", "ClusterIP")
     raise ClusterError(
         f"{title} (type {kind}) has no address from outside yet: wait for its load balancer, or "
         f"{WAY_OUT}"
     )
 
 
-def _node_addresses(nodes: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    order = {"ExternalIP": 0, "InternalIP": 1}
+def _port(service: Object, number: int, title: str) -> Object:
+    """Return the port of a Service with a number, or that leads to a pod's port with it."""
+    ports: list[Object] = service["spec"].get("ports", [])
+    for port in ports:
+        if number in (port.get("port"), port.get("targetPort")):
+            return port
+    known = ", ".join(str(port.get("port")) for port in ports) or "none"
+    raise ClusterError(f"{title} has no port {number}, but {known}: {WAY_OUT}")
+
+
+def _external_addresses(service: Object) -> list[str]:
+    """Return the addresses of a Service's load balancer, then those that it is given."""
+    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
+    addresses = [str(one.get("ip") or one.get("hostname")) for one in ingress]
+    return addresses + list(map(str, service["spec"].get("externalIPs") or []))
+
+
+def _node_address(nodes: Object) -> str:
+    """Return one address of one node, an external one where there is any; empty without one."""
+    addresses = []
     for node in nodes.get("items", []):
         for address in node.get("status", {}).get("addresses", []):
-            if address.get("type") in order:
-                yield order[address["type"]], str(address["address"])
+            if address.get("type") in NODE_ADDRESSES:
+                order = NODE_ADDRESSES.index(address["type"])
+                addresses.append((order, str(address["address"])))
+    return min(addresses)[1] if addresses else ""
 
 
-def _of_gateway_api(access: Access, resource: Resource) -> tuple[str, int, list[str]]:
-    """By the Gateway that an HTTPRoute is attached to: its status has the addresses."""
-    parents = [p for p in resource.data["spec"].get("parentRefs") or []
-               if p.get("kind", "Gateway") == "Gateway"]  # fmt: skip
-    if not parents:
-        raise ClusterError(f"{resource} is attached to no Gateway: {WAY_OUT}")
-    parent = parents[0]
-    namespace, name = str(parent.get("namespace") or resource.namespace), str(parent["name"])
-    version = str(resource.data["apiVersion"]).rpartition("/")[2]
-    gateway = access.get(f"/apis/{GATEWAY_API}/{version}/namespaces/{namespace}/gateways/{name}",
-                         f"Gateway {namespace}/{name} that {resource} is attached to")  # fmt: skip
+# --- the Gateway API: the Gateway that an HTTPRoute is attached to, whose status has addresses ---
+
+
+def _gateway_api_listener(access: Access, resource: Resource) -> Listener:
+    parent = _parent(resource)
+    namespace = str(parent.get("namespace") or resource.namespace)
+    name = str(parent["name"])
+    title = f"Gateway {namespace}/{name}"
+    path = f"/apis/{GATEWAY_API}/{_version(resource)}/namespaces/{namespace}/gateways/{name}"
+    gateway = access.get(path, f"{title} that {resource} is attached to")
     addresses = [str(one["value"]) for one in gateway.get("status", {}).get("addresses") or []]
     if not addresses:
-        raise ClusterError(f"Gateway {namespace}/{name} has no address yet: wait, or {WAY_OUT}")
-    listeners = gateway.get("spec", {}).get("listeners") or []
+        raise ClusterError(f"{title} has no address yet: wait, or {WAY_OUT}")
     section = parent.get("sectionName")
-    for one in listeners:
-        if one.get("protocol") in {"HTTP", "HTTPS"} and section in {None, one.get("name")}:
-            port = int(parent.get("port") or one["port"])
-            return str(one["protocol"]).lower(), port, addresses
-    raise ClusterError(f"Gateway {namespace}/{name} has no listener for HTTP: {WAY_OUT}")
+    for listener in gateway.get("spec", {}).get("listeners") or []:
+        is_http = listener.get("protocol") in {"HTTP", "HTTPS"}
+        if is_http and section in {None, listener.get("name")}:
+            port = int(parent.get("port") or listener["port"])
+            return Listener(str(listener["protocol"]).lower(), port, addresses)
+    raise ClusterError(f"{title} has no listener for HTTP: {WAY_OUT}")
+
+
+def _parent(resource: Resource) -> Object:
+    """Return the first reference of an HTTPRoute to a Gateway. Raises ClusterError."""
+    for parent in resource.data["spec"].get("parentRefs") or []:
+        if parent.get("kind", "Gateway") == "Gateway":
+            reference: Object = parent
+            return reference
+    raise ClusterError(f"{resource} is attached to no Gateway: {WAY_OUT}")

@@ -1,9 +1,9 @@
-"""Resources that give weights, as a cluster has them now."""
+"""Resources of a live cluster that give weights: read, and given other weights."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,11 @@ FIELD_MANAGER = "trafficsplit"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of resource, as its API names it; `spec` are the fields in which weights stand."""
+    """A kind of resource, as its API names it.
+
+    `versions` are those that are understood, the newest first; `spec` are the fields of the spec
+    that have weights in them.
+    """
 
     name: str
     group: str
@@ -30,20 +34,33 @@ class Kind:
 
 KINDS = {
     "virtual_service": Kind(
-        "VirtualService", "networking.istio.io", "virtualservices", ("v1", "v1beta1", "v1alpha3"),
-        ("http", "tls", "tcp"),
+        name="VirtualService",
+        group="networking.istio.io",
+        plural="virtualservices",
+        versions=("v1", "v1beta1", "v1alpha3"),
+        spec=("http", "tls", "tcp"),
     ),
     "http_route": Kind(
-        "HTTPRoute", "gateway.networking.k8s.io", "httproutes", ("v1", "v1beta1"), ("rules",)
+        name="HTTPRoute",
+        group="gateway.networking.k8s.io",
+        plural="httproutes",
+        versions=("v1", "v1beta1"),
+        spec=("rules",),
     ),
-    # Flagger's, whose status says what is in force. It is read, and never set.
-    "canary": Kind("Canary", "flagger.app", "canaries", ("v1beta1",), ()),
-}  # fmt: skip
+    # Flagger's, whose status has the weights in force. It is read, and never set.
+    "canary": Kind(
+        name="Canary",
+        group="flagger.app",
+        plural="canaries",
+        versions=("v1beta1",),
+        spec=(),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource, as it was read. `beside` are what tells the names of its variants."""
+    """One resource, as it was read. `beside` are objects whose labels give its variants' names."""
 
     kind: Kind
     namespace: str
@@ -62,18 +79,18 @@ class Resource:
 
 @dataclass(frozen=True)
 class Applying:
-    """How weights are applied: taken over from other field managers by `force`, or not at all."""
+    """How weights are applied: `force` takes them over from other field managers."""
 
     force: bool = False
     dry_run: bool = False
 
 
 def read(access: Access, kind: Kind, reference: str) -> Resource:
-    """The resource `NAMESPACE/NAME`, or `NAME` in the namespace default. Raises ClusterError."""
-    namespace, _, name = reference.rpartition("/")
-    namespace = namespace or "default"
-    if not name or "/" in namespace or not _is_name(name) or not _is_name(namespace):
-        raise ClusterError(f"{reference!r} is no NAMESPACE/NAME of a {kind.name}")
+    """Return the resource `NAMESPACE/NAME`, or `NAME` in the namespace default.
+
+    Raises ClusterError.
+    """
+    namespace, name = _parse_reference(reference, kind)
     version = _version(access, kind)
     folder = f"/apis/{kind.group}/{version}/namespaces/{namespace}/{kind.plural}"
     what = f"to read {kind.plural} in namespace {namespace}"
@@ -82,58 +99,73 @@ def read(access: Access, kind: Kind, reference: str) -> Resource:
     except ClusterError as error:
         if error.status != 404:
             raise
-        others = [str(item["metadata"]["name"]) for item in _items(access, folder)]
-        known = f"there is {', '.join(others)}" if others else "it has none"
-        raise ClusterError(f"there is no {kind.name} {name} in namespace {namespace}: {known}",
-                           404) from None  # fmt: skip
-    beside = [document_of(one) for one in _beside(access, kind, version, namespace)]
+        known = _known_names(access, folder)
+        message = f"there is no {kind.name} {name} in namespace {namespace}: {known}"
+        raise ClusterError(message, 404) from None
+    beside = list(_labelled(access, kind, version, namespace))
     return Resource(kind, namespace, name, f"{folder}/{name}", data, beside)
 
 
+def _parse_reference(reference: str, kind: Kind) -> tuple[str, str]:
+    """Return namespace and name. Raises ClusterError."""
+    namespace, _, name = reference.rpartition("/")
+    namespace = namespace or "default"
+    if not _is_name(name) or not _is_name(namespace):
+        raise ClusterError(f"{reference!r} is no NAMESPACE/NAME of a {kind.name}")
+    return namespace, name
+
+
 def _is_name(text: str) -> bool:
-    return all(part and part.replace("-", "").isalnum() for part in text.split("."))
+    return all(part.replace("-", "").isalnum() for part in text.split("."))
+
+
+def _known_names(access: Access, folder: str) -> str:
+    """Return which resources there are, for a message."""
+    names = [str(item["metadata"]["name"]) for item in _items(access, folder)]
+    return f"there is {', '.join(names)}" if names else "it has none"
 
 
 def _version(access: Access, kind: Kind) -> str:
-    """The newest version of the kind that both of us know."""
+    """Return the newest version of a kind that the cluster serves and that is understood here."""
     try:
         group = access.get(f"/apis/{kind.group}", f"to see what it knows of {kind.group}")
     except ClusterError as error:
         if error.status != 404:
             raise
-        raise ClusterError(
+        message = (
             f"the cluster has no {kind.name} (no API group {kind.group}): its custom resource "
-            "definition is not installed", 404,
-        ) from None  # fmt: skip
-    served = [str(one.get("version")) for one in group.get("versions", [])]
+            "definition is not installed"
+        )
+        raise ClusterError(message, 404) from None
+    served = [str(version.get("version")) for version in group.get("versions", [])]
     for version in kind.versions:
         if version in served:
             return version
-    raise ClusterError(f"the cluster serves {kind.group} as {', '.join(served) or 'nothing'}, and "
-                       f"we know {', '.join(kind.versions)}")  # fmt: skip
+    raise ClusterError(
+        f"the cluster serves {kind.group} as {', '.join(served) or 'nothing'}, and we know "
+        f"{', '.join(kind.versions)}"
+    )
 
 
 def _items(access: Access, path: str) -> list[dict[str, Any]]:
-    """All objects of a list; none where we may not see them."""
+    """Return the objects of a list; none where they may not be seen."""
     try:
         return list(access.get(path, "").get("items", []))
     except ClusterError:
         return []
 
 
-def _beside(access: Access, kind: Kind, version: str, namespace: str) -> list[dict[str, Any]]:
-    """What tells the names of variants: without the right to see it, hosts and subsets do."""
-    found = [
-        {"apiVersion": "v1", "kind": "Service", **one}
-        for one in _items(access, f"/api/v1/namespaces/{namespace}/services")
-    ]
+def _labelled(access: Access, kind: Kind, version: str, namespace: str) -> Iterator[Fields]:
+    """Yield the objects with labels of pods. Without the right to see them there are none.
+
+    The variants' names come from hosts and subsets then.
+    """
+    for service in _items(access, f"/api/v1/namespaces/{namespace}/services"):
+        yield document_of({"apiVersion": "v1", "kind": "Service", **service})
     if kind is KINDS["virtual_service"]:
         api = f"{kind.group}/{version}"
-        found += [
-            {"apiVersion": api, "kind": "DestinationRule", **one}
-            for one in _items(access, f"/apis/{api}/namespaces/{namespace}/destinationrules")
-        ]
-    return found
+        for rule in _items(access, f"/apis/{api}/namespaces/{namespace}/destinationrules"):
+            yield document_of({"apiVersion": api, "kind": "DestinationRule", **rule})
 
 
 def apply(
@@ -143,49 +175,61 @@ def apply(
     choice: Choice,
     applying: Applying,
 ) -> Resource:
-    """Give variants weights in per cent, by server-side apply; return the resource as it is then.
+    """Set variants' weights, in per cent, by server-side apply; return the changed resource.
 
-    The lists in which weights stand have one owner as a whole, so they are sent whole, as they were
-    read, with other numbers; a change by somebody else in between is refused by its
-    resourceVersion. Semantics that only istiod's webhook checks are checked here. Raises
+    A list with weights in it has one owner as a whole, so it is sent as a whole, as it was read
+    but for the weights. The resourceVersion lets the API refuse that where another client has
+    changed the resource since. What only istiod's webhook would refuse is refused here. Raises
     ClusterError.
     """
     data = copy.deepcopy(dict(resource.data))
-    chosen = choice.of([document_of(data), *resource.beside])
-    for new in new_weights(chosen, weights, choice):
-        _set(data, new.fields.where, new.weight)
-    metadata = data["metadata"]
-    spec = {name: data["spec"][name] for name in resource.kind.spec if name in data["spec"]}
-    body = {
-        "apiVersion": data["apiVersion"],
-        "kind": resource.kind.name,
-        "metadata": {
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "resourceVersion": metadata["resourceVersion"],
-        },
-        "spec": spec,
-    }
+    route = choice.of([document_of(data), *resource.beside])
+    for new in new_weights(route, weights, choice):
+        _set_weight(data, new.fields.where, new.weight)
     query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
     if applying.force:
         query["force"] = "true"
     if applying.dry_run:
         query["dryRun"] = "All"
-    what = f"to change {resource}"
+    body = _applied(data, resource.kind)
     try:
-        changed = access.apply(resource.path, what, body, query)
+        changed = access.apply(resource.path, f"to change {resource}", body, query)
     except ClusterError as error:
-        if error.status == 409 and "conflict" in str(error).lower() and "with" in str(error):
-            raise ClusterError(
-                f"{error}: its weights are somebody else's; change them there, or take them over "
-                "with --force-conflicts", 409,
-            ) from None  # fmt: skip
-        raise
+        if not _is_conflict(error):
+            raise
+        message = (
+            f"{error}: its weights are somebody else's; change them there, or take them over "
+            "with --force-conflicts"
+        )
+        raise ClusterError(message, 409) from None
     return replace(resource, data=changed)
 
 
-def _set(data: Any, where: str, weight: int) -> None:
-    """Set the weight of a mapping, by its path in the document."""
-    for part in where.replace("[", ".[").split("."):
-        data = data[int(part[1:-1])] if part.startswith("[") else data[part]
-    data["weight"] = weight
+def _applied(data: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Return the part of a resource that an apply sends: which it is, and the lists of weights."""
+    metadata = data["metadata"]
+    return {
+        "apiVersion": data["apiVersion"],
+        "kind": kind.name,
+        "metadata": {
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "resourceVersion": metadata["resourceVersion"],
+        },
+        "spec": {name: data["spec"][name] for name in kind.spec if name in data["spec"]},
+    }
+
+
+def _is_conflict(error: ClusterError) -> bool:
+    """Return whether an apply is refused because another field manager owns the weights."""
+    text = str(error)
+    return error.status == 409 and "conflict" in text.lower() and "with" in text
+
+
+def _set_weight(data: Any, path: str, weight: int) -> None:
+    """Set the weight in a mapping that a path, as `spec.http[0].route[1]`, leads to."""
+    node = data
+    for part in path.replace("[", ".[").split("."):
+        key = int(part[1:-1]) if part.startswith("[") else part
+        node = node[key]
+    node["weight"] = weight
