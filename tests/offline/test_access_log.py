@@ -15,7 +15,8 @@ from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
-from trafficsplit.offline.access_log import Names, batches_of_log, parsed
+from trafficsplit.offline.access_log import batches_of_log, parse_line
+from trafficsplit.offline.destinations import Destinations
 from trafficsplit.offline.runs import run_of_logs
 
 SPLIT = Split({"blue": 75, "green": 25})
@@ -47,18 +48,18 @@ def istio(subset: str, status: int = 200, path: str = "/color", agent: str = "cu
 @given(agent=HOSTILE, authority=HOSTILE)
 def test_nothing_a_client_sends_changes_where_its_request_went(agent: str, authority: str) -> None:
     lie = f'{agent}" "x" "y" "6.6.6.6:6" outbound|1|blue-sub|z a b c d e'
-    line = parsed(istio("green-sub", agent=lie, authority=authority))
+    line = parse_line(istio("green-sub", agent=lie, authority=authority))
     assert line
-    assert (line.cluster.split("|")[2], line.host) == ("green-sub", "10.0.0.7:8000")
-    line = parsed(ENVOY.format(path="/color", status=200, agent=lie, authority=authority,
+    assert (line.cluster.split("|")[2], line.address) == ("green-sub", "10.0.0.7:8000")
+    line = parse_line(ENVOY.format(path="/color", status=200, agent=lie, authority=authority,
                                host="10.0.0.9:1"))  # fmt: skip
     assert line
-    assert (line.host, line.status, line.duration) == ("10.0.0.9:1", "200", "7")
+    assert (line.address, line.status, line.duration) == ("10.0.0.9:1", "200", "7")
 
 
 @given(st.text(max_size=200))
 def test_any_line_is_a_request_or_none(line: str) -> None:
-    parsed(line)
+    parse_line(line)
 
 
 @pytest.mark.parametrize("ending", ["log", "gz", "bz2", "xz", "zst"])
@@ -77,7 +78,7 @@ def test_a_log_is_judged_plain_or_compressed(tmp_path: Path, ending: str) -> Non
         file.write_bytes(pack[ending](data))
     run, notes = run_of_logs([str(file)], QUESTION, {}, "/color")
     assert run.tally.counts == {"blue": 6000, "green": 2001}
-    assert (run.tally.errors, run.losses) == (1, {"HTTP 503": 1})
+    assert (run.tally.errors, run.counted.losses) == (1, {"HTTP 503": 1})
     assert notes == ["1 lines are left out: no requests", "1 lines are left out: not /color"]
     assert judge(run).verdict == "match"
 
@@ -86,7 +87,7 @@ def test_a_log_that_is_cut_is_read_up_to_the_cut(tmp_path: Path) -> None:
     data = "\n".join(istio("green-sub", agent=str(i)) for i in range(5000)).encode()
     (tmp_path / "cut.gz").write_bytes(gzip.compress(data)[:-900])
     skipped: Counter[str] = Counter()
-    batches = batches_of_log(str(tmp_path / "cut.gz"), Names(SPLIT, {}), skipped=skipped)
+    batches = batches_of_log(str(tmp_path / "cut.gz"), Destinations(SPLIT, {}), skipped=skipped)
     assert 0 < sum(len(batch.codes) for batch in batches) < 5000
     assert any(reason.startswith("cut off") for reason in skipped)
 
@@ -105,8 +106,18 @@ def test_addresses_need_a_map(tmp_path: Path) -> None:
         run_of_logs([str(file)], QUESTION, {})
 
 
+def test_a_log_without_requests_for_a_path_is_an_access_log_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    file.write_text("the proxy's own words\n" + istio("green-sub", path="/other"))
+    with pytest.raises(InputError, match="has no requests for /color"):
+        run_of_logs([str(file)], QUESTION, {}, "/color")
+    (tmp_path / "empty.log").write_text("")
+    run, _ = run_of_logs([str(file), str(tmp_path / "empty.log")], QUESTION, {})
+    assert run.tally.requests == 1
+
+
 def test_a_place_that_nobody_configured_is_a_stranger() -> None:
-    names = Names(SPLIT, {})
-    assert names.variant("outbound|80|red-sub|color.default", "10.0.0.1:1") != "blue"
-    assert names.variant("outbound|80|green-sub|color-blue.default", "10.0.0.1:1") == "green"
-    assert names.variant("-", "-") == ""
+    destinations = Destinations(SPLIT, {})
+    assert destinations.variant("outbound|80|red-sub|color.default", "10.0.0.1:1") != "blue"
+    assert destinations.variant("outbound|80|green-sub|color-blue.default", "10.0.0.1:1") == "green"
+    assert destinations.variant("-", "-") == ""

@@ -14,6 +14,7 @@ import contextlib
 import datetime
 import gzip
 import io
+import itertools
 import json
 import lzma
 import re
@@ -21,40 +22,53 @@ import sys
 from collections import Counter as Multiset
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
-from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.kinds import Codes
 from trafficsplit.errors import InputError
 from trafficsplit.offline.batches import Batch
+from trafficsplit.offline.destinations import Destinations
 
-LINES = 50_000  # at a time
-NOWHERE = ("", "-", "None", "null")
+LINES = 50_000  # of a batch
+NO_REQUESTS = "no requests"  # why lines are left out: a proxy's own messages, say
 
 
 class Line(NamedTuple):
     """One request: where it went, its path, HTTP's status, when it began, its duration in ms."""
 
     cluster: str
-    host: str
+    address: str
     path: str
     status: str
     time: str
     duration: str
 
 
+class _Layout(NamedTuple):
+    """Where the parts of a text line stand, counted behind its head or from its end."""
+
+    fewest: int
+    duration: int
+    address: int
+    cluster: int | None
+
+
 # [START_TIME] "METHOD PATH PROTOCOL" CODE FLAGS …
 _HEAD = re.compile(
     r'\[(?P<time>[^\]\s]+)\] "(?:\S+ (?P<path>\S+) [^\s"]+|-[^"]*)" (?P<status>\d+) (?P<flags>\S+) '
 )
-# Quoted strings, or words. Nobody escapes a quote that a client sends, so what stands behind the
+# Quoted strings, or words. A quote that a client sends is not escaped, so what stands behind the
 # client's own fields is counted from the end.
 _PARTS = re.compile(r'"(.*?)"(?=\s|$)|(\S+)')
+_ENVOY = _Layout(fewest=9, duration=2, address=-1, cluster=None)
+# Istio's has the details and the failure of the response before, and the cluster behind.
+_ISTIO = _Layout(fewest=18, duration=5, address=-7, cluster=-6)
 # A JSON log has the keys that its configuration gives; these are Istio's, and usual ones.
 _KEYS = {
     "cluster": ("upstream_cluster", "upstream_cluster_name", "UPSTREAM_CLUSTER"),
-    "host": ("upstream_host", "upstream_address", "UPSTREAM_HOST"),
+    "address": ("upstream_host", "upstream_address", "UPSTREAM_HOST"),
     "path": ("path", "x_envoy_origin_path", "request_path", "PATH"),
     "status": ("response_code", "status", "code", "RESPONSE_CODE"),
     "time": ("start_time", "timestamp", "time", "START_TIME"),
@@ -62,141 +76,133 @@ _KEYS = {
 }
 
 
-def parsed(line: str) -> Line | None:
-    """A line's request; None where it is none (a proxy's own messages stand in between)."""
+def parse_line(line: str) -> Line | None:
+    """Return the request of a line, None for a line that has none."""
     if line.startswith("{"):
-        try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        found = {
-            name: next((str(fields[k]) for k in keys if fields.get(k) is not None), "")
-            for name, keys in _KEYS.items()
-        }
-        return Line(**found) if found["status"].isdecimal() else None
+        return _parse_json(line)
+    return _parse_text(line)
+
+
+def _parse_json(line: str) -> Line | None:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    request = Line(**{name: _first_of(fields, keys) for name, keys in _KEYS.items()})
+    if not request.status.isdecimal():
+        return None
+    return request
+
+
+def _first_of(fields: Mapping[str, Any], keys: Sequence[str]) -> str:
+    for key in keys:
+        if fields.get(key) is not None:
+            return str(fields[key])
+    return ""
+
+
+def _parse_text(line: str) -> Line | None:
     head = _HEAD.match(line)
     if head is None:
         return None
-    rest = [quoted or word for quoted, word in _PARTS.findall(line, head.end())]
-    # Istio's has the details and failure of the response before, and the cluster behind.
-    envoy = line.rstrip().endswith('"')
-    if len(rest) < (9 if envoy else 18):
+    parts = [quoted or word for quoted, word in _PARTS.findall(line, head.end())]
+    layout = _ENVOY if line.rstrip().endswith('"') else _ISTIO
+    if len(parts) < layout.fewest:
         return None
-    host, cluster = (rest[-1], "") if envoy else (rest[-7], rest[-6])
-    duration = rest[2 if envoy else 5]
-    return Line(cluster, host, head["path"] or "", head["status"], head["time"], duration)
-
-
-class Names:
-    """From where requests went to variants: by `--map`, or by the variants' names within."""
-
-    def __init__(self, split: Split, mapping: Mapping[str, str]) -> None:
-        self._split, self._mapping = split, mapping
-        self._known: dict[tuple[str, str], str] = {}
-        self.seen: Multiset[str] = Multiset()  # places that no variant was found for
-
-    def variant(self, cluster: str, host: str) -> str:
-        """The variant of a place: the place's own name where it is nobody's, empty for nowhere."""
-        found = self._known.get((cluster, host))
-        if found is None:
-            found = self._known[cluster, host] = self._variant(cluster, host)
-        return found
-
-    def _variant(self, cluster: str, host: str) -> str:
-        if cluster in NOWHERE and host in NOWHERE:
-            return ""
-        keys = [*_names_in(cluster), host]
-        for key in keys:
-            if key in self._mapping:
-                return self._mapping[key]
-        for key in keys:
-            words = re.split(r"[^A-Za-z0-9#]+", key)
-            named = [v for v in self._split if v == key or v in words]
-            if len(named) == 1:
-                return named[0]
-        name = next((key for key in keys if key not in NOWHERE), "")
-        self.seen[name] += 1
-        return name
-
-
-def _names_in(cluster: str) -> list[str]:
-    """What a cluster is called by: all of it, its subset, its host, its host's first label."""
-    if cluster in NOWHERE:
-        return []
-    _, _, rest = cluster.partition("|")
-    parts = rest.split("|")
-    if len(parts) != 3:
-        return [cluster]
-    _, subset, host = parts
-    return [name for name in (cluster, subset, host, host.split(".")[0]) if name]
+    return Line(
+        cluster="" if layout.cluster is None else parts[layout.cluster],
+        address=parts[layout.address],
+        path=head["path"] or "",
+        status=head["status"],
+        time=head["time"],
+        duration=parts[layout.duration],
+    )
 
 
 def batches_of_log(
-    source: str, names: Names, path: str = "", skipped: Multiset[str] | None = None
+    source: str, destinations: Destinations, path: str = "", skipped: Multiset[str] | None = None
 ) -> Iterator[Batch]:
-    """The requests of a log file, or of standard input (`-`); only those for `path`, where given.
+    """Yield the requests of a log file, or of standard input (`-`), in batches.
 
-    `skipped` counts the lines that were left out, by reason. Raises InputError.
+    With `path` only the requests for it are taken. `skipped` gets the number of lines that were
+    left out, by reason. Raises InputError.
     """
-    kept: list[Line] = []
-    left_out: Multiset[str] = Multiset() if skipped is None else skipped
-    count = 0
-    try:
-        with _opened(source) as file:
-            for text in file:
-                line = parsed(text)
-                if line is None:
-                    if text.strip():
-                        left_out["no requests"] += 1
-                elif path and line.path.split("?")[0] != path:
-                    left_out[f"not {path}"] += 1
-                else:
-                    kept.append(line)
-                    if len(kept) >= LINES:
-                        count += len(kept)
-                        yield _batch(kept, names)
-                        kept = []
-    except (OSError, EOFError, lzma.LZMAError, UnicodeError) as error:
-        if not (count or kept):
-            raise InputError(f"{source} cannot be read: {_reason(error)}") from None
-        left_out[f"cut off ({_reason(error)})"] += 1
-    if kept:
-        yield _batch(kept, names)
-    elif not count and left_out["no requests"]:
-        raise InputError(
-            f"{source} is no access log: not one of its {left_out['no requests']:,} lines is as "
-            "Envoy or Istio write them"
-        )
+    log = _Log(source, path)
+    requests = log.requests()
+    while lines := list(itertools.islice(requests, LINES)):
+        yield _batch(lines, destinations)
+    if skipped is not None:
+        skipped.update(log.skipped)
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+class _Log:
+    """One log, read once: its requests, and how many lines were left out, by reason."""
+
+    def __init__(self, source: str, path: str) -> None:
+        self._source = source
+        self._path = path
+        self.skipped: Multiset[str] = Multiset()
+
+    def requests(self) -> Iterator[Line]:
+        """Yield the requests. Raises InputError for a log that cannot be read, or is none."""
+        number = 0
+        try:
+            with _opened(self._source) as file:
+                for request in filter(None, map(self._wanted, file)):
+                    number += 1
+                    yield request
+        except (OSError, EOFError, lzma.LZMAError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            if not number:
+                raise InputError(f"{self._source} cannot be read: {reason}") from None
+            self.skipped[f"cut off ({reason})"] += 1
+        if not number and set(self.skipped) == {NO_REQUESTS}:
+            raise InputError(
+                f"{self._source} is no access log: not one of its {self.skipped[NO_REQUESTS]:,} "
+                "lines is as Envoy or Istio write them"
+            )
+
+    def _wanted(self, text: str) -> Line | None:
+        """Return a line's request if it is wanted, and count the line if it is not."""
+        request = parse_line(text)
+        if request is None:
+            if text.strip():
+                self.skipped[NO_REQUESTS] += 1
+            return None
+        if self._path and request.path.split("?")[0] != self._path:
+            self.skipped[f"not {self._path}"] += 1
+            return None
+        return request
 
 
-def _batch(lines: Sequence[Line], names: Names) -> Batch:
-    variants = [names.variant(line.cluster, line.host) for line in lines]
-    known = [name for name in dict.fromkeys(variants) if name]
-    index = {name: code for code, name in enumerate(known)} | {"": -1}
+def _batch(lines: Sequence[Line], destinations: Destinations) -> Batch:
+    variants = [destinations.variant(line.cluster, line.address) for line in lines]
+    names = [name for name in dict.fromkeys(variants) if name]
+    code_of = {name: code for code, name in enumerate(names)} | {"": -1}
+    milliseconds = np.array([_number(line.duration) for line in lines], np.int64)
     return Batch(
-        known,
-        np.array([index[variant] for variant in variants], np.int32),
-        np.array([_number(line.status) for line in lines], np.int32),
-        _times([line.time for line in lines]),
-        1000 * np.array([_number(line.duration) for line in lines], np.int64),
+        names=names,
+        codes=np.array([code_of[variant] for variant in variants], np.int32),
+        statuses=np.array([_number(line.status) for line in lines], np.int32),
+        sent=_times([line.time for line in lines]),
+        latencies=1000 * milliseconds,
     )
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 7 else 0
+    """Return a whole number, 0 for any other text."""
+    if text.isdecimal() and len(text) < 7:
+        return int(text)
+    return 0
 
 
-def _times(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Microseconds since the epoch; 0 where there is no time."""
+def _times(texts: Sequence[str]) -> Codes:
+    """Return microseconds since the epoch; 0 for a text that is no time."""
     if all(text.endswith("Z") for text in texts):  # UTC, as Envoy writes it
         with contextlib.suppress(ValueError):
             stamps = np.array([text[:-1] for text in texts], "datetime64[us]")
             return stamps.astype(np.int64)
-    return np.array([_time(text) for text in texts], np.int64)
+    return np.array(list(map(_time, texts)), np.int64)
 
 
 def _time(text: str) -> int:
@@ -211,32 +217,37 @@ def _time(text: str) -> int:
 
 @contextlib.contextmanager
 def _opened(source: str) -> Iterator[IO[str]]:
-    """A file's lines, whatever it is compressed with."""
+    """Yield a file's lines, whatever it is compressed with."""
     if source == "-":
         raw: IO[bytes] = sys.stdin.buffer
         magic = raw.peek(6)[:6]  # type: ignore[attr-defined]
-        yield io.TextIOWrapper(_unpacked(raw, magic), "utf-8", "replace")
+        yield io.TextIOWrapper(_decompressed(raw, magic), "utf-8", "replace")
         return
     with Path(source).open("rb") as raw:
         magic = raw.read(6)
         raw.seek(0)
-        yield io.TextIOWrapper(_unpacked(raw, magic), "utf-8", "replace")
+        yield io.TextIOWrapper(_decompressed(raw, magic), "utf-8", "replace")
 
 
-def _unpacked(raw: IO[bytes], magic: bytes) -> Any:
+def _decompressed(raw: IO[bytes], magic: bytes) -> IO[bytes]:
+    """Return a file's bytes, decompressed as its first bytes say. Raises InputError."""
     if magic.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=raw)
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
     if magic.startswith(b"BZh"):
-        return bz2.BZ2File(raw)
+        return cast("IO[bytes]", bz2.BZ2File(raw))
     if magic.startswith(b"\xfd7zXZ"):
-        return lzma.LZMAFile(raw)
+        return cast("IO[bytes]", lzma.LZMAFile(raw))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        try:
-            import pyarrow as pa
-        except ImportError:
-            raise InputError(
-                "Zstandard needs pyarrow: pip install 'trafficsplit[record]', or zstd -dc … | "
-                "trafficsplit analyze -"
-            ) from None
-        return pa.input_stream(raw, compression="zstd")  # type: ignore[arg-type]
+        return _from_zstandard(raw)
     return raw
+
+
+def _from_zstandard(raw: IO[bytes]) -> IO[bytes]:
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise InputError(
+            "Zstandard needs pyarrow: pip install 'trafficsplit[record]', or zstd -dc … | "
+            "trafficsplit analyze -"
+        ) from None
+    return cast("IO[bytes]", pa.input_stream(raw, compression="zstd"))  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from trafficsplit.settings.question import required_split
 from trafficsplit.weights.manifests import Choice, read_documents, split_of
 from trafficsplit.weights.routes import Probe
 
+STANDARD_INPUT = Path("-")
+
 
 def run_and_notes(settings: AnalyzeSettings) -> tuple[Run, list[str]]:
-    """Return what is judged, and notes on what was left out. Raises InputError."""
+    """Return the run that is judged, and notes on what was left out. Raises InputError."""
     run, notes = _read(settings)
     subject = replace(run.subject, command=command_line(), run_id=uuid.uuid4().hex)
     return replace(run, subject=subject), notes
@@ -37,20 +40,46 @@ def run_and_notes(settings: AnalyzeSettings) -> tuple[Run, list[str]]:
 
 def _read(settings: AnalyzeSettings) -> tuple[Run, list[str]]:
     if settings.counts:
-        return _of_counts(settings), []
+        return _run_of_counts(settings), []
     if settings.prometheus:
-        return _of_prometheus(settings), []
-    paths = [Path(file) for file in settings.files]
-    for path in paths:
-        if str(path) != "-" and not path.exists():
-            raise InputError(f"there is no {path}")
+        return _run_of_prometheus(settings), []
+    paths = list(map(Path, settings.files))
+    _check_they_exist(paths)
     if len(paths) == 1 and (paths[0] / RUN).exists():
-        return _of_run(settings, paths[0]), []
-    recordings = [str(path) != "-" and is_recording(path) for path in paths]
-    if all(recordings):
-        return _of_recordings(settings, paths)
-    if any(recordings):
+        return _run_of_report(settings, paths[0]), []
+    if _are_recordings(paths):
+        return _run_of_recordings(settings, paths)
+    return _run_of_logs(settings, paths)
+
+
+def _check_they_exist(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path != STANDARD_INPUT and not path.exists():
+            raise InputError(f"there is no {path}")
+
+
+def _are_recordings(paths: Sequence[Path]) -> bool:
+    """Return whether files are recordings. Raises InputError if only some of them are."""
+    recordings = [path for path in paths if path != STANDARD_INPUT and is_recording(path)]
+    if recordings and len(recordings) < len(paths):
         raise InputError("recordings and access logs cannot be judged as one: analyze them apart")
+    return bool(recordings)
+
+
+def _run_of_report(settings: AnalyzeSettings, directory: Path) -> Run:
+    run = read_run(directory)
+    if not settings.asks:
+        return run
+    return replace(run, question=question_of(settings), ending=replace(run.ending, decided=None))
+
+
+def _run_of_recordings(settings: AnalyzeSettings, paths: Sequence[Path]) -> tuple[Run, list[str]]:
+    recordings = Recordings(paths)
+    question = None if settings.asks else recordings.question()
+    return recordings.run(question or question_of(settings)), recordings.notes
+
+
+def _run_of_logs(settings: AnalyzeSettings, paths: Sequence[Path]) -> tuple[Run, list[str]]:
     for path in paths:
         if path.is_dir():
             raise InputError(f"{path} has no recording and no report in it")
@@ -58,26 +87,13 @@ def _read(settings: AnalyzeSettings) -> tuple[Run, list[str]]:
     return run_of_logs(settings.files, question, settings.source.mapping, settings.path)
 
 
-def _of_run(settings: AnalyzeSettings, directory: Path) -> Run:
-    run = read_run(directory)
-    if not settings.asks:
-        return run
-    return replace(run, question=question_of(settings), ending=replace(run.ending, decided=None))
-
-
-def _of_recordings(settings: AnalyzeSettings, paths: list[Path]) -> tuple[Run, list[str]]:
-    recordings = Recordings(paths)
-    question = None if settings.asks else recordings.question()
-    return recordings.run(question or question_of(settings)), recordings.notes
-
-
-def _of_counts(settings: AnalyzeSettings) -> Run:
+def _run_of_counts(settings: AnalyzeSettings) -> Run:
     question = question_of(settings)
     tally = tally_of_counts(settings.counts, question.split)
     return run_of_tally(tally, question, Subject("--counts", started_at=_now()))
 
 
-def _of_prometheus(settings: AnalyzeSettings) -> Run:
+def _run_of_prometheus(settings: AnalyzeSettings) -> Run:
     question = question_of(settings)
     window = Window(
         settings.prometheus, settings.query or SELECTOR, settings.window, settings.label
@@ -90,7 +106,7 @@ def _of_prometheus(settings: AnalyzeSettings) -> Run:
 def question_of(settings: AnalyzeSettings) -> Question:
     """Return the question that options ask. Raises InputError.
 
-    A name in --map is a destination's where the manifest has one of that name, and otherwise one
+    A name in --map is a destination's if the manifest has one of that name, and otherwise a name
     that stands in the data.
     """
     split = settings.split

@@ -12,23 +12,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trafficsplit.analysis.kinds import Codes
 from trafficsplit.errors import InputError
 from trafficsplit.load.parquet import KEY, parquet_of_arrow
-from trafficsplit.offline.batches import Batch
+from trafficsplit.offline.batches import Batch, Integers
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH = 1 << 19  # rows at a time
+BATCH = 1 << 19  # rows
+_PARTS = "part-*.parquet"
 _PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
+
+
+class _DamagedError(InputError):
+    """A file is no whole Parquet file."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file, what it says of its run, and which worker wrote it.
+    """One file, what it says of its run (`facts`), and which worker wrote it.
 
-    Of a worker's requests those before `complete` are to be counted: some that were sent later are
-    missing, and the slower variant's are likelier to.
+    A worker's requests are counted up to the number `complete` (None: all of them). Of those that
+    were sent later some are missing, and the slower variant's are likelier to be.
     """
 
     path: Path
@@ -38,57 +44,77 @@ class Part:
 
 
 def parts_of(path: Path) -> list[Part]:
-    """Return the parts of a recording, in order. Raises InputError."""
-    parquet = parquet_of_arrow()
-    files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    """Return the parts of a recording, in order; those that are damaged only if the first is.
+
+    `path` is a recording's directory, or one Parquet file. Raises InputError.
+    """
+    parts = _parts_in(path) if path.is_dir() else [_read_part(path)]
+    complete = {part.worker: part.complete for part in parts}  # the last part knows
+    return [replace(part, complete=complete[part.worker]) for part in parts]
+
+
+def _parts_in(directory: Path) -> list[Part]:
+    files = sorted(directory.glob(_PARTS))
     if not files:
-        raise InputError(f"{path} has no recording: it was to have part-*.parquet in it")
-    found: list[Part] = []
+        raise InputError(f"{directory} has no recording: it was to have {_PARTS} in it")
+    parts: list[Part] = []
     for file in files:
         try:
-            metadata = parquet.read_metadata(file)
-            facts = json.loads((metadata.metadata or {}).get(KEY, b"{}"))
-        except (OSError, ValueError) as error:
-            if path.is_dir() and found:
-                continue  # cut off in the middle of a copy, say: the others are whole
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise InputError(f"{file} is no recording: {reason}") from None
-        names = metadata.schema.to_arrow_schema().names
-        if "variant" not in names:
-            raise InputError(f"{file} has no column variant, but {', '.join(names)}")
-        match = _PART.fullmatch(file.name)
-        worker = f"{file.parent}/{match[1]}" if match else str(file)
-        found.append(Part(file, facts, worker, facts.get("complete")))
-    complete = {part.worker: part.complete for part in found}  # the last part knows
-    return [replace(part, complete=complete[part.worker]) for part in found]
+            parts.append(_read_part(file))
+        except _DamagedError:
+            if not parts:
+                raise
+            # Cut off in the middle of a copy, say: the others are whole.
+    return parts
 
 
-def unread_parts(path: Path, parts: Iterable[Part]) -> list[Path]:
+def _read_part(file: Path) -> Part:
+    parquet = parquet_of_arrow()
+    try:
+        metadata = parquet.read_metadata(file)
+        facts = json.loads((metadata.metadata or {}).get(KEY, b"{}"))
+    except (OSError, ValueError) as error:
+        raise _DamagedError(f"{file} is no recording: {_first_line(error)}") from None
+    names = metadata.schema.to_arrow_schema().names
+    if "variant" not in names:
+        raise InputError(f"{file} has no column variant, but {', '.join(names)}")
+    match = _PART.fullmatch(file.name)
+    worker = f"{file.parent}/{match[1]}" if match else str(file)
+    return Part(file, facts, worker, facts.get("complete"))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+def unread_parts(directory: Path, parts: Iterable[Part]) -> list[Path]:
     """Return the files of a recording's directory that could not be read."""
     read = {part.path for part in parts}
-    return [file for file in sorted(path.glob("part-*.parquet")) if file not in read]
+    return [file for file in sorted(directory.glob(_PARTS)) if file not in read]
 
 
 def batches_of(part: Part, *, ordered: bool = True) -> Iterator[Batch]:
-    """Yield the requests of a part, where `ordered` in order of sending. Raises InputError."""
+    """Yield the requests of a part in batches, in order of sending if `ordered`.
+
+    Raises InputError.
+    """
     import pyarrow as pa
 
     parquet = parquet_of_arrow()
     try:
         with parquet.ParquetFile(part.path, memory_map=True, read_dictionary=["variant"]) as file:
-            there = set(file.schema_arrow.names)
+            present = set(file.schema_arrow.names)
             wanted = {"sent", "variant", "status", "latency_us"}
-            if ordered or _reaches(file.metadata, part.complete):
+            if ordered or _exceeds(file.metadata, part.complete):
                 wanted |= {"number", "connection"}
-            for rows in file.iter_batches(BATCH, columns=sorted(wanted & there)):
+            for rows in file.iter_batches(BATCH, columns=sorted(wanted & present)):
                 yield _batch(rows, part, in_order=ordered)
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(f"{part.path} cannot be read: {reason}") from None
+        raise InputError(f"{part.path} cannot be read: {_first_line(error)}") from None
 
 
-def _reaches(metadata: Any, complete: int | None) -> bool:
-    """Return whether a file may have numbers that are not to be counted."""
+def _exceeds(metadata: Any, complete: int | None) -> bool:
+    """Return whether a file may have numbers of `complete` or more, which are not counted."""
     names = [metadata.schema.column(i).name for i in range(metadata.num_columns)]
     if complete is None or "number" not in names:
         return False
@@ -118,13 +144,13 @@ def _batch(rows: pa.RecordBatch, part: Part, *, in_order: bool) -> Batch:
     if part.complete is not None and len(numbers) and int(numbers.max()) >= part.complete:
         kept = numbers < part.complete
         numbers = numbers[kept]
-        batch = _taken(batch, kept)
+        batch = _select(batch, kept)
     if in_order and (numbers[1:] < numbers[:-1]).any():
-        batch = _taken(batch, np.argsort(numbers, kind="stable"))
+        batch = _select(batch, np.argsort(numbers, kind="stable"))
     return batch
 
 
-def _taken(batch: Batch, wanted: NDArray[Any]) -> Batch:
+def _select(batch: Batch, wanted: Integers | NDArray[np.bool_]) -> Batch:
     """Return some requests of a batch, or all of them in another order."""
     assert batch.connections is not None
     return replace(
@@ -137,8 +163,8 @@ def _taken(batch: Batch, wanted: NDArray[Any]) -> Batch:
     )
 
 
-def _variants(rows: pa.RecordBatch) -> tuple[list[str], NDArray[Any]]:
-    """Return the names of variants, and of each request the name's index, −1 for none."""
+def _variants(rows: pa.RecordBatch) -> tuple[list[str], Integers]:
+    """Return the variants' names, and for each request the index of its name, −1 for none."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -148,12 +174,12 @@ def _variants(rows: pa.RecordBatch) -> tuple[list[str], NDArray[Any]]:
     indices = variants.indices
     if indices.null_count:
         indices = pc.fill_null(indices, -1)
-    names = [str(name) for name in variants.dictionary.to_pylist()]
+    names = list(map(str, variants.dictionary.to_pylist()))
     return names, indices.to_numpy(zero_copy_only=False)
 
 
-def _column(rows: pa.RecordBatch, name: str, default: int) -> NDArray[Any]:
-    """Return a column of whole numbers, `default` where it is missing or null."""
+def _column(rows: pa.RecordBatch, name: str, default: int) -> Codes:
+    """Return a column of whole numbers, with `default` if it is missing or for null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -165,8 +191,8 @@ def _column(rows: pa.RecordBatch, name: str, default: int) -> NDArray[Any]:
     return np.asarray(values.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False))
 
 
-def _sent(rows: pa.RecordBatch) -> NDArray[np.int64]:
-    """Return when requests were sent, in microseconds since the epoch; 0 where nobody knows."""
+def _sent(rows: pa.RecordBatch) -> Codes:
+    """Return when requests were sent, in microseconds since the epoch; 0 if it is not known."""
     import pyarrow as pa
 
     if "sent" not in rows.schema.names:

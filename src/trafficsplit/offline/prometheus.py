@@ -1,6 +1,6 @@
 """Real users' traffic, as Prometheus has counted it.
 
-The samples of each counter within the window are asked for, and their increases added up here:
+The samples of each counter within the window are fetched, and their increases added up here:
 PromQL's `increase` extrapolates, and what it gives are no counts.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,20 +19,23 @@ import requests
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import InputError
-from trafficsplit.offline.access_log import Names
+from trafficsplit.offline.destinations import Destinations
 
 # A request is counted by the client's proxy and by the server's; the gateway is a client.
 SELECTOR = 'istio_requests_total{reporter="source"}'
 LABELS = ("destination_version", "envoy_cluster_name", "version", "variant")
 CODES = ("response_code", "envoy_response_code", "code", "status")
 TIMEOUT = 30.0  # seconds
+# A counter that begins later than this many scrapes after its target's first is a new one.
+LATE_SCRAPES = 1.5
 
 
 @dataclass(frozen=True)
 class Window:
-    """What to ask for: the counter's selector, over how long (`10m`), and which labels tell what.
+    """Which counters are read: their selector, over how long (`10m`), and the variant's label.
 
-    `by` is the label that names the variant, empty for the first of `LABELS` that is there.
+    `by` is the label that names the variant, empty for the first of `LABELS` that is there. Raises
+    InputError for an address or a length that is none.
     """
 
     url: str
@@ -42,106 +44,163 @@ class Window:
     by: str = ""
 
     def __post_init__(self) -> None:
-        """Check. Raises InputError."""
+        """Check."""
         if urlsplit(self.url).scheme not in ("http", "https"):
             raise InputError(f"--prometheus {self.url!r} is no address: give http://NAME:9090")
         if not re.fullmatch(r"(\d+[smhdw])+", self.length):
             raise InputError(f"--window {self.length!r} is no time: give 30s, 10m or 1h")
 
 
+@dataclass(frozen=True)
+class _Counter:
+    """One counter: its labels, and its values at times in seconds since the epoch."""
+
+    labels: Mapping[str, str]
+    times: Sequence[float]
+    values: Sequence[float]
+
+    @property
+    def scraped(self) -> tuple[str, str]:
+        """The job and the instance that it was scraped from."""
+        return self.labels.get("job", ""), self.labels.get("instance", "")
+
+    @property
+    def status(self) -> str:
+        """HTTP's status of the requests that it counts; 200 if it names none."""
+        return next((self.labels[name] for name in CODES if name in self.labels), "200")
+
+
 def tally_of(window: Window, split: Split, mapping: Mapping[str, str]) -> tuple[Tally, float]:
-    """What was counted, by variant, and the seconds between first and last sample.
+    """Return what was counted, by variant, and the seconds from first to last sample.
 
     Raises InputError.
     """
-    series = _asked(window, window.selector)
-    if not series:
+    counters = _read_counters(window, window.selector)
+    if not counters:
         raise InputError(
             f"{window.url} knows nothing of {window.selector} in the last {window.length}: give "
             "--query"
         )
-    names = Names(split, mapping)
-    by = _label(window, series)
-    first = min(one["values"][0][0] for one in series)
-    last = max(one["values"][-1][0] for one in series)
-    step = _step(series)
-    watched = {_target(one): one["values"][0][0] for one in _asked(window, "up")}
-    counts: Multiset[str] = Multiset()
-    errors = unidentified = 0
-    for one in series:
-        labels = one["metric"]
-        # Of a counter that appears while its target was being watched, all is new.
-        since = min(first, watched.get(_target(one), first))
-        new = one["values"][0][0] - since > 1.5 * step
-        count = increase([float(value) for _, value in one["values"]], new=new)
-        variant = names.variant(labels.get(by, ""), "")
-        code = next((labels[name] for name in CODES if name in labels), "200")
-        if not code.startswith("2"):
-            errors += count
+    label = _variant_label(window, counters)
+    increases = _increases(window, counters)
+    destinations = Destinations(split, mapping)
+    counts = dict.fromkeys(split, 0)
+    errors = 0
+    unidentified = 0
+    for counter, number in zip(counters, increases, strict=True):
+        variant = destinations.variant(counter.labels.get(label, ""))
+        if not counter.status.startswith("2"):
+            errors += number
         elif variant:
-            counts[variant] += count
+            counts[variant] = counts.get(variant, 0) + number
         else:
-            unidentified += count
-    if not (counts.total() or errors or unidentified):
+            unidentified += number
+    tally = Tally(counts, errors, unidentified)
+    if not tally.requests:
         raise InputError(f"{window.selector} did not grow in the last {window.length}")
-    known = dict.fromkeys(split, 0)
-    return Tally({**known, **counts}, errors, unidentified), last - first
+    return tally, _end(counters) - _start(counters)
+
+
+def _start(counters: Sequence[_Counter]) -> float:
+    return min(counter.times[0] for counter in counters)
+
+
+def _end(counters: Sequence[_Counter]) -> float:
+    return max(counter.times[-1] for counter in counters)
+
+
+def _increases(window: Window, counters: Sequence[_Counter]) -> list[int]:
+    """Return by how much each counter grew. Raises InputError."""
+    start = _start(counters)
+    interval = _scrape_interval(counters)
+    first_scrapes = {up.scraped: up.times[0] for up in _read_counters(window, "up")}
+    increases = []
+    for counter in counters:
+        # Of a counter that appears while its target is already being scraped, all is new.
+        since = min(start, first_scrapes.get(counter.scraped, start))
+        new = counter.times[0] - since > LATE_SCRAPES * interval
+        increases.append(increase(counter.values, new=new))
+    return increases
 
 
 def increase(values: Sequence[float], *, new: bool = False) -> int:
-    """By how much a counter grew over its samples; it begins again at 0 where it falls."""
-    total = values[0] if new else 0.0
+    """Return by how much a counter grew over its samples.
+
+    It begins again at 0 where it falls; a `new` one began at 0 before its first sample.
+    """
+    total = 0.0
+    if new:
+        total = values[0]
     for before, after in itertools.pairwise(values):
-        total += after - before if after >= before else after
+        if after >= before:
+            total += after - before
+        else:
+            total += after
     return round(total)
 
 
-def _step(series: Sequence[Mapping[str, Any]]) -> float:
-    gaps = [
-        after[0] - before[0]
-        for one in series
-        for before, after in itertools.pairwise(one["values"])
-    ]
-    return sorted(gaps)[len(gaps) // 2] if gaps else math.inf
+def _scrape_interval(counters: Sequence[_Counter]) -> float:
+    """Return the median of the seconds between samples; infinite if no counter has two."""
+    gaps: list[float] = []
+    for counter in counters:
+        gaps += [after - before for before, after in itertools.pairwise(counter.times)]
+    if not gaps:
+        return math.inf
+    return sorted(gaps)[len(gaps) // 2]
 
 
-def _target(series: Mapping[str, Any]) -> tuple[str, str]:
-    labels = series["metric"]
-    return labels.get("job", ""), labels.get("instance", "")
+def _variant_label(window: Window, counters: Sequence[_Counter]) -> str:
+    """Return the label that names the variant. Raises InputError."""
+    present: set[str] = set()
+    for counter in counters:
+        present |= set(counter.labels)
+    names = ", ".join(sorted(present))
+    if window.by:
+        if window.by not in present:
+            raise InputError(f"no label {window.by} is there, but {names}")
+        return window.by
+    for label in LABELS:
+        if label in present:
+            return label
+    raise InputError(f"which label names the variant? Give --by, one of {names}")
 
 
-def _label(window: Window, series: Sequence[Mapping[str, Any]]) -> str:
-    there = set.union(*(set(one["metric"]) for one in series))
-    if window.by and window.by not in there:
-        raise InputError(f"no label {window.by} is there, but {', '.join(sorted(there))}")
-    found = window.by or next((name for name in LABELS if name in there), "")
-    if not found:
-        raise InputError(
-            f"which label names the variant? Give --by, one of {', '.join(sorted(there))}"
-        )
-    return found
+def _read_counters(window: Window, selector: str) -> list[_Counter]:
+    """Return the samples of every counter, by `GET /api/v1/query` of a range selector.
+
+    Raises InputError. (Prometheus, "HTTP API", range vectors.)
+    """
+    result = _query(f"{window.url.rstrip('/')}/api/v1/query", selector, window.length)
+    counters = []
+    for series in result:
+        samples = series.get("values")
+        if samples:
+            times = [time for time, _ in samples]
+            values = [float(value) for _, value in samples]
+            counters.append(_Counter(series["metric"], times, values))
+    return counters
 
 
-def _asked(window: Window, selector: str) -> list[dict[str, Any]]:
-    """The samples of every series, as `GET /api/v1/query` of a range selector gives them."""
-    url = f"{window.url.rstrip('/')}/api/v1/query"
+def _query(url: str, selector: str, length: str) -> list[dict[str, Any]]:
     try:
-        answer = requests.get(url, {"query": f"{selector}[{window.length}]"}, timeout=TIMEOUT)
-        found = answer.json()
+        answer = requests.get(url, {"query": f"{selector}[{length}]"}, timeout=TIMEOUT)
+        document = answer.json()
     except requests.exceptions.JSONDecodeError:
         raise InputError(f"{url} is no Prometheus: HTTP {answer.status_code}, no JSON") from None
     except requests.RequestException as error:
         raise InputError(f"{url} does not answer ({_cause(error)}): give --prometheus") from None
-    if found.get("status") != "success":
-        raise InputError(f"Prometheus says: {found.get('error', 'nothing')}")
-    data = found["data"]
+    if document.get("status") != "success":
+        raise InputError(f"Prometheus says: {document.get('error', 'nothing')}")
+    data = document["data"]
     if data.get("resultType") != "matrix":
         raise InputError(f"--query {selector!r} is no plain selector: give METRIC{{…}}")
-    return [one for one in data["result"] if one.get("values")]
+    result: list[dict[str, Any]] = data["result"]
+    return result
 
 
 def _cause(error: BaseException) -> str:
-    reason: Any = error
+    """Return the innermost reason of an error, for a message."""
+    reason = error
     while reason.args and isinstance(reason.args[0], BaseException):
         reason = reason.args[0]
     return str(getattr(reason, "reason", reason)).split(": ")[-1] or type(error).__name__

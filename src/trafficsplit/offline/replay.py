@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.verdict import Verdict
-from trafficsplit.offline.batches import Batch
+from trafficsplit.offline.batches import Batch, Integers
 
 
 class Replay:
@@ -25,12 +22,17 @@ class Replay:
         """The verdict so far."""
         return self._test.verdict
 
-    def look(self, batch: Batch) -> None:
+    @property
+    def undecided(self) -> bool:
+        """Whether further batches can still decide it."""
+        return self.verdict is Verdict.INCONCLUSIVE
+
+    def add(self, batch: Batch) -> None:
         """Add a batch, and look at it as often as a live test would have."""
         urgent = self._urgent(batch)
         at = 0
         number = len(batch.codes)
-        while at < number and self._test.verdict is Verdict.INCONCLUSIVE:
+        while at < number and self.undecided:
             end = min(at + self._test.least_more, number)
             index = int(np.searchsorted(urgent, at))
             if index < len(urgent):
@@ -38,10 +40,10 @@ class Replay:
             self._update(batch, at, end)
             at = end
 
-    def _urgent(self, batch: Batch) -> NDArray[Any]:
-        """Return the places of lost requests, and of variants that were to get nothing."""
+    def _urgent(self, batch: Batch) -> Integers:
+        """Return the indices of lost requests, and of those to variants that are to get nothing."""
         positive = self._question.split.positive
-        # The last element stands for −1, no name.
+        # One more element, at the end, stands for −1, no name.
         expected = np.array([*(name in positive for name in batch.names), False])
         fine = (batch.codes >= 0) & (batch.statuses // 100 == 2)
         return np.flatnonzero(~(fine & expected[batch.codes]))
@@ -51,7 +53,7 @@ class Replay:
         good = batch.statuses[start:end] // 100 == 2
         counts = np.bincount(codes[good & (codes >= 0)], minlength=len(batch.names))
         self._test.update(
-            {name: int(x) for name, x in zip(batch.names, counts, strict=True)},
+            dict(zip(batch.names, counts.tolist(), strict=True)),
             errors=int((~good).sum()),
             unidentified=int((good & (codes < 0)).sum()),
         )

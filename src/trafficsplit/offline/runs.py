@@ -1,8 +1,8 @@
 """From what was counted or written down elsewhere to a run: recordings, access logs, bare counts.
 
 Unlike a live run all of it is there at once. It is replayed in order, so that a verdict that was
-reached stands as it did live; but where all counts together are evidence of a mismatch, that is the
-verdict, whatever the first of them looked like (each verdict has an error bound of its own).
+reached stands, as it did live. But if all counts together are evidence of a mismatch, that is the
+verdict, whatever the first of them looked like: each verdict has an error bound of its own.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
 from trafficsplit.load.parquet import RECORDING
-from trafficsplit.offline.access_log import Names, batches_of_log
+from trafficsplit.offline.access_log import batches_of_log
 from trafficsplit.offline.batches import BatchCounter
+from trafficsplit.offline.destinations import Destinations
 from trafficsplit.offline.parts import Part, batches_of, parts_of, unread_parts
 from trafficsplit.offline.replay import Replay
 from trafficsplit.settings.numbers import count
 
-LONGEST_HOST = 200  # characters of the names of files
+LONGEST_HOST = 200  # characters, of the names of files in place of a host
 
 
 def is_recording(path: Path) -> bool:
@@ -44,54 +45,69 @@ def is_recording(path: Path) -> bool:
 
 
 class Recordings:
-    """Recordings as one: what they say of their run, and their requests. Raises InputError."""
+    """Recordings as one: what they say of their run, and their requests.
+
+    `facts` are the first part's, `notes` say what was left out. Raises InputError.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.parts: list[Part] = []
         self.notes: list[str] = []
         for path in paths:
-            inner = path / RECORDING
-            directory = inner if inner.is_dir() else path
-            parts = parts_of(directory)
-            self.parts += parts
-            unread = unread_parts(directory, parts) if directory.is_dir() else []
-            if unread:
-                names = ", ".join(file.name for file in unread)
-                self.notes.append(f"{names} of {directory} cannot be read and is left out")
+            self._add(path)
         self.facts = self.parts[0].facts
 
+    def _add(self, path: Path) -> None:
+        if (path / RECORDING).is_dir():
+            path = path / RECORDING
+        parts = parts_of(path)
+        self.parts += parts
+        unread = unread_parts(path, parts) if path.is_dir() else []
+        if unread:
+            names = ", ".join(file.name for file in unread)
+            self.notes.append(f"{names} of {path} cannot be read and is left out")
+
     def question(self) -> Question | None:
-        """Return the question that the run was to answer, None where it had none.
+        """Return the question that the run was to answer, None if it had none.
 
         Raises InputError.
         """
         plain = self.facts.get("question")
+        if not plain:
+            return None
         try:
-            return question_from_plain(plain) if plain else None
+            return question_from_plain(plain)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(f"{self.parts[0].path} is damaged: {error}") from None
 
     def run(self, question: Question) -> Run:
-        """Return all of it, counted. Raises InputError."""
+        """Return all the requests, counted. Raises InputError."""
         counter = BatchCounter(question.split)
-        # Several workers have no order in common but by time.
-        alone = len({part.worker for part in self.parts}) == 1
-        test = Replay(question) if alone and question.test == "sequential" else None
+        replayed = self._replayed(question)
         for part in self.parts:
-            looking = test is not None and test.verdict is Verdict.INCONCLUSIVE
-            ordered = looking or counter.wants_order(part.worker)
+            undecided = replayed is not None and replayed.undecided
+            ordered = undecided or counter.wants_order(part.worker)
             for batch in batches_of(part, ordered=ordered):
                 counter.add(batch, part.worker)
-                if test is not None and batch.ordered:
-                    test.look(batch)
-        subject = self._subject(counter)
-        decided = test.verdict if test is not None else Verdict.INCONCLUSIVE
-        return _with_verdict(_run(question, counter, subject), decided)
+                if replayed is not None and batch.ordered:
+                    replayed.add(batch)
+        run = _run(question, counter, self._subject())
+        return _with_verdict(run, replayed.verdict if replayed else Verdict.INCONCLUSIVE)
 
-    def _subject(self, counter: BatchCounter) -> Subject:
+    def _replayed(self, question: Question) -> Replay | None:
+        """Return the test that takes the requests in order; None if they have no order.
+
+        Several workers have none in common but by time, and a fixed-sample test needs none.
+        """
+        workers = {part.worker for part in self.parts}
+        if len(workers) > 1 or question.test != "sequential":
+            return None
+        return Replay(question)
+
+    def _subject(self) -> Subject:
         facts = self.facts
         return Subject(
-            host=str(facts.get("host") or _names([str(part.path) for part in self.parts])),
+            host=str(facts.get("host") or _names_of([str(part.path) for part in self.parts])),
             path=str(facts.get("path") or ""),
             unit=str(facts.get("unit") or "request"),
             users=int(facts.get("users") or 0),
@@ -103,30 +119,35 @@ def run_of_logs(
 ) -> tuple[Run, list[str]]:
     """Return access logs as a run, and notes on what was left out. Raises InputError."""
     counter = BatchCounter(question.split)
-    names = Names(question.split, mapping)
+    destinations = Destinations(question.split, mapping)
     skipped: Multiset[str] = Multiset()
     for source in sources:
-        for batch in batches_of_log(source, names, path, skipped):
+        for batch in batches_of_log(source, destinations, path, skipped):
             counter.add(batch, source)
-    run = _run(question, counter, Subject(host=_names(sources), path=path))
+    run = _run(question, counter, Subject(host=_names_of(sources), path=path))
     if not run.tally.requests:
-        raise InputError(f"{_names(sources)} has no requests" + (f" for {path}" if path else ""))
-    named = any(run.tally.counts[variant] for variant in question.split)
-    if names.seen and not named:
-        places = ", ".join(name for name, _ in names.seen.most_common(5))
-        variants = ",".join(question.split)
-        raise InputError(f"which of {variants} is {places}? Give --map PLACE=VARIANT,…")
+        purpose = f" for {path}" if path else ""
+        raise InputError(f"{_names_of(sources)} has no requests{purpose}")
+    _check_variants_are_known(run.tally, question.split, destinations)
     notes = [f"{count:,} lines are left out: {reason}" for reason, count in skipped.items()]
     return _with_verdict(run), notes
 
 
+def _check_variants_are_known(tally: Tally, split: Split, destinations: Destinations) -> None:
+    """Raise InputError if not one request went to a variant of the split."""
+    if destinations.unmatched and not any(tally.counts[variant] for variant in split):
+        names = ", ".join(name for name, _ in destinations.unmatched.most_common(5))
+        raise InputError(f"which of {','.join(split)} is {names}? Give --map PLACE=VARIANT,…")
+
+
 def run_of_tally(tally: Tally, question: Question, subject: Subject) -> Run:
-    """Return bare counts as a run; nothing is known of their order."""
-    losses = {"no 2xx answer": tally.errors, "no variant is named": tally.unidentified}
-    counted = Counted(
-        stretches=[Stretch(0.0, subject.elapsed, tally)],
-        losses={reason: number for reason, number in losses.items() if number},
-    )
+    """Return bare counts as a run, of whose order nothing is known."""
+    losses = {}
+    if tally.errors:
+        losses["no 2xx answer"] = tally.errors
+    if tally.unidentified:
+        losses["no variant is named"] = tally.unidentified
+    counted = Counted(stretches=[Stretch(0.0, subject.elapsed, tally)], losses=losses)
     return _with_verdict(Run(_sized(question, tally), subject, counted))
 
 
@@ -137,23 +158,27 @@ def tally_of_counts(text: str, split: Split) -> Tally:
     """
     counts: dict[str, int] = dict.fromkeys(split, 0)
     lost = {"errors": 0, "unidentified": 0}
-    for part in text.split(","):
-        if not part.strip():
-            continue
-        name, equals, value = part.partition("=")
-        name = name.strip()
-        value = value.strip()
-        if not name or not equals or not value:
-            raise InputError(
-                f"--counts {part.strip()!r} is not VARIANT=COUNT, e.g. blue=7412,green=2588"
-            )
-        number = 0 if value == "0" else count(value, f"the count of {name}")
-        target = lost if name in lost and name not in split else counts
-        target[name] = target.get(name, 0) + number
+    for part in filter(str.strip, text.split(",")):
+        name, number = _parse_count(part)
+        if name in lost and name not in split:
+            lost[name] += number
+        else:
+            counts[name] = counts.get(name, 0) + number
     tally = Tally(counts, **lost)
     if not tally.requests:
         raise InputError("--counts has no responses: e.g. blue=7412,green=2588")
     return tally
+
+
+def _parse_count(text: str) -> tuple[str, int]:
+    name, _, value = (part.strip() for part in text.partition("="))
+    if not name or not value:
+        raise InputError(
+            f"--counts {text.strip()!r} is not VARIANT=COUNT, e.g. blue=7412,green=2588"
+        )
+    if value == "0":
+        return name, 0
+    return name, count(value, f"the count of {name}")
 
 
 def _run(question: Question, counter: BatchCounter, subject: Subject) -> Run:
@@ -164,24 +189,32 @@ def _run(question: Question, counter: BatchCounter, subject: Subject) -> Run:
 
 
 def _sized(question: Question, tally: Tally) -> Question:
-    """Return the same question, of as many requests as there are; gateways are not told apart."""
+    """Return the question for as many requests as there are, at all gateways as one."""
     return replace(question, requests=min(max(tally.requests, 1), MOST_REQUESTS), gateways=1)
 
 
 def _with_verdict(run: Run, decided: Verdict = Verdict.INCONCLUSIVE) -> Run:
+    """Return a run with its verdict, if there is one; `decided` is what its order has shown."""
     if run.question.test == "fixed":
         return run
     if decided is Verdict.INCONCLUSIVE:
         decided = replay(run).verdict
-    if decided is Verdict.MATCH:
-        tally = run.tally
-        test = SequentialTest.of(run.question)
-        if test.update(tally.counts, tally.errors, tally.unidentified) is Verdict.MISMATCH:
-            decided = Verdict.MISMATCH
-    known = None if decided is Verdict.INCONCLUSIVE else decided
-    return replace(run, ending=Ending(decided=known))
+    if decided is Verdict.MATCH and _is_a_mismatch_at_once(run):
+        decided = Verdict.MISMATCH
+    if decided is Verdict.INCONCLUSIVE:
+        return replace(run, ending=Ending())
+    return replace(run, ending=Ending(decided=decided))
 
 
-def _names(sources: Sequence[str]) -> str:
+def _is_a_mismatch_at_once(run: Run) -> bool:
+    """Return whether all counts, looked at once, are a mismatch."""
+    tally = run.tally
+    test = SequentialTest.of(run.question)
+    return test.update(tally.counts, tally.errors, tally.unidentified) is Verdict.MISMATCH
+
+
+def _names_of(sources: Sequence[str]) -> str:
     text = ", ".join(dict.fromkeys(Path(source).name or source for source in sources))
-    return text if len(text) <= LONGEST_HOST else f"{text[:LONGEST_HOST]}…"
+    if len(text) <= LONGEST_HOST:
+        return text
+    return f"{text[:LONGEST_HOST]}…"
