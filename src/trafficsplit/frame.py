@@ -7,6 +7,7 @@ not a verdict gets an exit code of its own, and one line for a person.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -25,14 +26,16 @@ def run_framed(action: Callable[[], int | None], *, name: str = "trafficsplit") 
     `name` begins the line that says what was wrong.
     """
     open_standard_streams()
+    # What is to be undone is undone, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = int(action() or 0)
     except InputError as error:
         code = complain(str(error), ExitCode.WRONG_USAGE, name=name)
     except BrokenError as error:
         code = complain(str(error), ExitCode.BROKEN, name=name)
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt as error:
+        code = complain(str(error) or "interrupted", ExitCode.INTERRUPTED, name=name)
     except SystemExit as end:
         code = _code_of(end, name)
     except BaseException as error:

@@ -14,11 +14,18 @@ from pathlib import Path
 
 from trafficsplit.analysis.run import Run, SourceReading
 from trafficsplit.analysis.split import Split
-from trafficsplit.errors import InputError
+from trafficsplit.errors import BrokenError, InputError
 from trafficsplit.locust.process import LocustProcess, signals_passed_on
 from trafficsplit.report.directory import ReportDirectory, report_directory
 from trafficsplit.report.document import VerdictDocument
-from trafficsplit.report.publish import Clock, Saying, command_line, publish
+from trafficsplit.report.publish import (
+    Clock,
+    HeldSignals,
+    Saying,
+    command_line,
+    publish,
+    signals_held_back,
+)
 from trafficsplit.settings.verify import VerifySettings
 from trafficsplit.weights.sources import Source
 
@@ -52,10 +59,13 @@ def verify(
     BrokenError if this tool could not finish.
     """
     settings = replace(settings, run_id=uuid.uuid4().hex)
-    with report_directory(occasion.report) as report:
+    with report_directory(occasion.report) as report, contextlib.ExitStack() as stack:
         with _hosts(settings, gateway, report) as hosts:
             occasion.clock.lap("lab")
-            run = drive(replace(settings, hosts=hosts), report.aside, progress=occasion.progress)
+            settings = replace(settings, hosts=hosts)
+            # Beyond the load: while the lab ends, a second signal must not take the counts.
+            held = stack.enter_context(signals_held_back())
+            run = drive(settings, report.aside, held, progress=occasion.progress)
             occasion.clock.lap("load")
         run = replace(run, subject=replace(run.subject, command=command_line()))
         if occasion.source:
@@ -74,11 +84,14 @@ def _hosts(
         yield hosts
 
 
-def drive(settings: VerifySettings, directory: Path, *, progress: bool = False) -> Run:
+def drive(
+    settings: VerifySettings, directory: Path, held: HeldSignals, *, progress: bool = False
+) -> Run:
     """Send requests until the run is complete, and return it; `directory` is the run's own.
 
-    SIGINT and SIGTERM end the load early, and its counts come all the same. Raises InputError, and
-    BrokenError if there are no counts.
+    SIGINT and SIGTERM, also those that were `held` back before, end the load early, and its counts
+    come all the same. Raises KeyboardInterrupt if there are none yet, InputError, and BrokenError
+    if there are no counts for another reason.
     """
     try:
         process = LocustProcess(settings, directory, progress=progress)
@@ -86,9 +99,14 @@ def drive(settings: VerifySettings, directory: Path, *, progress: bool = False) 
         raise InputError(
             f"{directory} cannot be written ({error.strerror or error}): give another --report DIR"
         ) from None
-    with process, signals_passed_on(process):
+    with process, signals_passed_on(process, held.caught):
         process.wait()
-        return process.run()
+        try:
+            return process.run()
+        except BrokenError:
+            if process.stopped_early:
+                raise KeyboardInterrupt("interrupted before anything was counted") from None
+            raise
 
 
 def read_again(source: Source) -> SourceReading:

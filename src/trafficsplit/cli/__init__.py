@@ -52,5 +52,5 @@ def _run() -> int:
         return ExitCode.WRONG_USAGE
     except click.ClickException as error:
         raise InputError(error.format_message()) from None
-    except click.Abort:
-        return ExitCode.INTERRUPTED
+    except click.Abort as abort:  # what Click makes of KeyboardInterrupt
+        raise KeyboardInterrupt(*getattr(abort.__cause__, "args", ())) from None

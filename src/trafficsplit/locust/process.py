@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -41,6 +41,7 @@ class LocustProcess:
     ) -> None:
         self._directory = directory.absolute()
         self._begun = threading.Event()
+        self._stopped = False
         self._messages: list[Any] = []
         self._said: deque[str] = deque(maxlen=MOST_LINES)
         write_settings(settings, self._directory)
@@ -122,8 +123,15 @@ class LocustProcess:
 
     def stop(self, *_: object) -> None:
         """Ask it to send no more, and to hand over what it has counted."""
+        self._stopped = True
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it was asked to stop before it had anything to hand over."""
+        codes = (-signal.SIGTERM, ExitCode.INTERRUPTED)
+        return self._stopped and not self._messages and self._process.returncode in codes
 
     def run(self) -> Run:
         """Return what was counted, once it has ended.
@@ -133,16 +141,18 @@ class LocustProcess:
         self._process.wait()
         for thread in self._threads:
             thread.join()
-        self._write_log()
         # It may hold a header that is nobody's business.
         (self._directory / SETTINGS).unlink(missing_ok=True)
         (self._directory / BEGUN).unlink(missing_ok=True)
         for message in self._messages:
             if "run" in message:
+                self._write_log()
                 return self._taken(message["run"])
         line = self._why()
         if self._process.returncode == ExitCode.WRONG_USAGE:
             raise InputError(line)
+        if not self.stopped_early:
+            self._write_log()
         raise BrokenError(line)
 
     def _taken(self, plain: Any) -> Run:
@@ -205,10 +215,15 @@ def _arguments(settings: VerifySettings) -> list[str]:
 
 
 @contextlib.contextmanager
-def signals_passed_on(process: LocustProcess) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the load early, and not us: its counts are waited for."""
+def signals_passed_on(process: LocustProcess, caught: Sequence[int] = ()) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the load early, and not us: its counts are waited for.
+
+    `caught` are signals that came before.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, process.stop) for number in numbers]
+    if caught:
+        process.stop()
     try:
         yield
     finally:

@@ -157,7 +157,7 @@ def _remove_if_empty(aside: Path) -> None:
     """Remove a directory that was not put in its place, where nothing in it is worth anything."""
     if not aside.exists() or not aside.name.startswith(ASIDE):
         return
-    if {file.name for file in aside.iterdir()} <= {"settings.json"}:
+    if {file.name for file in aside.iterdir()} <= {"settings.json", "begun", "lab"}:
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -61,7 +61,7 @@ class Saying:
 
 
 @dataclass
-class _Signals:
+class HeldSignals:
     """Signals that came in while they were held back."""
 
     caught: list[int] = field(default_factory=list)
@@ -79,7 +79,7 @@ def publish(run: Run, report: ReportDirectory, clock: Clock, saying: Saying) -> 
 
     Raises BrokenError where the run has no verdict, because we failed ourselves.
     """
-    with _held_back() as signals:
+    with signals_held_back() as signals:
         if run.ending.broken:
             _write_what_there_is(run, report)
             raise BrokenError(run.ending.broken)
@@ -100,9 +100,9 @@ def publish(run: Run, report: ReportDirectory, clock: Clock, saying: Saying) -> 
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[_Signals]:
-    """Hold signals back: from here on they can take pictures, and no verdict."""
-    signals = _Signals()
+def signals_held_back() -> Iterator[HeldSignals]:
+    """Hold SIGINT and SIGTERM back: what was counted is not lost by them, nor its verdict."""
+    signals = HeldSignals()
     with _handled_by(signals.catch):
         yield signals
 
