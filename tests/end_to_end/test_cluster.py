@@ -191,6 +191,7 @@ def test_an_http_route_of_the_gateway_api(cli: Cli, cluster: Cluster) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 def test_a_canary_that_answers_503_at_the_third_step_goes_back_by_itself(
     cli: Cli, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_canary_that_answers_503_at_the_third_step_goes_back_by_itself(
 
 
 @pytest.mark.lab
+@pytest.mark.slow
 def test_a_rollout_on_a_cluster(cli: Cli, cluster: Cluster, tmp_path: Path) -> None:
     with lab.start(tmp_path / "lab") as running, istiod(cluster, running):
         cluster.add(ingress(running.host))

@@ -174,11 +174,10 @@ class LocustProcess:
             return ours[-1]
         code = self._process.returncode
         ended = f"signal {-code}" if code < 0 else f"code {code}"
-        last = said[-1][:300] if said else "it said nothing"
-        return (
-            f"broken: Locust ended with {ended} and left no counts: {last} "
-            f"(all of it: {self._directory / LOG})"
-        )
+        last = "it said nothing"
+        if said:
+            last = f"{said[-1][:300]} (all of it: {self._directory / LOG})"
+        return f"broken: Locust ended with {ended} and left no counts: {last}"
 
     def close(self) -> None:
         """End it at once, where it has not ended."""

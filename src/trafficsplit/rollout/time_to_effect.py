@@ -114,13 +114,19 @@ class Transition:
 
 
 def observe(
-    settings: VerifySettings, transition: Transition, report: Path, patience: float
+    settings: VerifySettings,
+    transition: Transition,
+    report: Path,
+    patience: float,
+    *,
+    plots: bool = False,
 ) -> Effect:
     """Make a change while requests go on, and return when it came into force.
 
     `settings` are those of the verification. Requests go on until the new weights are seen, at most
-    `patience` seconds from the change. Raises what the change raises, after which nothing is sent
-    any more; what else goes wrong leaves the effect unseen, and says why.
+    `patience` seconds from the change; `plots` draws pictures into the report. Raises what the
+    change raises, after which nothing is sent any more; what else goes wrong leaves the effect
+    unseen, and says why.
     """
     watched = _watching(settings, transition.before)
     set_at: datetime.datetime | None = None
@@ -150,7 +156,7 @@ def observe(
         effect = _added(effect, run)
         change = change_in(run)
         if change is not None and transition.is_gone_through(change):
-            _publish(run, directory)
+            _publish(run, directory, plots=plots)
             return _seen(effect, change, run, set_at, directory.name)
         shutil.rmtree(directory, ignore_errors=True)
         why = _why_no_more(run, transition, time.monotonic() - began, patience)
@@ -193,10 +199,11 @@ def _added(effect: Effect, run: Run) -> Effect:
     )
 
 
-def _publish(run: Run, directory: Path) -> None:
+def _publish(run: Run, directory: Path, *, plots: bool) -> None:
     """Write the report of the run that saw the change, beside its counts."""
     with report_directory(directory) as report:
-        publish(run, report, Clock(time.monotonic()), Saying(quiet=True, github=False))
+        saying = Saying(quiet=True, github=False, plots=plots)
+        publish(run, report, Clock(time.monotonic()), saying)
 
 
 def _seen(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.verdict import Verdict
-from trafficsplit.errors import ExitCode, InputError
+from trafficsplit.errors import ExitCode, InputError, TrafficsplitError
 from trafficsplit.frame import broken_line, complain, say
 from trafficsplit.locust.plan import check_settings
 from trafficsplit.report.document import VerdictDocument
@@ -125,7 +125,7 @@ class Walk:
         """Do a step; what ends it without a verdict is `broken`, by name."""
         try:
             return self._step(weights)
-        except InputError as error:
+        except TrafficsplitError as error:
             line = str(error)
         except Exception as error:
             line = broken_line(error)
@@ -172,6 +172,7 @@ class Walk:
             Transition(before, weights, lambda: self.source.set(weights)),
             release.directory / f"{self._number}-effect",
             patience,
+            plots=self.plots,
         )
 
     @property
