@@ -80,7 +80,8 @@ def requests_to_match(question: Question, quantile: float) -> int:
     def late(n: float) -> float:
         return sum(_later(n, drift, variance, threshold) for drift, variance in walks)
 
-    return max(needed, math.ceil(_first(lambda n: late(n) <= 1 - quantile)))
+    found = _first(lambda n: late(n) <= 1 - quantile)
+    return max(needed, math.ceil(min(found, NEVER)))
 
 
 def requests_to_mismatch(

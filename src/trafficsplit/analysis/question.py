@@ -11,6 +11,8 @@ from trafficsplit.errors import InputError
 # Past this a fixed number of requests is no plan any more: at 10,000 a second, 28 hours.
 MOST_REQUESTS = 10**9
 TESTS = ("sequential", "fixed")
+# Below, a number says more about floating point than about a gateway.
+SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,21 @@ class Question:
         if self.test not in TESTS:
             raise InputError(f"there is no test {self.test!r}: say {' or '.join(TESTS)}")
         for name, text in (("zero_tolerance", "the tolerance of weight 0"), ("alpha", "alpha")):
-            if not 0 < getattr(self, name) < 0.5:
-                raise InputError(f"{text} is {getattr(self, name):g}: give a fraction below 0.5")
+            value = getattr(self, name)
+            if not SMALLEST <= value < 0.5:
+                raise InputError(
+                    f"{text} is {value:g}: give a fraction from {SMALLEST:g}, below 0.5"
+                )
         if not self.alpha < self.power < 1:
             raise InputError(f"power is {self.power:g}: give a fraction between alpha and 1")
-        if not 0 < self.tolerance < 0.5:
+        self._check_weights()
+        if not SMALLEST <= self.tolerance < 0.5:
             raise InputError(
-                f"the tolerance is {self.tolerance * 100:g} points: give more than 0, less than 50"
+                f"the tolerance is {self.tolerance * 100:g} points: give from {SMALLEST * 100:g}, "
+                "less than 50"
             )
         self._check_reach()
-        if not 0 <= self.max_failing < 1:
+        if self.max_failing and not SMALLEST <= self.max_failing < 1:
             raise InputError(
                 f"the share of failing requests is {self.max_failing:g}: give a fraction below 1"
             )
@@ -58,6 +65,15 @@ class Question:
             raise InputError(
                 f"{self.requests} requests cannot be sent: give from 1 to {MOST_REQUESTS:,}"
             )
+
+    def _check_weights(self) -> None:
+        """Refuse a weight that no run can tell from 0."""
+        for variant, weight in self.split.positive.items():
+            if weight < SMALLEST:
+                raise InputError(
+                    f"the weight of {variant} is {weight * 100:g} %: give 0, or "
+                    f"{SMALLEST * 100:g} or more"
+                )
 
     def _check_reach(self) -> None:
         """Refuse a tolerance that makes no traffic at all, or all of it, a match."""

@@ -27,7 +27,7 @@ _SCALED = re.compile(rf"({_NUMBER})\s*([kmg]?)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-_TIME = re.compile(r"(\d[\d_]*\.?\d*|\.\d+)\s*(ms|s|sec|min|m|h|d)", re.IGNORECASE)
+_TIME = re.compile(r"(\d+(?:_\d+)*\.?\d*|\.\d+)\s*(ms|sec|s|min|m|h|d)", re.IGNORECASE | re.ASCII)
 _PER = {"": 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -129,7 +129,7 @@ def duration(text: str, what: str, *, least: float = 0.0) -> float:
     bare = text.strip()
     parts = _TIME.findall(bare)
     if parts and not _TIME.sub("", bare).strip():
-        value = math.fsum(float(n) * _UNITS[unit.lower()] for n, unit in parts)
+        value = sum(float(n) * _UNITS[unit.lower()] for n, unit in parts)
     else:
         try:
             value = number(bare, what)

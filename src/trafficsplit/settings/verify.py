@@ -87,5 +87,5 @@ def read_settings(directory: Path) -> VerifySettings:
     """Return the settings that `write_settings` wrote. Raises BrokenError."""
     try:
         return verify_from_plain(json.loads((directory / SETTINGS).read_text("utf-8")))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BrokenError(f"broken: {directory / SETTINGS} cannot be read: {error}") from None
