@@ -1,8 +1,8 @@
 """The Color application: a page in the colour that the environment variable COLOR names.
 
-Deployed twice, with COLOR=blue and COLOR=green, it shows by eye and by machine which release
-answered. It answers on every path with the same page: title, description, colour, host name and
-the request as it arrived, all escaped; and sets the cookie `color`, which lives for one hour.
+Deployed twice, with COLOR=blue and COLOR=green, it shows to people and machines which release
+answered. Every path has the same page: title, description, colour, host name and the request as it
+arrived, all escaped. The cookie `color`, which lives for one hour, comes with it.
 
     COLOR=green python app.py            # http://localhost:8080/
     COLOR=green PORT=9000 python app.py
@@ -32,16 +32,16 @@ DESCRIPTION = (
     "This container reads COLOR from its environment and paints the page with it. "
     "It sets the cookie color, which lives for one hour."
 )
-HOUR = 3600
+HOUR = 3600  # seconds
 
 log = logging.getLogger("color")
 
 
 def checked_color(value: str | None) -> str:
-    """The colour of this release.
+    """Return the colour of this release.
 
-    Raises ValueError, with one line for a person, where `value` is missing or no CSS colour.
-    A name that needs the page around it (currentcolor) is none either.
+    Raises ValueError, with one line for a person, where `value` is missing or is no CSS colour.
+    A colour that depends on the page around it (currentcolor) is refused too.
     """
     color = (value or "").strip()
     if not color:
@@ -66,7 +66,7 @@ class Color:
             "color": color,
             "hostname": hostname,
         }
-        # Quoted: rgb(0, 128, 0) is a colour, and a bare comma or blank is no cookie value.
+        # A cookie's value may have commas and blanks, as in rgb(0, 128, 0), only in quotes.
         value = color if color.isalnum() else f'"{color}"'
         self._cookie = f"color={value}; Max-Age={HOUR}; Path=/".encode("latin-1")
 
@@ -75,28 +75,30 @@ class Color:
         if scope["type"] != "http":
             return
         while (await receive()).get("more_body"):
-            pass  # a body is read to its end, so that the connection can be used again
+            pass  # only after the end of a body can the connection be used again
         dump = request_dump(scope)
         log.info("%s", dump.splitlines()[0])
         log.debug("%s", dump)
-        body = self._template.render(self._page, request=dump).encode()
+        page = self._template.render(self._page, request=dump).encode()
         headers = [
             (b"content-type", b"text/html; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % len(page)),
             (b"cache-control", b"no-store"),
             (b"set-cookie", self._cookie),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-        )
+        body = b"" if scope["method"] == "HEAD" else page
+        await send({"type": "http.response.body", "body": body})
 
 
 def request_dump(scope: Scope) -> str:
-    """Method, path and headers of a request, as they came over the wire."""
-    target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-    lines = [b"%s %s HTTP/%s" % (scope["method"].encode(), target, scope["http_version"].encode())]
-    lines += [b"%s: %s" % header for header in scope["headers"]]
+    """Return method, path and headers of a request, as they came over the wire."""
+    path = scope["raw_path"]
+    if scope["query_string"]:
+        path += b"?" + scope["query_string"]
+    lines = [b"%s %s HTTP/%s" % (scope["method"].encode(), path, scope["http_version"].encode())]
+    for header in scope["headers"]:
+        lines.append(b"%s: %s" % header)
     return b"\n".join(lines).decode("latin-1")
 
 
@@ -111,18 +113,18 @@ class Server(uvicorn.Server):
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=2,
-            # The gateway ends idle connections, not we: it would send a request into the end of one
-            # now and then, and answer 503.
+            # The gateway is to end idle connections. If the application did, a request would now
+            # and then be sent into the end of one, and be answered with a 503.
             timeout_keep_alive=3600,
         )
         super().__init__(config)
 
 
 def listening_socket() -> socket.socket:
-    """Where to listen: port 8080 of every address, or $HOST and $PORT, or the inherited $LISTEN_FD.
+    """Return the socket to listen on: port 8080 of every address, or $HOST and $PORT.
 
-    The last is how the lab hands over a port that it has already bound, so that nobody else can
-    take it in between.
+    $LISTEN_FD is a socket that is inherited: the lab binds a port itself, so that no other process
+    can take it in between. Raises ValueError, with one line for a person.
     """
     if fd := os.environ.get("LISTEN_FD"):
         return socket.socket(fileno=int(fd))
@@ -130,8 +132,8 @@ def listening_socket() -> socket.socket:
     if not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"PORT={port!r} is not a port: give a number from 0 to 65535")
     host = os.environ.get("HOST", "")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, int(port)), family=family, backlog=2048)
     except OSError as error:
         raise ValueError(
@@ -140,7 +142,7 @@ def listening_socket() -> socket.socket:
 
 
 def main() -> int:
-    """Serve until told to stop. The exit code: 0, or 2 with one line on standard error."""
+    """Serve until SIGTERM; return 0, or 2 with one line on standard error."""
     try:
         app = Color(checked_color(os.environ.get("COLOR")), socket.gethostname())
         listener = listening_socket()

@@ -1,4 +1,4 @@
-"""Ask for the colour, again and again.
+"""Request the page with the colour, again and again.
 
     locust -f locustfiles/color.py --host http://gateway --weight 25
 
@@ -10,8 +10,8 @@ from trafficsplit.locust.user import Request, SplitUser
 
 
 class ColorUser(SplitUser):
-    """Somebody who reloads the page."""
+    """A person who reloads the page."""
 
     def request(self) -> Request:
-        """One request is one draw from the split."""
+        """Return what to send; each request is one draw from the split."""
         return Request(self.path)

@@ -3,7 +3,8 @@
     system → translation → lab → background → source
         ↳ weights
 
-The manifests are read strictly, described, translated as istiod does it, started, and kept.
+The manifests are read into a system, which is translated as istiod translates it, started, and kept
+in the background, where it is a source of weights.
 """
 
 from trafficsplit.lab.background import State, down, home, set_weights, status, up

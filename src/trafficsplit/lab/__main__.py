@@ -1,4 +1,4 @@
-"""`python -P -m trafficsplit.lab DIRECTORY ACCESS_LOG MANIFEST…`: own a lab until told to stop."""
+"""`python -P -m trafficsplit.lab DIRECTORY ACCESS_LOG MANIFEST…`: own a lab until SIGTERM comes."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,9 @@ from trafficsplit.lab.background import own
 
 
 def main() -> int:
-    """Own the lab; see `lab.up`."""
+    """Own the lab that `lab.up` asks for; return the exit code."""
     directory, access_log, *manifests = sys.argv[1:]
-    return own(Path(directory), [Path(name) for name in manifests], access_log)
+    return own(Path(directory), list(map(Path, manifests)), access_log)
 
 
 if __name__ == "__main__":

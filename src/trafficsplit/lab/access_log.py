@@ -1,4 +1,4 @@
-"""Envoy's access log, as Envoy writes it by default and as Istio has it written."""
+"""The formats of the gateway's access log: Envoy's own, and the two that Istio configures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ISTIO = (
     "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
     "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
 )
-# What Istio writes with accessLogEncoding: JSON, as far as it says where a request went.
+# Istio's format with accessLogEncoding: JSON; of its fields those that say where a request went.
 JSON = {
     "start_time": "%START_TIME%",
     "method": "%REQ(:METHOD)%",
@@ -38,7 +38,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 
 def access_log(kind: str, path: Path) -> list[dict[str, Any]]:
-    """The `access_log` of an HTTP connection manager; nothing where `kind` is empty."""
+    """Return the `access_log` of an HTTP connection manager, empty where `kind` is empty."""
     if not kind:
         return []
     extension = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"

@@ -1,10 +1,10 @@
 """One lab that goes on in the background, with its state in a file.
 
     .lab/state.json     the gateway's address and the processes, while it runs
-    .lab/*.log          what they said
+    .lab/*.log          the output of the processes
 
-`up` starts `python -m lab`, which owns the lab's processes and stops them when it is
-told to, or when one of them ends.
+`up` starts `python -m trafficsplit.lab`, which owns the lab's processes, and stops them when it
+gets a SIGTERM or when one of them ends.
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ from trafficsplit.lab.weights import weights_of, with_weights
 from trafficsplit.processes import STOP_PATIENCE, last_line
 from trafficsplit.weights.percent import complete_weights
 
+STATE = "state.json"
+PAUSE = 0.02  # seconds between two looks at whether a lab is up
+KEEPING_PAUSE = 0.1  # seconds between two looks at its processes
+
 
 @dataclass(frozen=True)
 class State:
-    """The lab in the background. `pid` is its owner's; `replicas` lists deployment, pid, port.
+    """The lab in the background. `pid` is its owner's.
 
-    `weights` are those in force, in per cent, by variant; `node_ports` the base URLs of services of
-    type NodePort, by name.
+    `replicas` have deployment, pid and port each; `weights` are those in force, in per cent, by
+    variant; `node_ports` are the base URLs of services of type NodePort, by name.
     """
 
     pid: int
@@ -49,31 +53,31 @@ class State:
     node_ports: Mapping[str, str]
 
 
-# Owners that we started outlive us on purpose; while we live, theirs is an end to be noticed.
+# The owners that this process started. They outlive it on purpose; it waits for those that end.
 _owners: list[subprocess.Popen[bytes]] = []
 
 
 def home() -> Path:
-    """Where the state is kept: `.lab` in the working directory, or $TRAFFICSPLIT_LAB_DIR."""
+    """Return the state's directory: `.lab` in the working directory, or $TRAFFICSPLIT_LAB_DIR."""
     return Path(os.environ.get("TRAFFICSPLIT_LAB_DIR") or ".lab").absolute()
 
 
 def status() -> State | None:
-    """The lab that is running, None where there is none."""
+    """Return the state of the running lab, None where there is none."""
     try:
-        # A process id alone would be somebody else's after a restart of the machine.
+        # After a restart of the machine a process id alone could be that of any other process.
         with (home() / "lock").open() as lock, contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
-        return State(**json.loads((home() / "state.json").read_text("utf-8")))
+        return State(**json.loads((home() / STATE).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
-    """The lab in the background, started where none is running. Raises LabError.
+    """Return the state of the lab in the background, which is started where none is running.
 
-    `access_log` as for `lab.start`.
+    `access_log` is as for `lab.start`. Raises LabError.
     """
     if state := status():
         return state
@@ -81,14 +85,7 @@ def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
     log = directory / "lab.log"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as output:
-            owner = subprocess.Popen(
-                [sys.executable, "-P", "-m", "trafficsplit.lab", directory, access_log, *manifests],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        owner = _start_owner(directory, log, manifests, access_log)
     except OSError as error:
         raise LabError(f"{directory} cannot be used: {error.strerror or error}") from None
     _owners.append(owner)
@@ -97,12 +94,26 @@ def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
         if (owner.poll() is not None and not status()) or time.monotonic() > deadline:
             owner.terminate()
             raise LabError(last_line(log))
-        time.sleep(0.02)
+        time.sleep(PAUSE)
     return state
 
 
+def _start_owner(
+    directory: Path, log: Path, manifests: Sequence[Path], access_log: str
+) -> subprocess.Popen[bytes]:
+    """Start the process that owns the lab. Raises OSError."""
+    with log.open("w") as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "trafficsplit.lab", directory, access_log, *manifests],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 def down() -> bool:
-    """Stop the lab in the background. False: there was none."""
+    """Stop the lab in the background; return whether there was one."""
     state = status()
     if state is None:
         return False
@@ -110,7 +121,7 @@ def down() -> bool:
         os.kill(state.pid, signal.SIGTERM)
     deadline = time.monotonic() + 2 * STOP_PATIENCE
     while status() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(PAUSE)
     for owner in _owners:
         if owner.pid == state.pid:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -119,14 +130,14 @@ def down() -> bool:
 
 
 def set_weights(weights: Mapping[str, float]) -> State:
-    """Put weights, in per cent, in force: of some variants, the others share the rest as before.
+    """Put weights in force, in per cent; variants that are not given share the rest as before.
 
-    No request is lost. Returns when Envoy has them in force. Raises LabError.
+    No request is lost. Returns the state when the weights are in force. Raises LabError.
     """
     state = status()
     if state is None:
         raise LabError("no lab is up: trafficsplit lab up")
-    system = read_system([Path(file) for file in state.manifests])
+    system = read_system(map(Path, state.manifests))
     every = complete_weights(weights, state.weights)
     lab = Lab(home(), system, host=state.host, admin=state.admin)
     lab.set_routes(with_weights(system, every))
@@ -136,7 +147,7 @@ def set_weights(weights: Mapping[str, float]) -> State:
 
 
 def _write_state(directory: Path, state: Mapping[str, Any]) -> None:
-    replace_text(directory / "state.json", json.dumps(state, indent=2) + "\n")
+    replace_text(directory / STATE, json.dumps(state, indent=2) + "\n")
 
 
 def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:
@@ -146,49 +157,50 @@ def _state_of(lab: Lab, manifests: Sequence[Path]) -> dict[str, Any]:
         "admin": lab.admin,
         "envoy_pid": lab.envoy.pid,
         "replicas": [vars(replica) for replica in lab.replicas],
-        "manifests": [str(file) for file in manifests],
+        "manifests": list(map(str, manifests)),
         "weights": weights_of(lab.system),
         "node_ports": lab.node_ports,
     }
 
 
 def own(directory: Path, manifests: Sequence[Path], access_log: str = "") -> int:
-    """Start the lab and keep it until SIGTERM, or until one of its processes ends."""
-    told = False
+    """Start a lab and keep it until SIGTERM, or until one of its processes ends.
 
-    def tell(*_: object) -> None:
-        nonlocal told
-        told = True
+    Returns the exit code.
+    """
+    stopping = False
 
-    signal.signal(signal.SIGTERM, tell)
-    signal.signal(signal.SIGINT, tell)
-    file = directory / "state.json"
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     with (directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print("a lab is starting or running here already", flush=True)
             return 1
-        return _keep(directory, manifests, access_log, file, lambda: told)
+        return _keep(directory, manifests, access_log, lambda: stopping)
 
 
 def _keep(
     directory: Path,
     manifests: Sequence[Path],
     access_log: str,
-    file: Path,
-    told: Callable[[], bool],
+    is_stopping: Callable[[], bool],
 ) -> int:
     try:
         with start(directory, manifests, access_log) as lab:
             _write_state(directory, _state_of(lab, manifests))
-            while not told() and not (dead := lab.dead()):
-                time.sleep(0.1)
-        if not told():
+            while not is_stopping() and not (dead := lab.dead()):
+                time.sleep(KEEPING_PAUSE)
+        if not is_stopping():
             print(f"{dead} has ended, so the lab was stopped", flush=True)
         return 0
     except (InputError, OSError) as error:
         print(error, flush=True)
         return 1
     finally:
-        file.unlink(missing_ok=True)
+        (directory / STATE).unlink(missing_ok=True)

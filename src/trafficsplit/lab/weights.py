@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trafficsplit.errors import LabError
-from trafficsplit.lab.system import Backend, Routed, System
+from trafficsplit.lab.system import Routed, System
 from trafficsplit.weights.names import variants_of
 from trafficsplit.weights.percent import whole_weights
 from trafficsplit.weights.routes import Destination
 
 
 def split_rule(system: System) -> Routed:
-    """Return the rule that splits: the first with several backends. Raises LabError."""
+    """Return the first rule with several backends. Raises LabError where there is none."""
     for routing in system.routings:
         for rule in routing.rules:
             if len(rule.backends) > 1:
@@ -22,7 +22,7 @@ def split_rule(system: System) -> Routed:
 
 
 def weights_of(system: System) -> dict[str, float]:
-    """Return the weight of each variant in per cent; none where nothing is split."""
+    """Return the weight of each variant in per cent; an empty dict where nothing is split."""
     try:
         rule = split_rule(system)
     except LabError:
@@ -33,23 +33,31 @@ def weights_of(system: System) -> dict[str, float]:
 
 
 def _variants(system: System, rule: Routed) -> list[str]:
-    return variants_of([_destination(system, backend) for backend in rule.backends], {})
-
-
-def _destination(system: System, backend: Backend) -> Destination:
-    labels = system.subsets.get((backend.service, backend.subset), {})
-    return Destination(backend.service, backend.weight, backend.subset, labels=labels)
+    destinations = []
+    for backend in rule.backends:
+        labels = system.subsets.get((backend.service, backend.subset), {})
+        destinations.append(
+            Destination(backend.service, backend.weight, backend.subset, labels=labels)
+        )
+    return variants_of(destinations, {})
 
 
 def with_weights(system: System, weights: Mapping[str, float]) -> System:
-    """Return the system with other weights, in per cent, for all variants of its split."""
+    """Return the system with other weights for all variants of its split, in per cent.
+
+    Raises LabError where the system has no split.
+    """
     old = split_rule(system)
     scaled = whole_weights(weights)
-    named = zip(_variants(system, old), old.backends, strict=True)
-    backends = tuple(replace(backend, weight=scaled[variant]) for variant, backend in named)
-    new = replace(old, backends=backends)
+    backends = []
+    for variant, backend in zip(_variants(system, old), old.backends, strict=True):
+        backends.append(replace(backend, weight=scaled[variant]))
+    new = replace(old, backends=tuple(backends))
     routings = []
     for routing in system.routings:
-        rules = tuple(new if rule is old else rule for rule in routing.rules)
-        routings.append(replace(routing, rules=rules))
+        rules = list(routing.rules)
+        for index, rule in enumerate(rules):
+            if rule is old:
+                rules[index] = new
+        routings.append(replace(routing, rules=tuple(rules)))
     return replace(system, routings=routings)
