@@ -1,29 +1,26 @@
 """What exists already, judged as the live run was: recordings, access logs, Prometheus."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
-from tests.conftest import Cli, needs, refused
+from tests.conftest import ROOT, Cli, needs, refused
 from tests.fakes.servers import free_port
-from tests.support.waiting import until
+from tests.support.waiting import until, when
 from trafficsplit import lab
-from trafficsplit.offline.runs import Recorded
+from trafficsplit.offline.runs import Recordings
 
 pytestmark = pytest.mark.lab
 # A fixed test is wrong with a probability of alpha, and so would these tests be.
-BUSY = ("--test", "fixed", "--requests", "9000", "--tolerance", "4", "--weight", "25",
-        "--alpha", "0.00001")  # fmt: skip
+WIDE = ("--tolerance", "4", "--weight", "25")
+BUSY = ("--test", "fixed", "--requests", "9000", *WIDE, "--alpha", "0.00001")
 
 
 def verdict_of(directory: Path) -> dict[str, Any]:
@@ -48,10 +45,11 @@ def test_an_access_log_is_judged_as_the_live_run_was(
         f"127.0.0.1:{replica.port}={'green' if 'green' in replica.deployment else 'blue'}"
         for replica in logging_lab.replicas
     )
-    result = cli("analyze", "lab/access.log", *BUSY[4:8], "--map", places, "--report", "logged",
-                 "--path", "/color")  # fmt: skip
+    where = ("--map", places, "--path", "/color", "--report", "logged")
+    result = cli("analyze", "lab/access.log", *WIDE, *where)
     assert result.returncode == 0, result.stderr
-    seen, logged = verdict_of(tmp_path / "live"), verdict_of(tmp_path / "logged")
+    seen = verdict_of(tmp_path / "live")
+    logged = verdict_of(tmp_path / "logged")
     readiness = logged["requests"] - seen["requests"]
     assert 0 < readiness < 10  # asked before the run, and not counted by it
     for variant, count in seen["observed"].items():
@@ -63,13 +61,14 @@ def test_an_access_log_is_judged_as_the_live_run_was(
 def test_a_recording_is_judged_as_the_live_run_was(
     cli: Cli, the_lab: lab.Lab, tmp_path: Path, processes: str
 ) -> None:
-    live = cli("verify", "--host", the_lab.host, *BUSY, "--record", "--report", "live",
-               "--processes", processes)  # fmt: skip
+    recorded = ("--record", "--report", "live", "--processes", processes)
+    live = cli("verify", "--host", the_lab.host, *BUSY, *recorded)
     assert live.returncode == 0, live.stderr
     result = cli("analyze", "live/requests.parquet", "--report", "again")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == live.stdout.splitlines()[0]
-    seen, again = verdict_of(tmp_path / "live"), verdict_of(tmp_path / "again")
+    seen = verdict_of(tmp_path / "live")
+    again = verdict_of(tmp_path / "again")
     for name in ("observed", "errors", "latency_ms", "chi_square", "path", "host"):
         assert again[name] == seen[name], name
     if processes == "1":
@@ -87,39 +86,47 @@ def test_a_recording_is_judged_as_the_live_run_was(
 
 
 def test_a_killed_run_leaves_what_it_recorded(cli: Cli, the_lab: lab.Lab, tmp_path: Path) -> None:
-    parts = tmp_path / "killed" / "requests.parquet"
+    def parts() -> list[Path]:
+        return list(tmp_path.glob("killed/.run-*/requests.parquet/part-*"))
+
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("trafficsplit")), "verify", "--host", the_lab.host,
-         "--weight", "25", "--test", "fixed", "--requests", "900000", "--record",
-         "--report", "killed"],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            *(str(Path(sys.executable).with_name("trafficsplit")), "verify"),
+            *("--host", the_lab.host, "--weight", "25", "--test", "fixed", "--requests", "900000"),
+            *("--record", "--report", "killed"),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        assert until(lambda: len(list(parts.glob("part-*"))) >= 2, 60)
+        assert until(lambda: len(parts()) >= 2)
         # Not a word of good-bye, for the one that sends.
-        (locust,) = subprocess.run(
-            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        os.kill(int(locust), signal.SIGKILL)
+        (locust,) = psutil.Process(process.pid).children()
+        locust.kill()
+        assert until(lambda: process.poll() is not None)
     finally:
-        process.wait(30)
-    found = Recorded([parts])
+        process.kill()
+        process.wait()
+    assert process.returncode == 5
+    assert not (tmp_path / "killed" / "verdict.json").exists()
+    recording = parts()[0].parent
+    found = Recordings([recording])
     question = found.question()
     assert question
     run = found.run(question)
     assert run.tally.requests > 1000
-    result = cli("analyze", str(parts), "--weight", "25", "--tolerance", "10")
+    result = cli("analyze", str(recording), "--weight", "25", "--tolerance", "10")
     assert result.returncode == 0, result.stderr
 
 
 def test_a_recording_ends_with_the_disk_and_the_run_goes_on(
     cli: Cli, the_lab: lab.Lab, tmp_path: Path
 ) -> None:
-    parts = tmp_path / "live" / "requests.parquet"
-    lost = threading.Thread(
-        target=lambda: until(parts.exists, 30) and parts.rename(tmp_path / "gone")
-    )
-    lost.start()
+    def parts() -> list[Path]:
+        return list(tmp_path.glob("live/.run-*/requests.parquet"))
+
+    lost = when(parts, lambda: parts()[0].rename(tmp_path / "gone"))
     result = cli("verify", "--host", the_lab.host, *BUSY, "--record", "--report", "live")
     lost.join()
     assert result.returncode == 0, result.stderr
@@ -150,21 +157,24 @@ def prometheus(the_lab: lab.Lab, tmp_path: Path) -> Iterator[str]:
     config.write_text(PROMETHEUS.format(admin=the_lab.admin.removeprefix("http://")))
     url = f"http://127.0.0.1:{free_port()}"
     process = subprocess.Popen(
-        [program, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-         f"--web.listen-address={url.removeprefix('http://')}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            *(program, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}"),
+            f"--web.listen-address={url.removeprefix('http://')}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        assert until(lambda: sum(counted(url, "up").values()) >= 1, 30)
+        assert until(lambda: sum(counted(url, "up").values()) >= 1)
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def counted(url: str, query: str) -> dict[str, float]:
     try:
-        found = requests.get(f"{url}/api/v1/query", {"query": query}, timeout=5).json()
+        found = requests.get(f"{url}/api/v1/query", {"query": query}, timeout=60).json()
     except (requests.RequestException, ValueError):
         return {}
     return {
@@ -183,12 +193,11 @@ def test_prometheus_agrees_with_the_live_verdict(
 
     def all_scraped() -> bool:
         now = counted(prometheus, "istio_requests_total")
-        return sum(now.values()) - sum(before.values()) >= seen["requests"]
+        return sum(now.values()) - sum(before.values()) >= int(seen["requests"])
 
-    assert until(all_scraped, 30)
-    time.sleep(0.1)
-    result = cli("analyze", "--prometheus", prometheus, "--window", "5m", *BUSY[4:8],
-                 "--report", "scraped")  # fmt: skip
+    assert until(all_scraped)
+    window = ("--window", "5m", "--report", "scraped")
+    result = cli("analyze", "--prometheus", prometheus, *WIDE, *window)
     assert result.returncode == 0, result.stderr
     scraped = verdict_of(tmp_path / "scraped")
     assert seen["requests"] <= scraped["requests"] <= seen["requests"] + 10  # readiness
@@ -219,3 +228,37 @@ def test_what_cannot_be_judged_is_refused_in_a_line(
     cli: Cli, arguments: tuple[str, ...], said: str
 ) -> None:
     assert said in refused(cli, "analyze", *arguments)
+
+
+LINE = (
+    '[2026-11-24T10:20:12.415Z] "GET /color HTTP/1.1" 200 - 0 1281 7 6 "-" "curl" "1afb735a" '
+    '"gateway" "10.0.0.{}:8080"'
+)
+
+
+def test_a_map_names_destinations_of_a_manifest_and_words_of_the_data(
+    cli: Cli, tmp_path: Path
+) -> None:
+    text = (ROOT / "istio" / "color-istio-gw-canary-pct.yaml").read_text()
+    # Nothing in it says what a response shows: the map has to.
+    for colour, version in (("blue", "v1"), ("green", "v2")):
+        text = text.replace(f"{colour}-sub", version).replace(f"color: {colour}", f"tag: {version}")
+    (tmp_path / "vs.yaml").write_text(text)
+    names = "v1=blue,v2=green"
+    judged = ("--manifest", "vs.yaml", "--map", names, "--report", "out")
+    result = cli("analyze", "--counts", "blue=7500,green=2500", *judged)
+    assert result.returncode == 0, result.stdout + result.stderr
+    verdict = verdict_of(tmp_path / "out")
+    assert verdict["expected"] == {"blue": 0.75, "green": 0.25}
+    assert verdict["observed"] == {"blue": 7500, "green": 2500}
+    assert cli("analyze", "--counts", "blue=2500,green=7500", *judged).returncode == 1
+    # The same names, and others beside, where the data have them.
+    places = f"{names},10.0.0.7:8080=blue,10.0.0.8:8080=green"
+    log = [LINE.format(8 if number % 4 == 0 else 7) for number in range(10_000)]
+    (tmp_path / "access.log").write_text("\n".join(log))
+    of_log = ("--manifest", "vs.yaml", "--map", places, "--report", "logged")
+    result = cli("analyze", "access.log", *of_log)
+    assert result.returncode == 0, result.stdout + result.stderr
+    logged = verdict_of(tmp_path / "logged")
+    assert logged["expected"] == verdict["expected"]
+    assert logged["observed"] == verdict["observed"]
