@@ -10,7 +10,7 @@ def write_whole(file: Path, text: str) -> None:
     """Write a file that has no readers yet. Raises OSError, and then leaves no half of it."""
     try:
         file.write_bytes(text.encode("utf-8"))
-    except OSError:
+    except BaseException:  # a signal, too
         with contextlib.suppress(OSError):
             file.unlink()
         raise

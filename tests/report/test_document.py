@@ -1,157 +1,243 @@
+"""The verdict document: the type, the published schema, and every run of ours held against both."""
+
 import dataclasses
-import html
 import json
+import types
+import typing
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from junitparser import JUnitXml
 
-from tests.support.runs import RUNS, made
+import trafficsplit
+from tests.support.runs import CANARY, RUNS, having, made
 from trafficsplit.analysis.judge import judge
-from trafficsplit.analysis.run import Run, Sender
-from trafficsplit.report import pipelines
-from trafficsplit.report.document import as_json, remarks, verdict_object
-from trafficsplit.report.page import write_page
-from trafficsplit.report.plots import write_plots
+from trafficsplit.analysis.latency import bucket_of
+from trafficsplit.analysis.run import Gateway, LatencyKey, Run, Sender, Stretch
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.report.document import (
+    VerdictDocument,
+    change_sentence,
+    document_of,
+    further_lines,
+)
 
 SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "trafficsplit" / "verdict.schema.json").read_text()
+    Path(trafficsplit.__file__).with_name("report").joinpath("verdict.schema.json").read_text()
 )
+
+
+def changed() -> Run:
+    """Return a run in whose middle the split changed."""
+    stretches = []
+    for number in range(40):
+        green = 5 if number < 20 else 25
+        tally = Tally({"blue": 100 - green, "green": green})
+        stretches.append(Stretch(number / 10, (number + 1) / 10, tally))
+    return having(made({"blue": 1}), stretches=stretches, elapsed=4.0)
+
+
+def several() -> Run:
+    """Return a run against two gateways, of which one is stale."""
+    tallies = [Tally({"blue": 750, "green": 250}), Tally({"blue": 1000})]
+    gateways = []
+    for number, tally in enumerate(tallies):
+        gateways.append(Gateway(f"http://{number}", [Stretch(0.0, 1.0, tally)]))
+    run = made({"blue": 1750, "green": 250})
+    question = dataclasses.replace(run.question, gateways=2)
+    return having(run, question=question, gateways=gateways)
+
+
+def compared() -> Run:
+    """Return a run with latencies of both variants, of which one fails more often."""
+    latency = {
+        LatencyKey("blue", "2xx"): {bucket_of(900): 740, bucket_of(30_000): 10},
+        LatencyKey("green", "2xx"): {bucket_of(9000): 240},
+        LatencyKey("green", "5xx"): {bucket_of(100): 10},
+        LatencyKey("", "none"): {bucket_of(100): 1},
+    }
+    limits = {"max_p99_ratio": 1.5, "max_error_ratio": 1.5}
+    return having(made({"blue": 750, "green": 240}, errors=11), latency=latency, **limits)
+
+
+EVERY = {
+    **RUNS,
+    "changed": changed(),
+    "several gateways": several(),
+    "compared": compared(),
+    "surprised": made({"blue": 9, "red": 1}),
+    "nothing": made({}),
+    "one variant": made({"green": 4603}, split=Split({"green": 1})),
+    "interrupted": made({"blue": 3}, interrupted="Ctrl-C"),
+    "previous": having(made({"blue": 9000, "green": 1000}), previous=CANARY),
+}
+
+
+def document(run: Run) -> VerdictDocument:
+    return document_of(run, judge(run), {"load": 1.0})
+
+
+def plain(run: Run) -> Any:
+    return json.loads(document(run).as_json())
+
+
+# --- the type and the schema ---
 
 
 def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
+def test_the_schema_has_the_fields_of_the_type_and_no_others() -> None:
+    names = {field.name for field in dataclasses.fields(VerdictDocument)}
+    assert set(SCHEMA["properties"]) == names
+    assert SCHEMA["additionalProperties"] is False
+    assert set(SCHEMA["required"]) <= names
+
+
+def parts(kind: Any, schema: Any, path: str) -> list[tuple[str, type, Any]]:
+    """Return every dataclass within a type, with the part of the schema that speaks of it."""
+    found: list[tuple[str, type, Any]] = []
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        found.append((path, kind, schema))
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            part = schema.get("properties", {}).get(field.name, {})
+            found += parts(hints[field.name], part, f"{path}.{field.name}")
+    elif isinstance(kind, types.UnionType):
+        for one in typing.get_args(kind):
+            found += parts(one, schema, path)
+    elif typing.get_origin(kind) in (list, tuple):
+        found += parts(typing.get_args(kind)[0], schema.get("items", {}), f"{path}[]")
+    return found
+
+
+PARTS = parts(VerdictDocument, SCHEMA, "verdict")
+
+
+def test_the_parts_of_the_document_are_found() -> None:
+    assert {path for path, _, _ in PARTS} >= {
+        "verdict",
+        "verdict.evidence",
+        "verdict.change",
+        "verdict.diagnosis.explanations[]",
+        "verdict.comparison[]",
+        "verdict.gateways.each[]",
+        "verdict.gateways.homogeneity",
+    }
+
+
+@pytest.mark.parametrize(("path", "kind", "schema"), PARTS, ids=[path for path, _, _ in PARTS])
+def test_each_part_of_the_schema_has_the_fields_of_its_type(
+    path: str, kind: type, schema: Any
+) -> None:
+    assert dataclasses.is_dataclass(kind)
+    names = {field.name for field in dataclasses.fields(kind)}
+    assert set(schema["required"]) <= names
+    described = schema.get("properties", schema["required"])
+    assert set(described) == names, path
+
+
 @pytest.mark.parametrize("test", ["sequential", "fixed"])
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_verdict_fits_the_schema(name: str, test: str) -> None:
-    run: Run = RUNS[name]
-    run = dataclasses.replace(
-        run, question=dataclasses.replace(run.question, test=test, requests=1000)
-    )
-    verdict = json.loads(as_json(verdict_object(run, judge(run), {"load": 1.0})))
+    run: Run = EVERY[name]
+    question = dataclasses.replace(run.question, test=test, requests=1000)
+    verdict = plain(dataclasses.replace(run, question=question))
     jsonschema.validate(verdict, SCHEMA)
-    assert sum(verdict["observed"].values()) == verdict["requests"] - verdict["errors"]
+    assert sum(verdict["observed"].values()) == (
+        verdict["requests"] - verdict["errors"] - verdict["unidentified"]
+    )
 
 
 def test_the_schema_would_notice() -> None:
-    run = made({"blue": 3, "green": 1})
-    verdict = json.loads(as_json(verdict_object(run, judge(run))))
+    verdict = plain(made({"blue": 3, "green": 1}))
+    jsonschema.validate(verdict, SCHEMA)
     for name in SCHEMA["required"]:
         broken = {key: value for key, value in verdict.items() if key != name}
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**verdict, "verdit": "match"}, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**verdict, "verdict": "broken"}, SCHEMA)
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_the_page_says_verdict_and_reason_and_needs_no_network(name: str, tmp_path: Path) -> None:
-    run: Run = RUNS[name]
-    judgement = judge(run)
-    write_page(run, verdict_object(run, judgement), write_plots(run, tmp_path), tmp_path)
-    page = (tmp_path / "report.html").read_text()
-    assert f"</span> {judgement.verdict}</h1>" in page
-    assert judgement.reason in html.unescape(page)
-    for word in (' src="http', 'href="http', "href='", "@import", "url("):
-        assert word not in page
-    assert len(page) < 1_500_000
+# --- what stands in it ---
 
 
-def test_what_strangers_send_is_escaped(tmp_path: Path) -> None:
-    attack = "<script>alert(1)</script>"
-    run = dataclasses.replace(
-        made({"blue": 60, attack: 20}, errors=9), host=f"http://{attack}", losses={attack: 9}
-    )
-    write_page(run, verdict_object(run, judge(run)), [], tmp_path)
-    page = (tmp_path / "report.html").read_text()
-    assert attack not in page
-    assert "&lt;script&gt;" in page
+def test_the_figures_are_those_of_the_run() -> None:
+    run = having(made({"blue": 6000, "green": 2000}, errors=4), run_id="abc", command="x y")
+    found = document(run)
+    assert found.expected == {"blue": 0.75, "green": 0.25}
+    assert found.observed == {"blue": 6000, "green": 2000}
+    assert found.shares == {"blue": 0.75, "green": 0.25}
+    assert (found.requests, found.errors, found.unidentified, found.lost) == (8004, 4, 0, 4)
+    low, high = found.confidence["green"]
+    assert low < 0.25 < high
+    assert (found.host, found.path, found.users) == ("http://gateway", "/color", 4)
+    assert (found.run_id, found.command) == ("abc", "x y")
+    assert found.requests_per_second == 4002
+    assert found.phases == {"load": 1.0}
+    assert found.version == trafficsplit.__version__
+    assert found.losses == {"HTTP 503": 4}
 
 
-HOSTILE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
-    ["]]>", "a|b\n::error::c", "`x`", "<img src=x onerror=alert(1)>", "[x](javascript:1)",
-     "\x1b[31m", "::set-output name=a::b", "\u2028", "%0A::error::", "@everyone", "| x |\n|---|"]
-)  # fmt: skip
+def test_json_knows_no_infinity() -> None:
+    found = plain(made({"blue": 9, "red": 1}))
+    assert found["chi_square"]["statistic"] is None
+    assert found["evidence"]["mismatch"] is None
 
 
-@settings(max_examples=40)
-@given(HOSTILE, HOSTILE)
-def test_no_stranger_gives_orders_to_a_pipeline(first: str, second: str) -> None:
-    run = dataclasses.replace(
-        made({"blue": 60, "green": 20, f"v{first}": 1}, errors=9),
-        host=f"http://{first}", losses={second: 9}, command=f"x {second}",
-    )  # fmt: skip
-    judgement = judge(run)
-    verdict = verdict_object(run, dataclasses.replace(judgement, reason=judgement.reason + second))
-    (suite,) = JUnitXml.fromstring(pipelines.junit(verdict).encode())
-    assert next(iter(suite)).name == "verdict"
-    assert suite.failures + suite.errors > 0
-    lines = pipelines.summary(verdict).splitlines()
-    plain = pipelines.summary(verdict_object(made({"blue": 60, "green": 20, "v": 1}, errors=9),
-                                             judgement))  # fmt: skip
-    extra = 2 + 3 + (not judgement.reason)  # the command, and what was lost
-    assert len(lines) <= len(plain.splitlines()) + extra
-    for line in lines:
-        if not line.startswith("`"):  # a command, which is shown as it is
-            assert "<" not in line
-            assert "](" not in line
-        else:
-            assert line.count("`") == 2
-    told = pipelines.annotation(verdict)
-    assert len(told.splitlines()) == 1
-    assert told.startswith("::error title=")
+def test_quantiles_are_of_good_answers_alone_with_intervals() -> None:
+    found = document(compared())
+    assert set(found.latency_ms) == {"blue", "green"}
+    p50 = found.latency_ms["green"]["p50"]
+    assert p50 is not None
+    assert p50 == pytest.approx(9, rel=0.01)
+    ends = found.latency_interval_ms["green"]["p50"]
+    assert ends is not None
+    assert ends[0] <= p50 <= ends[1]
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_junit_fails_where_the_verdict_does(name: str) -> None:
-    verdict = verdict_object(RUNS[name], judge(RUNS[name]))
-    (suite,) = JUnitXml.fromstring(pipelines.junit(verdict).encode())
-    bad = suite.failures + suite.errors
-    assert (bad == 0) == (verdict["verdict"] == "match"), verdict["reason"]
-    names = [case.name for case in suite]
-    for variant, weight in verdict["expected"].items():
-        assert f"{variant}: weight {100 * weight:g} %" in names
-    assert len(set(names)) == len(names)
+def test_of_one_gateway_there_is_no_list_of_gateways() -> None:
+    assert document(RUNS["ordinary"]).gateways is None
+    found = document(EVERY["several gateways"]).gateways
+    assert found is not None
+    assert [one.off for one in found.each] == [False, True]
+    assert found.each[1].shares == {"blue": 1.0, "green": 0.0}
 
 
-def test_github_is_told_in_its_own_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = made({"blue": 600, "green": 400})
-    verdict = verdict_object(run, judge(run))
-    pipelines.tell_github(verdict)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    (tmp_path / "summary.md").write_text("before\n")
-    pipelines.tell_github(verdict)
-    assert capsys.readouterr().err.startswith("::error title=trafficsplit%3A mismatch::green gets")
-    assert (tmp_path / "summary.md").read_text() == "before\n" + pipelines.summary(verdict)
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
-    pipelines.tell_github(verdict)
-    assert "cannot be written" in capsys.readouterr().err
+def test_a_change_is_told_by_the_clock() -> None:
+    found = document(EVERY["changed"])
+    assert found.change is not None
+    said = change_sentence(found.change)
+    assert said.startswith("blue 75.0 %, green 25.0 % from 00:00:02.0")
+    assert said.endswith(" UTC), blue 95.0 %, green 5.0 % before.")
+    assert f"change: {said}" in further_lines(found)
 
 
-@pytest.mark.parametrize(
-    ("sender", "said"),
-    [
-        (Sender(), ""),
-        (Sender(processes=3, lost=1), "a worker was lost, with what had not yet been told"),
-        (Sender(rate=900, achieved=500), "500 requests a second were sent and not 900"),
-        (Sender(rate=900, achieved=899, late=7), "7 requests had to wait for a free connection"),
-        (Sender(rate=900, achieved=899), ""),
-        (Sender(cpu=0.97), "the client itself was busy (97 % of a core"),
-        (Sender(lag=0.5), "its event loop up to 500.0 ms late"),
-    ],
-)
-def test_what_the_client_could_not_do_is_told(sender: Sender, said: str) -> None:
-    run = dataclasses.replace(made({"blue": 60, "green": 20}), sender=sender, elapsed=5.0)
-    found = remarks(run)
-    assert len(found) == bool(said)
-    assert said in "".join(found)
-    # In an instant neither CPU nor lag means anything.
-    short = dataclasses.replace(run, elapsed=0.1)
-    assert len(remarks(short)) == (bool(said) and "busy" not in "".join(found))
+def test_a_diagnosis_is_a_line_of_its_own() -> None:
+    found = document(EVERY["previous"])
+    assert found.diagnosis is not None
+    assert f"diagnosis: {found.diagnosis.summary}" in further_lines(found)
+
+
+def test_a_change_that_took_its_time_says_how_long() -> None:
+    found = document(EVERY["changed"]).change
+    assert found is not None
+    mixed = dataclasses.replace(found, began_time="2026-01-01T00:00:01.500+00:00")
+    mixed = dataclasses.replace(mixed, mixed_seconds=0.5)
+    assert change_sentence(mixed).endswith(" before until 00:00:01.500, mixed for 0.50 s.")
+
+
+def test_remarks_on_the_sender_are_notes() -> None:
+    run = having(made({"blue": 60, "green": 20}), sender=Sender(processes=2, lost=1))
+    (note,) = [line for line in further_lines(document(run)) if line.startswith("note: ")]
+    assert "a worker was lost" in note
+
+
+def test_a_run_without_remarks_needs_no_further_lines() -> None:
+    assert further_lines(document(RUNS["ordinary"])) == []

@@ -1,8 +1,8 @@
 """From a run to its report, in this order: the verdict first, the decoration after it.
 
 The sentence and the exit code come from memory. verdict.json, junit.xml and summary.md follow in
-milliseconds; then the run's files and the page; pictures last, and only where they are asked for.
-A disk that is full loses files and no verdict, and a signal from here on takes pictures only.
+milliseconds; then the run's files and the page; pictures last, and only if they are asked for. A
+full disk costs files but no verdict, and a signal from here on costs pictures only.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ MOST_SAID = 2000  # characters of a line
 
 
 class Clock:
-    """How long each phase took, from the start of the command."""
+    """Measures how long each phase of a command takes, in seconds.
+
+    `began` is the start of the first, by the monotonic clock.
+    """
 
     def __init__(self, began: float) -> None:
         self._last = began
         self.phases: dict[str, float] = {}
 
     def lap(self, phase: str) -> None:
-        """A phase is over."""
+        """Note that a phase is over, and that the next begins."""
         now = time.monotonic()
         self.phases[phase] = round(now - self._last, 3)
         self._last = now
@@ -48,9 +51,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Saying:
-    """How a verdict is said: as JSON on standard output (`json`), with notes behind it.
+    """How a verdict is said: as JSON on standard output (`json`), followed by `notes`.
 
-    `quiet` says nothing at all, and `github` tells a workflow of GitHub's; `plots` draws pictures.
+    `quiet` says nothing at all. `github` gives the verdict to a workflow of GitHub's as well, if it
+    runs in one; `plots` draws pictures.
     """
 
     json: bool = False
@@ -67,6 +71,7 @@ class HeldSignals:
     caught: list[int] = field(default_factory=list)
 
     def catch(self, number: int, _: object) -> None:
+        """Take a signal, as its handler."""
         self.caught.append(number)
 
 
@@ -75,9 +80,9 @@ class Skipped(BaseException):
 
 
 def publish(run: Run, report: ReportDirectory, clock: Clock, saying: Saying) -> VerdictDocument:
-    """Judge a run, say the verdict, and write the report. Returns the verdict document.
+    """Judge a run, say the verdict, and write the report. Return the verdict document.
 
-    Raises BrokenError where the run has no verdict, because we failed ourselves.
+    Raises BrokenError if the run has no verdict because we failed ourselves.
     """
     with signals_held_back() as signals:
         if run.ending.broken:
@@ -93,15 +98,15 @@ def publish(run: Run, report: ReportDirectory, clock: Clock, saying: Saying) -> 
             pipelines.tell_github(document)
         if not signals.caught:
             missing += _decorate(run, document, report, saying)
-        place = _put_in_place(document, report, missing)
+        directory = _put_in_place(document, report, missing)
         if not saying.quiet:
-            _say_where(place, missing, saying)
+            _say_where(directory, missing, saying)
     return document
 
 
 @contextlib.contextmanager
 def signals_held_back() -> Iterator[HeldSignals]:
-    """Hold SIGINT and SIGTERM back: what was counted is not lost by them, nor its verdict."""
+    """Hold SIGINT and SIGTERM back: they cost neither what was counted nor its verdict."""
     signals = HeldSignals()
     with _handled_by(signals.catch):
         yield signals
@@ -126,10 +131,9 @@ def _say_verdict(document: VerdictDocument, saying: Saying) -> None:
         return
     lines = [f"{document.verdict}: {document.reason}", *further_lines(document)]
     lines += [f"note: {note}." for note in saying.notes]
-    text = "\n".join(one_line(line, MOST_SAID) for line in lines)
     if saying.json and not say(document.as_json()):
         lines.append("note: standard output took no JSON.")
-    say(text, to_error=saying.json)
+    say("\n".join(one_line(line, MOST_SAID) for line in lines), to_error=saying.json)
 
 
 def _write_first(run: Run, document: VerdictDocument, report: ReportDirectory) -> list[str]:
@@ -146,7 +150,7 @@ def _write_first(run: Run, document: VerdictDocument, report: ReportDirectory) -
 
 @contextlib.contextmanager
 def _noting(missing: list[str]) -> Iterator[None]:
-    """Note what a full disk has not taken, and go on."""
+    """Note a file that cannot be written, as on a full disk, and go on."""
     try:
         yield
     except OSError as error:
@@ -157,14 +161,17 @@ def _noting(missing: list[str]) -> Iterator[None]:
 def _decorate(
     run: Run, document: VerdictDocument, report: ReportDirectory, saying: Saying
 ) -> list[str]:
-    """Write the page and draw the pictures, until a signal says that nobody wants them."""
+    """Write the page and draw the pictures, until a signal says that they are not wanted.
+
+    Return what could not be written.
+    """
 
     def skip(*_: object) -> None:
         raise Skipped
 
     missing: list[str] = []
-    with _handled_by(skip):
-        try:
+    try:
+        with _handled_by(skip):
             with _noting(missing):
                 from trafficsplit.report.page import write_page
 
@@ -174,10 +181,10 @@ def _decorate(
                     from trafficsplit.report.plots import write_plots
 
                     write_plots(run, report.aside)
-        except Skipped:
-            missing.append("pictures (interrupted)")
-        except Exception as error:  # what is decoration takes no verdict with it
-            missing.append(f"the page ({type(error).__name__}: {one_line(str(error))})")
+    except Skipped:
+        missing.append("pictures (interrupted)")
+    except Exception as error:  # what is decoration takes no verdict with it
+        missing.append(f"the page ({type(error).__name__}: {one_line(str(error))})")
     return missing
 
 
@@ -191,25 +198,25 @@ def _put_in_place(
         return None
 
 
-def _say_where(place: Path | None, missing: Sequence[str], saying: Saying) -> None:
+def _say_where(directory: Path | None, missing: Sequence[str], saying: Saying) -> None:
     if missing:
         say(f"note: not written: {', '.join(missing)}.", to_error=True)
-    if place is None:
+    if directory is None:
         return
-    page = place / "report.html"
-    say(f"report: {page if page.exists() else place}", to_error=saying.json)
+    page = directory / "report.html"
+    say(f"report: {page if page.exists() else directory}", to_error=saying.json)
 
 
 def _write_what_there_is(run: Run, report: ReportDirectory) -> None:
-    """Keep what was counted, where we broke: there is no verdict, and no file that says one."""
+    """Keep what was counted before we broke, without a verdict."""
     with contextlib.suppress(OSError):
         write_run(run, report.aside)
-        place = report.put_in_place(directory_name(run.subject.started_at, "broken"))
-        say(f"what was counted is in {place}", to_error=True)
+        directory = report.put_in_place(directory_name(run.subject.started_at, "broken"))
+        say(f"what was counted is in {directory}", to_error=True)
 
 
 def command_line() -> str:
-    """Return what was typed, to be typed again."""
+    """Return the command as it can be typed again in a shell."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
