@@ -25,7 +25,7 @@ from trafficsplit import lab
 from trafficsplit.analysis import series
 from trafficsplit.analysis.run import Run, read_run
 from trafficsplit.processes import free_socket, stop
-from trafficsplit.report.plots import STYLE
+from trafficsplit.report.drawing import STYLE
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 BIN = Path(sys.executable).parent

@@ -75,7 +75,7 @@ def rates(run: Run, most: int = 60) -> Series:
 
     `borders` are the ends of what was counted together, one more than `x`.
     """
-    borders, tallies = merged(run.counted.stretches, most)
+    borders, tallies = merge_stretches(run.counted.stretches, most)
     widths = [after - before for before, after in pairwise(borders)]
     pairs = list(zip(tallies, widths, strict=True))
     variants = list(run.tally.counts)
@@ -107,15 +107,18 @@ def latencies(run: Run) -> Series:
     return {"x": [middle_of(bucket) / 1000 for bucket in every], "lines": lines}
 
 
-def who(key: LatencyKey) -> str:
-    """Whose latencies, in words."""
+def answerer(key: LatencyKey) -> str:
+    """Return whose latencies these are, in words."""
+    if key.status == "2xx":
+        return key.variant or "no variant"
     how = "no answer" if key.status == "none" else key.status
-    return (key.variant or "no variant") if key.status == "2xx" else (
-        f"{key.variant or 'errors'} ({how})")  # fmt: skip
+    return f"{key.variant or 'errors'} ({how})"
 
 
-def merged(stretches: Sequence[Stretch], most: int = 60) -> tuple[list[float], list[Tally]]:
-    """The stretches merged to at most `most`: their borders, and what ended between them."""
+def merge_stretches(
+    stretches: Sequence[Stretch], most: int = 60
+) -> tuple[list[float], list[Tally]]:
+    """Return at most `most` stretches, merged: their borders in seconds, and their tallies."""
     size = max(-(-len(stretches) // most), 1)
     groups = [list(stretches[i : i + size]) for i in range(0, len(stretches), size)]
     # A last one that is hardly begun would show a rate of its own making.

@@ -78,7 +78,7 @@ def plan(context: click.Context, /, **_: Any) -> None:
 
 
 def _draw(question: Question, file: Path) -> None:
-    from trafficsplit.report.plots import requests_by_share
+    from trafficsplit.report.plan_plot import requests_by_share
 
     try:
         requests_by_share(question).savefig(file, dpi=120)

@@ -1,4 +1,4 @@
-"""How variants are drawn: their own color where their name is one, and marks, for any reader."""
+"""How variants are drawn: in their own color if their name is one, and with marks of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trafficsplit.identify.color import hex_of
 
 INK = "#222222"
-# For variants whose names are no colors: Okabe & Ito 2008, told apart by color-blind readers.
+# For other variants; color-blind readers can tell them apart (Okabe & Ito 2008).
 PALETTE = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00")
 MARKS = ("o", "s", "D", "^", "v", "P")
 LINES = ("-", "--", "-.", ":")
@@ -17,7 +17,7 @@ HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")
 
 @dataclass(frozen=True)
 class Style:
-    """How one variant is drawn. Colors are `#rrggbb`; `outline` can be read on white paper."""
+    """How one variant is drawn. Colors are `#rrggbb`; `outline` can be seen on white paper."""
 
     color: str
     outline: str
@@ -27,21 +27,21 @@ class Style:
 
 
 def styles(variants: Sequence[str]) -> dict[str, Style]:
-    """Return a style for each variant."""
-    found: dict[str, Style] = {}
+    """Return a style for each variant; no two of the first four have the same marks."""
+    by_variant: dict[str, Style] = {}
     for index, variant in enumerate(variants):
         color = hex_of(variant) or PALETTE[index % len(PALETTE)]
-        found[variant] = Style(
+        by_variant[variant] = Style(
             color=color,
             outline=INK if _is_pale(color) else color,
             mark=MARKS[index % len(MARKS)],
             line=LINES[index % len(LINES)],
             hatch=HATCHES[index % len(HATCHES)],
         )
-    return found
+    return by_variant
 
 
 def _is_pale(color: str) -> bool:
-    """Return whether a color is hard to see on white: white, yellow, lime."""
-    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return red + green + blue > 2.2 or green > 0.85
+    """Return whether a color is hard to see on white, as white, yellow and lime are."""
+    red, green, blue = bytes.fromhex(color.removeprefix("#"))
+    return red + green + blue > 2.2 * 255 or green > 0.85 * 255

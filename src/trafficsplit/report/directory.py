@@ -1,8 +1,8 @@
-"""Where a report goes: written aside, put in its place at the end, and never beside another run's.
+"""Where a report goes: written aside, put in its place at the end, and never mixed with another's.
 
 A run works in a directory of its own. When its report is whole, the files are moved to where they
-belong, verdict.json last; a run that ends without one leaves nothing of an earlier run that could
-be taken for its own.
+belong, verdict.json last. A run that ends without a report leaves no files of an earlier run that
+could be taken for its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from trafficsplit.errors import InputError
 from trafficsplit.load.parquet import RECORDING
 
 REPORTS = Path("reports")
-ASIDE = ".run-"  # begins the name of a directory in which a run works
+ASIDE = ".run-"  # the prefix of a directory in which a run works
+MOST_NAMESAKES = 999  # directories of one name, told apart by a number
 VERDICT = "verdict.json"
-# What a run writes. Of an earlier run it is removed, and nothing else is.
+# What a run writes. An earlier run's are removed, and nothing else is.
 FILES = (
     VERDICT,
     "junit.xml",
@@ -56,70 +57,90 @@ class ReportDirectory:
     def put_in_place(self, name: str) -> Path:
         """Move the report to where it belongs, and return where that is. Raises OSError.
 
-        `name` is the directory's, where nobody has given it one.
+        `name` is what the directory is called, if no other name was given.
         """
         if self.target is None:
-            return self._renamed(name)
+            return self._rename(name)
         _remove_earlier(self.target, recording=(self.aside / RECORDING).exists())
         for file in sorted(self.aside.iterdir(), key=lambda file: file.name == VERDICT):
-            self._move(file.name)
+            _move(file, self.target / file.name)
         self.aside.rmdir()
         return self.target
 
-    def _move(self, name: str) -> None:
-        assert self.target is not None
-        place = self.target / name
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        (self.aside / name).replace(place)
-
-    def _renamed(self, name: str) -> Path:
-        for attempt in range(1, 1000):
-            suffix = "" if attempt == 1 else f"-{attempt}"
-            place = self.aside.with_name(f"{name}{suffix}")
-            if not place.exists():
+    def _rename(self, name: str) -> Path:
+        """Give the directory a name that is free, and return it; its own if none is."""
+        for number in range(1, MOST_NAMESAKES + 1):
+            suffix = "" if number == 1 else f"-{number}"
+            path = self.aside.with_name(f"{name}{suffix}")
+            if not path.exists():
                 self.aside.chmod(0o777 & ~_umask())
-                return self.aside.rename(place)
+                return self.aside.rename(path)
         return self.aside
 
 
-@contextlib.contextmanager
-def report_directory(directory: Path | None, *, keep: bool = False) -> Iterator[ReportDirectory]:
-    """A directory for a run, whose report goes to `directory`, or to a new one in reports/.
+def _move(file: Path, path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    file.replace(path)
 
-    With `keep` what is there already stays until the report is put in its place: it may be what is
-    judged. Raises InputError where there is none to be had, or another run is writing into it.
+
+def report_directory(
+    directory: Path | None, *, keep: bool = False
+) -> contextlib.AbstractContextManager[ReportDirectory]:
+    """Return, as a context, where a run works whose report goes to `directory`.
+
+    None is a new one in reports/. With `keep` what is there already stays until the report is put
+    in its place, since it may be what is judged. Raises InputError if the directory cannot be
+    written, or another run is writing into it.
     """
-    target = directory
-    made = target is not None and not target.exists()
-    try:
-        if target is None:
-            REPORTS.mkdir(parents=True, exist_ok=True)
-            report = ReportDirectory(_aside(REPORTS), None)
-            lock = None
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-            lock = _lock(target)
-            if not keep:
-                _remove_earlier(target, recording=True)
-            report = ReportDirectory(_aside(target), target)
-    except OSError as error:
-        where = error.filename or directory or REPORTS
-        raise InputError(
-            f"{where} cannot be written ({error.strerror or error}): give another --report DIR"
-        ) from None
+    if directory is None:
+        return _new_directory()
+    return _given_directory(directory, keep=keep)
+
+
+@contextlib.contextmanager
+def _new_directory() -> Iterator[ReportDirectory]:
+    with _refusing(REPORTS):
+        REPORTS.mkdir(parents=True, exist_ok=True)
+        report = ReportDirectory(_make_aside(REPORTS), None)
     try:
         yield report
     finally:
         _remove_if_empty(report.aside)
-        if made and target is not None:
+
+
+@contextlib.contextmanager
+def _given_directory(target: Path, *, keep: bool) -> Iterator[ReportDirectory]:
+    with _refusing(target):
+        is_new = not target.exists()
+        target.mkdir(parents=True, exist_ok=True)
+        lock = _lock(target)
+        if not keep:
+            _remove_earlier(target, recording=True)
+        report = ReportDirectory(_make_aside(target), target)
+    try:
+        yield report
+    finally:
+        _remove_if_empty(report.aside)
+        if is_new:
             with contextlib.suppress(OSError):  # there is something in it
                 target.rmdir()
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
 
 
-def _aside(parent: Path) -> Path:
+@contextlib.contextmanager
+def _refusing(directory: Path) -> Iterator[None]:
+    """Raise InputError for an OSError: the directory cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        path = error.filename or directory
+        raise InputError(
+            f"{path} cannot be written ({error.strerror or error}): give another --report DIR"
+        ) from None
+
+
+def _make_aside(parent: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=ASIDE, dir=parent))
 
 
@@ -139,7 +160,7 @@ def _lock(target: Path) -> int:
 
 
 def _remove_earlier(target: Path, *, recording: bool) -> None:
-    """Remove what an earlier run has written, so that nobody takes it for this one's."""
+    """Remove what an earlier run has written, lest it be taken for this one's."""
     for name in FILES:
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             (target / name).unlink()
@@ -154,7 +175,7 @@ def _umask() -> int:
 
 
 def _remove_if_empty(aside: Path) -> None:
-    """Remove a directory that was not put in its place, where nothing in it is worth anything."""
+    """Remove a directory that was not put in its place, if there is nothing of worth in it."""
     if not aside.exists() or not aside.name.startswith(ASIDE):
         return
     if {file.name for file in aside.iterdir()} <= {"settings.json", "begun", "lab"}:
@@ -162,6 +183,9 @@ def _remove_if_empty(aside: Path) -> None:
 
 
 def directory_name(started_at: str, what: str) -> str:
-    """Return the name that a report's directory gets by itself: `20261125T210000Z-match`."""
+    """Return a new report's directory name, from a start and a verdict: `20261125T210000Z-match`.
+
+    `started_at` is in UTC, ISO 8601. Raises ValueError for any other text.
+    """
     moment = datetime.datetime.fromisoformat(started_at).strftime("%Y%m%dT%H%M%SZ")
     return f"{moment}-{what}"

@@ -29,12 +29,15 @@ from trafficsplit.report.remarks import remarks
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 Quantiles = dict[str, float | None]
-Interval = list[float]  # low and high
+Interval = list[float]  # its low end and its high end
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Natural logarithms; match and mismatch become a verdict at the threshold. None: infinite."""
+    """Natural logarithms of the evidence; None: infinite.
+
+    `match` and `mismatch` become a verdict at `threshold`.
+    """
 
     match: float | None
     mismatch: float | None
@@ -43,8 +46,8 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class ChangeFound:
-    """Where the shares changed during the run, in seconds since the start and on the clock."""
+class ChangeSection:
+    """When the shares changed during the run, in seconds since its start and as times in UTC."""
 
     at: float
     earliest: float
@@ -61,7 +64,7 @@ class ChangeFound:
 
 @dataclass(frozen=True)
 class ChiSquare:
-    """The fixed-sample tests. None: infinite; `power` is None where there was nothing to see."""
+    """The fixed-sample tests. None: infinite; `power` is None if no deviation could be seen."""
 
     statistic: float | None
     dof: int
@@ -75,7 +78,7 @@ class ChiSquare:
 
 
 @dataclass(frozen=True)
-class SenderFound:
+class SenderSection:
     """How well the sending side kept up, with remarks for people."""
 
     client: str
@@ -90,8 +93,8 @@ class SenderFound:
 
 
 @dataclass(frozen=True)
-class GatewayFound:
-    """What one of several gateways did; `off` says that it surely is not as configured."""
+class GatewaySection:
+    """What one of several gateways did; `off` says that it surely does not split as configured."""
 
     name: str
     requests: int
@@ -106,7 +109,7 @@ class GatewayFound:
 
 @dataclass(frozen=True)
 class Homogeneity:
-    """Pearson's test that all gateways split alike; None where there is no test."""
+    """Pearson's test that all gateways split alike; None if it cannot be made."""
 
     statistic: float | None
     dof: int
@@ -114,10 +117,10 @@ class Homogeneity:
 
 
 @dataclass(frozen=True)
-class GatewaysFound:
+class GatewaysSection:
     """Each of several gateways by itself."""
 
-    each: list[GatewayFound]
+    each: list[GatewaySection]
     homogeneity: Homogeneity
 
 
@@ -134,7 +137,7 @@ class VerdictDocument:
     confidence: Mapping[str, Interval]
     evidence: Evidence
     independence: Independence
-    change: ChangeFound | None
+    change: ChangeSection | None
     diagnosis: Diagnosis | None
     requests: int
     budget: int
@@ -149,14 +152,14 @@ class VerdictDocument:
     latency_ms: Mapping[str, Quantiles]
     latency_interval_ms: Mapping[str, dict[str, Interval | None]]
     comparison: list[Comparison]
-    sender: SenderFound
+    sender: SenderSection
     elapsed_seconds: float
     requests_per_second: float
     users: int
     unit: str
     settle_seconds: float
     host: str
-    gateways: GatewaysFound | None
+    gateways: GatewaysSection | None
     path: str
     started_at: str
     interrupted: str
@@ -185,7 +188,7 @@ class VerdictDocument:
 def document_of(
     run: Run, judgement: Judgement, phases: Mapping[str, float] | None = None
 ) -> VerdictDocument:
-    """Return what a run found. `phases` are the seconds that each phase took."""
+    """Return the verdict document of a run. `phases` are the seconds that each phase took."""
     question = run.question
     tally = run.tally
     subject = run.subject
@@ -216,7 +219,7 @@ def document_of(
         latency_ms=_latency(run),
         latency_interval_ms=_latency_intervals(run),
         comparison=compare(run),
-        sender=SenderFound(**dataclasses.asdict(run.sender), remarks=remarks(run)),
+        sender=SenderSection(**dataclasses.asdict(run.sender), remarks=remarks(run)),
         elapsed_seconds=round(subject.elapsed, 3),
         requests_per_second=round(run.requests_per_second, 1),
         users=subject.users,
@@ -235,8 +238,10 @@ def document_of(
 
 
 def _finite(value: float) -> float | None:
-    """JSON knows no infinity."""
-    return value if math.isfinite(value) else None
+    """Return a number, None if it is infinite: JSON has no infinity."""
+    if not math.isfinite(value):
+        return None
+    return value
 
 
 def _evidence(run: Run) -> Evidence:
@@ -249,50 +254,51 @@ def _evidence(run: Run) -> Evidence:
     )
 
 
-def _gateways(run: Run) -> GatewaysFound | None:
-    found = compare_gateways(run)
-    if found is None:
+def _gateways(run: Run) -> GatewaysSection | None:
+    compared = compare_gateways(run)
+    if compared is None:
         return None
-    homogeneity = Homogeneity(found.statistic, found.dof, found.p_value)
-    return GatewaysFound([_gateway(one) for one in found.each], homogeneity)
+    homogeneity = Homogeneity(compared.statistic, compared.dof, compared.p_value)
+    return GatewaysSection(list(map(_gateway, compared.each)), homogeneity)
 
 
-def _gateway(one: OneGateway) -> GatewayFound:
+def _gateway(one: OneGateway) -> GatewaySection:
     tally = one.tally
-    return GatewayFound(
+    variants = list(one.confidence)
+    return GatewaySection(
         name=one.name,
         requests=tally.requests,
         errors=tally.errors,
         unidentified=tally.unidentified,
-        observed={v: tally.counts.get(v, 0) for v in one.confidence},
-        shares={v: tally.share(v) for v in one.confidence},
-        confidence={v: list(ends) for v, ends in one.confidence.items()},
+        observed={variant: tally.counts.get(variant, 0) for variant in variants},
+        shares={variant: tally.share(variant) for variant in variants},
+        confidence={variant: list(ends) for variant, ends in one.confidence.items()},
         mismatch_evidence=_finite(one.log_mismatch),
         off=one.off,
     )
 
 
-def _change(run: Run) -> ChangeFound | None:
+def _change(run: Run) -> ChangeSection | None:
     change = change_in(run)
     if change is None:
         return None
     began = datetime.datetime.fromisoformat(run.subject.started_at)
-    return ChangeFound(
+    return ChangeSection(
         at=change.at,
         earliest=change.earliest,
         latest=change.latest,
         began=change.began,
-        at_time=_clock(began, change.at),
-        earliest_time=_clock(began, change.earliest),
-        latest_time=_clock(began, change.latest),
-        began_time=_clock(began, change.began),
+        at_time=_time_after(began, change.at),
+        earliest_time=_time_after(began, change.earliest),
+        latest_time=_time_after(began, change.latest),
+        began_time=_time_after(began, change.began),
         mixed_seconds=change.mixed,
         before=dict(change.before),
         after=dict(change.after),
     )
 
 
-def _clock(began: datetime.datetime, seconds: float) -> str:
+def _time_after(began: datetime.datetime, seconds: float) -> str:
     moment = began + datetime.timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds")
 
@@ -322,31 +328,37 @@ def _power(run: Run) -> float | None:
 
 def _good_latencies(run: Run) -> dict[str, Mapping[int, int]]:
     """Return the latencies of 2xx answers, by variant."""
-    every = run.counted.latency.items()
-    return {key.variant: b for key, b in every if key.status == "2xx" and key.variant}
+    latencies = {}
+    for key, buckets in run.counted.latency.items():
+        if key.status == "2xx" and key.variant:
+            latencies[key.variant] = buckets
+    return latencies
 
 
 def _latency(run: Run) -> dict[str, Quantiles]:
-    found = {}
+    quantiles = {}
     for variant, buckets in _good_latencies(run).items():
-        found[variant] = {name: quantile(buckets, q) for name, q in QUANTILES.items()}
-    return found
+        quantiles[variant] = {name: quantile(buckets, q) for name, q in QUANTILES.items()}
+    return quantiles
 
 
 def _latency_intervals(run: Run) -> dict[str, dict[str, Interval | None]]:
-    """Simultaneous for the quantiles of a variant: each at alpha over their number."""
+    """Return intervals of the quantiles that hold for all of a variant's together.
+
+    Each is at alpha over the number of quantiles (Bonferroni).
+    """
     alpha = run.question.alpha / len(QUANTILES)
-    found: dict[str, dict[str, Interval | None]] = {}
+    intervals: dict[str, dict[str, Interval | None]] = {}
     for variant, buckets in _good_latencies(run).items():
-        found[variant] = {}
+        intervals[variant] = {}
         for name, q in QUANTILES.items():
             ends = interval(buckets, q, alpha)
-            found[variant][name] = list(ends) if ends else None
-    return found
+            intervals[variant][name] = list(ends) if ends else None
+    return intervals
 
 
 def further_lines(document: VerdictDocument) -> list[str]:
-    """Return what else a person should know, in a line each: a change of the split, what to do."""
+    """Return what else a person should know, a line each: a change of the split, what to do."""
     lines = []
     if document.change:
         lines.append(f"change: {change_sentence(document.change)}")
@@ -356,8 +368,8 @@ def further_lines(document: VerdictDocument) -> list[str]:
     return lines
 
 
-def change_sentence(change: ChangeFound) -> str:
-    """Return when the split changed, from what to what."""
+def change_sentence(change: ChangeSection) -> str:
+    """Return a sentence on when the split changed, and its shares before and after."""
     mixed = ""
     if change.mixed_seconds:
         mixed = f" until {change.began_time[11:23]}, mixed for {change.mixed_seconds:.2f} s"

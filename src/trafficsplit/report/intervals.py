@@ -1,16 +1,20 @@
-"""The page's picture of intervals: where marks, bands and ends stand in it."""
+"""The page's picture of intervals: the coordinates of its marks, bands and ends.
+
+Coordinates are in the units of the picture's SVG viewBox.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trafficsplit.report.colors import styles
 from trafficsplit.report.document import VerdictDocument
 
-WIDTH = 720.0  # of the picture
-LEFT = 150.0  # of its axis
+LEFT = 150.0  # end of the axis; the picture is 720 wide
 RIGHT = 700.0
-MARGIN = 1.12  # of the widest thing, to the ends of the axis
+MIDDLE = (LEFT + RIGHT) / 2
+MARGIN = 1.12  # how long the axis is, in widest distances
 MOST_TICKS = 3.5  # to either side
 
 
@@ -24,7 +28,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant: its band, its interval's ends and its share (None: it has none), as places."""
+    """One variant: coordinates of its band, of its interval's ends and of its share.
+
+    Without responses it has no share and no interval.
+    """
 
     variant: str
     weight: float
@@ -37,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Intervals:
-    """The whole picture; `zero` is where share and weight are the same."""
+    """The whole picture; `zero` is the coordinate at which share and weight are the same."""
 
     zero: float
     ticks: list[Tick]
@@ -46,38 +53,41 @@ class Intervals:
 
 @dataclass(frozen=True)
 class _Axis:
-    """From a distance of share and weight, a fraction, to a place."""
+    """The axis of distances from share to weight, in fractions; `widest` is the largest."""
 
     widest: float
 
-    def at(self, value: float) -> float:
+    def coordinate(self, distance: float) -> float:
         scale = (RIGHT - LEFT) / 2 / (MARGIN * (self.widest or 1))
-        return round((LEFT + RIGHT) / 2 + scale * value, 2)
+        return round(MIDDLE + scale * distance, 2)
 
     @property
     def ticks(self) -> list[Tick]:
         step = _step(self.widest)
         count = int(self.widest / step)
-        return [self._tick(k * step) for k in range(-count, count + 1)]
+        return [self._tick(number * step) for number in range(-count, count + 1)]
 
-    def _tick(self, value: float) -> Tick:
-        return Tick(self.at(value), f"{100 * value:+.4g}" if value else "0")
+    def _tick(self, distance: float) -> Tick:
+        return Tick(self.coordinate(distance), f"{100 * distance:+.4g}" if distance else "0")
 
 
 def intervals(document: VerdictDocument) -> Intervals:
     """Return how far each variant's share, with its interval, is from its weight."""
     variants = list(document.observed)
-    widest = max((abs(x) for v in variants for x in _reach(document, v)), default=0.0)
-    axis = _Axis(widest)
+    axis = _Axis(_widest_distance(document, variants))
     rows = []
     for variant, style in styles(variants).items():
         rows.append(_row(document, variant, style.color, axis))
-    return Intervals((LEFT + RIGHT) / 2, axis.ticks, rows)
+    return Intervals(MIDDLE, axis.ticks, rows)
 
 
-def _reach(document: VerdictDocument, variant: str) -> list[float]:
-    """Return all distances from the weight that have to fit."""
-    return [*_band(document, variant), *_ends(document, variant)]
+def _widest_distance(document: VerdictDocument, variants: Iterable[str]) -> float:
+    """Return the largest distance from a weight that has to fit."""
+    widest = 0.0
+    for variant in variants:
+        distances = (*_band(document, variant), *_ends(document, variant))
+        widest = max(widest, *map(abs, distances))
+    return widest
 
 
 def _band(document: VerdictDocument, variant: str) -> tuple[float, float]:
@@ -102,14 +112,14 @@ def _row(document: VerdictDocument, variant: str, color: str, axis: _Axis) -> Ro
         weight=weight,
         share=share,
         color=color,
-        band=(axis.at(low), axis.at(high)),
-        ends=tuple(axis.at(end) for end in _ends(document, variant)),
-        at=None if share is None else axis.at(share - weight),
+        band=(axis.coordinate(low), axis.coordinate(high)),
+        ends=tuple(map(axis.coordinate, _ends(document, variant))),
+        at=None if share is None else axis.coordinate(share - weight),
     )
 
 
 def _step(widest: float) -> float:
-    """Return a round distance of ticks, of which about three fit to either side."""
+    """Return a round distance between ticks, of which about three fit to either side."""
     for exponent in range(-6, 1):
         for digit in (1, 2, 5):
             step = float(digit * 10.0**exponent)

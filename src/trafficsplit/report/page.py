@@ -1,7 +1,7 @@
 """report.html: one file that opens anywhere, from a run and its verdict.
 
-Host names, reasons and errors come from outside: the template escapes all of it, and the page's
-own policy lets no other script run than the two that are put into it here.
+Host names, reasons and errors come from outside: the template escapes all of them, and the page's
+own policy lets no script run but the two that are put into it here.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from trafficsplit.text import percent
 PAGE = "report.html"
 TEMPLATES = Path(__file__).with_name("templates")
 CAPTIONS = {
-    "shares": "Each mark is an observed share, and the grey band is what would be fine. The "
-    "intervals hold at any time and for all variants together, which is more than the verdict "
-    "asks: on a match they may reach beyond the band, on a mismatch into it.",
-    "share-over-requests": "Pale: the interval, which holds at any time. Dotted: the weight. A "
-    "line that changes course is a split that changed.",
-    "latency": "The further left a line, the faster the variant.",
-    "share-over-time": "Red is when the new split came into force, as surely as the counts tell.",
-    "rate": "What was answered each second, by whom; what was lost is red.",
+    "shares": "Each mark is an observed share, and the grey band shows the shares that are within "
+    "the tolerance. The intervals hold at any time and for all variants together, which is more "
+    "than a verdict needs: they may reach beyond the band on a match, and into it on a mismatch.",
+    "share-over-requests": "Pale: the interval, which holds at any time. Dotted: the weight. If a "
+    "line changes its course, the split has changed.",
+    "latency": "The further left a line is, the faster its variant is.",
+    "share-over-time": "Red: the time at which the new split came into force, as precisely as the "
+    "counts show it.",
+    "rate": "How many requests each variant answered per second. Red: those that were lost.",
 }
 DASHES = {"-": [], "--": [8, 4], "-.": [8, 3, 2, 3], ":": [2, 3]}
 LIBRARIES = ("locust", "numpy", "scipy")
@@ -48,7 +49,7 @@ def write_page(run: Run, document: VerdictDocument, directory: Path) -> None:
 
 
 def page_of(run: Run, document: VerdictDocument) -> str:
-    """Return the page."""
+    """Return the page of a run and its verdict."""
     static = asset("locust", "static")
     scripts = [
         (static / "uPlot.iife.min.js").read_text("utf-8"),
@@ -56,20 +57,20 @@ def page_of(run: Run, document: VerdictDocument) -> str:
     ]
     style = (static / "uPlot.min.css").read_text("utf-8")
     style += (TEMPLATES / "report.css").read_text("utf-8")
-    found = series_of(run, document)
-    return rendered(
+    charts = series_of(run, document)
+    return render(
         "report.html",
         v=document,
         further=further_lines(document),
         captions=CAPTIONS,
         intervals=intervals(document),
-        series=found,
+        series=charts,
         versions=versions(),
         style=Markup(style),
         library=Markup(scripts[0]),
         script=Markup(scripts[1]),
         hashes=Markup(" ".join(_hash(text) for text in scripts)),
-        **_labels(document, found),
+        **_labels(document, charts),
     )
 
 
@@ -79,56 +80,72 @@ def _hash(script: str) -> str:
 
 
 def series_of(run: Run, document: VerdictDocument) -> dict[str, Any]:
-    """Return what the page's charts show, as plain data."""
+    """Return what the page's charts show, as data that JSON can hold."""
     variants = list(document.observed)
-    found = series.latencies(run)
-    for line in found["lines"]:
-        line["label"] = series.who(LatencyKey(line["variant"], line["status"]))
+    latencies = series.latencies(run)
+    for line in latencies["lines"]:
+        line["label"] = series.answerer(LatencyKey(line["variant"], line["status"]))
+    shown_as = {}
+    for variant, style in styles(variants).items():
+        shown_as[variant] = {"color": style.color, "dash": DASHES[style.line]}
     return {
         "variants": variants,
-        "styles": {
-            variant: {"color": style.color, "dash": DASHES[style.line]}
-            for variant, style in styles(variants).items()
-        },
-        "expected": {v: document.expected[v] for v in run.question.split},
+        "styles": shown_as,
+        "expected": {variant: document.expected[variant] for variant in run.question.split},
         "shares": series.shares(run),
         "evidence": series.evidence(run),
         "rates": series.rates(run),
-        "latencies": found,
+        "latencies": latencies,
         "change": {"at": document.change.at} if document.change else None,
     }
 
 
-def _labels(document: VerdictDocument, found: Mapping[str, Any]) -> dict[str, str]:
+def _labels(document: VerdictDocument, charts: Mapping[str, Any]) -> dict[str, str]:
     """Return the charts in words, for people who cannot see them."""
-    ends = ", ".join(f"{v} ends at {percent(s)}" for v, s in document.shares.items())
-    last = []
-    for name in ("match", "mismatch"):
-        values = found["evidence"][name]
-        last.append(f"{name} {percent(values[-1] if values else None, 0)} of what is needed")
-    medians = []
-    for variant, quantiles in document.latency_ms.items():
-        if quantiles["p50"]:
-            medians.append(f"{variant} {quantiles['p50']:.3g} ms")
     change = document.change
     return {
-        "share_label": ends or "nobody answered",
-        "evidence_label": f"at the end {', '.join(last)}",
+        "share_label": _shares_in_words(document),
+        "evidence_label": _evidence_in_words(charts["evidence"]),
         "rate_label": f"{document.requests_per_second:,.0f} a second on average",
-        "latency_label": f"medians {', '.join(medians)}" if medians else "none",
+        "latency_label": _medians_in_words(document),
         "change_label": change_sentence(change) if change else "by gateway",
     }
 
 
+def _shares_in_words(document: VerdictDocument) -> str:
+    ends = [f"{variant} ends at {percent(share)}" for variant, share in document.shares.items()]
+    return ", ".join(ends) or "no variant answered"
+
+
+def _evidence_in_words(evidence: Mapping[str, list[float | None]]) -> str:
+    parts = []
+    for name in ("match", "mismatch"):
+        last = evidence[name][-1] if evidence[name] else None
+        parts.append(f"{name} {percent(last, 0)} of what is needed")
+    return f"at the end {', '.join(parts)}"
+
+
+def _medians_in_words(document: VerdictDocument) -> str:
+    medians = []
+    for variant, quantiles in document.latency_ms.items():
+        if quantiles["p50"]:
+            medians.append(f"{variant} {quantiles['p50']:.3g} ms")
+    if not medians:
+        return "none"
+    return f"medians {', '.join(medians)}"
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of us, of Python, and of what has a say in the figures."""
-    found = {"trafficsplit": importlib.metadata.version("trafficsplit")}
-    found["Python"] = platform.python_version()
-    return found | {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """Return the versions of us, of Python, and of the libraries that the figures depend on."""
+    by_name = {"trafficsplit": importlib.metadata.version("trafficsplit")}
+    by_name["Python"] = platform.python_version()
+    for name in LIBRARIES:
+        by_name[name] = importlib.metadata.version(name)
+    return by_name
 
 
-def rendered(template: str, **values: Any) -> str:
-    """Return a page from one of our templates; whatever stands in it is escaped."""
+def render(template: str, **values: Any) -> str:
+    """Return a page from one of our templates, with every value in it escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -1,7 +1,7 @@
-"""The verdict as pipelines read it: JUnit, a summary in Markdown, annotations of GitHub's.
+"""The verdict as pipelines read it: JUnit, a summary in Markdown, an annotation for GitHub.
 
 Each is a function from the verdict document to text. Host names, reasons and errors come from
-outside: here they can neither break a format nor give orders in it.
+outside: they are escaped, so that they can neither break a format nor be commands in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from trafficsplit.analysis.comparison import Comparison
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.files import write_whole
 from trafficsplit.frame import say
@@ -45,12 +44,12 @@ RESULTS: dict[Verdict, type[Failure | Error]] = {
 def junit(document: VerdictDocument) -> str:
     """Return a test case for the verdict, one for each variant, and one for each threshold.
 
-    A failure is a mismatch or a threshold that is exceeded; an error, that nothing can be said.
-    Variants of which then nothing is known are skipped.
+    A failure is a mismatch, or a threshold that is exceeded. An error says that there is no answer;
+    the variants are skipped then.
     """
     suite = TestSuite(f"trafficsplit {one_line(document.host)}{one_line(document.path)}")
     suite.timestamp = document.started_at.removesuffix("Z")
-    for case in [_whole(document), *_variants(document), *_thresholds(document)]:
+    for case in (_verdict_case(document), *_variant_cases(document), *_threshold_cases(document)):
         suite.add_testcase(case)
     suite.time = document.elapsed_seconds
     file = JUnitXml("trafficsplit")
@@ -72,7 +71,7 @@ def _xml(text: str) -> str:
     return re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "�", text)
 
 
-def _whole(document: VerdictDocument) -> TestCase:
+def _verdict_case(document: VerdictDocument) -> TestCase:
     kind = RESULTS.get(document.verdict)
     result = None
     if kind is not None:
@@ -82,15 +81,14 @@ def _whole(document: VerdictDocument) -> TestCase:
     return case
 
 
-def _variants(document: VerdictDocument) -> Iterator[TestCase]:
-    off = {variant: _is_off(document, variant) for variant in document.observed}
-    # Where none is off by its own count, all are to blame.
-    some_off = any(off.values())
+def _variant_cases(document: VerdictDocument) -> Iterator[TestCase]:
+    blamed = [variant for variant in document.shares if _is_off(document, variant)]
+    if not blamed:  # by its own count none is off, so all are to blame
+        blamed = list(document.shares)
     for variant in document.shares:
         weight = 100 * document.expected[variant]
         name = f"{variant}: weight {weight:g} %"
-        result = _variant_result(document, variant, to_blame=off[variant] or not some_off)
-        yield _case(name, "share", result)
+        yield _case(name, "share", _variant_result(document, variant, to_blame=variant in blamed))
 
 
 def _variant_result(
@@ -115,31 +113,37 @@ def _is_off(document: VerdictDocument, variant: str) -> bool:
     return abs(share - document.expected[variant]) > document.tolerances[variant]
 
 
-def _thresholds(document: VerdictDocument) -> Iterator[TestCase]:
-    limit = document.max_failing
-    result: Failure | Error | None = None
-    if document.lost > limit * document.requests or not document.requests:
+def _threshold_cases(document: VerdictDocument) -> Iterator[TestCase]:
+    yield _losses_case(document)
+    yield _independence_case(document)
+    for one in document.comparison:
+        pair = f"of {one.canary} against {one.baseline}"
+        yield _ratio_case(f"p99 {pair}", one.p99_ratio, exceeded=one.too_slow)
+        yield _ratio_case(f"errors {pair}", one.error_ratio, exceeded=one.too_faulty)
+
+
+def _losses_case(document: VerdictDocument) -> TestCase:
+    result = None
+    if document.lost > document.max_failing * document.requests or not document.requests:
         text = f"{document.lost:,} of {document.requests:,} requests were lost"
         result = Failure(text, "failing")
-    yield _case(f"at most {100 * limit:g} % of requests lost", "threshold", result)
+    name = f"at most {100 * document.max_failing:g} % of requests lost"
+    return _case(name, "threshold", result)
+
+
+def _independence_case(document: VerdictDocument) -> TestCase:
     result = None
     if document.independence.draws == "clustered":
         result = Error(_xml(one_line(document.independence.reason)), "inconclusive")
-    yield _case("independent draws", "threshold", result)
-    for one in document.comparison:
-        yield from _comparison(one)
+    return _case("independent draws", "threshold", result)
 
 
-def _comparison(one: Comparison) -> Iterator[TestCase]:
-    rows = (
-        ("p99", one.p99_ratio, one.too_slow),
-        ("errors", one.error_ratio, one.too_faulty),
-    )
-    for what, ratio, bad in rows:
+def _ratio_case(name: str, ratio: float | None, *, exceeded: bool) -> TestCase:
+    result = None
+    if exceeded:
         times = "beyond any ratio" if ratio is None else f"{ratio:.2f} times"
-        result = Failure(f"{times}, which is more than is allowed", "failing") if bad else None
-        name = f"{what} of {one.canary} against {one.baseline}"
-        yield _case(name, "threshold", result)
+        result = Failure(f"{times}, which is more than is allowed", "failing")
+    return _case(name, "threshold", result)
 
 
 def summary(document: VerdictDocument) -> str:
@@ -180,13 +184,13 @@ def _table_row(document: VerdictDocument, variant: str) -> str:
 
 
 def _markdown(text: str, most: int = 300) -> str:
-    """Return a text as text: nothing in it is markup, a link, or the end of a cell."""
-    escaped = re.sub(r"[^\w\s.,;%/=+()?!'–-]", lambda c: f"&#{ord(c[0])};", one_line(text, most))
-    return escaped.replace("_", "&#95;")
+    """Return a text in which nothing is markup, a link, or the end of a cell."""
+    special = re.compile(r"[^\w\s.,;%/=+()?!'–-]|_")
+    return special.sub(lambda match: f"&#{ord(match[0])};", one_line(text, most))
 
 
 def annotation(document: VerdictDocument) -> str:
-    """Return one of GitHub's workflow commands."""
+    """Return the verdict as one of GitHub's workflow commands."""
     title = f"trafficsplit: {document.verdict}"
     return f"::{LEVELS[document.verdict]} title={_property(title)}::{_data(document.reason)}"
 
@@ -206,14 +210,17 @@ def write(document: VerdictDocument, directory: Path) -> None:
 
 
 def tell_github(document: VerdictDocument) -> None:
-    """Give a workflow of GitHub's the summary of its step, and an annotation."""
-    target = os.environ.get("GITHUB_STEP_SUMMARY")
-    if target:
+    """Give a workflow of GitHub's the summary of its step, and an annotation.
+
+    Says so on standard error if the summary cannot be written.
+    """
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if file:
         try:
-            with Path(target).open("a", encoding="utf-8") as file:
-                file.write(summary(document))
+            with Path(file).open("a", encoding="utf-8") as stream:
+                stream.write(summary(document))
         except OSError as error:
             reason = error.strerror or error
-            say(f"trafficsplit: {target} cannot be written ({reason})", to_error=True)
+            say(f"trafficsplit: {file} cannot be written ({reason})", to_error=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         say(annotation(document), to_error=True)

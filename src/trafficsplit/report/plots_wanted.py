@@ -1,4 +1,4 @@
-"""Whether pictures can be drawn, known before anything is sent and without importing matplotlib."""
+"""Whether pictures can be drawn, known before anything is sent, without importing matplotlib."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from trafficsplit.errors import InputError
 
 
 def check_plots(*, wanted: bool) -> None:
-    """Refuse pictures that cannot be drawn. Raises InputError."""
+    """Raise InputError for pictures that are wanted and cannot be drawn."""
     if wanted and importlib.util.find_spec("matplotlib") is None:
         raise InputError("--plots needs matplotlib: pip install 'trafficsplit[plots]'")

@@ -1,37 +1,37 @@
-"""What the sending side could not do: nothing of it may pass for the gateway's doing."""
+"""What the sending side could not do, so that it is not taken for the gateway's doing."""
 
 from __future__ import annotations
 
 from trafficsplit.analysis.run import Run, Sender
 
-ON_SCHEDULE = 0.99  # of the rate, from which on it is kept
-BUSY = 0.9  # of a core
-LATE = 0.02  # seconds
-LONG_ENOUGH = 1.0  # seconds of a run, for these two to mean something
+ON_SCHEDULE = 0.99  # of the rate: at least this is on schedule
+BUSY = 0.9  # of a core: more is busy
+LATE = 0.02  # seconds by which the event loop is late: more is busy
+LONG_ENOUGH = 1.0  # seconds: in a shorter run these two mean nothing
 
 
 def remarks(run: Run) -> list[str]:
     """Return a remark for each thing that the sending side could not do."""
     sender = run.sender
-    found = []
+    lines = []
     if sender.lost:
-        some = "a worker was" if sender.lost == 1 else f"{sender.lost} workers were"
-        found.append(
-            f"{some} lost, with what had not yet been told: these requests are not counted"
+        workers = "a worker was" if sender.lost == 1 else f"{sender.lost} workers were"
+        lines.append(
+            f"{workers} lost, with what had not yet been reported: these requests are not counted"
         )
     if run.ending.unrecorded:
-        found.append(f"the recording is not whole: {run.ending.unrecorded}")
-    found += _of_the_schedule(sender)
+        lines.append(f"the recording is not whole: {run.ending.unrecorded}")
+    lines += _about_the_schedule(sender)
     busy = sender.cpu > BUSY or sender.lag > LATE
     if run.subject.elapsed >= LONG_ENOUGH and busy:
-        found.append(
+        lines.append(
             f"the client itself was busy ({100 * sender.cpu:.0f} % of a core, its event loop up to "
-            f"{1000 * sender.lag:.1f} ms late): latencies contain its own"
+            f"{1000 * sender.lag:.1f} ms late): latencies contain its own delays"
         )
-    return found
+    return lines
 
 
-def _of_the_schedule(sender: Sender) -> list[str]:
+def _about_the_schedule(sender: Sender) -> list[str]:
     if sender.rate and sender.achieved < ON_SCHEDULE * sender.rate:
         return [
             f"{sender.achieved:,.0f} requests a second were sent and not {sender.rate:,.0f}: "

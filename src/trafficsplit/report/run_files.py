@@ -29,35 +29,36 @@ _COLUMNS = ("from_seconds", "to_seconds", "errors", "unidentified")
 
 
 def write_run(run: Run, directory: Path) -> None:
-    """Write the files. Raises OSError."""
+    """Write the run's files, run.json last: where it is, the others are whole. Raises OSError."""
     write_tally(run, directory / TALLY)
     write_latency(run, directory / LATENCY)
     if run.counted.gateways:
         write_gateways(run, directory / GATEWAYS)
-    # Last: where it is, the others are whole.
     text = json.dumps(run_as_plain(run), ensure_ascii=False)
     write_whole(directory / RUN, text + "\n")
 
 
 def read_run(directory: Path) -> Run:
-    """Return the run of a directory. Raises InputError where there is none, or it is damaged."""
+    """Return the run of a directory. Raises InputError if there is none, or it is damaged."""
     try:
         return run_from_plain(json.loads((directory / RUN).read_text("utf-8")))
     except OSError as error:
         raise InputError(f"no run in {directory}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"the run in {directory} is damaged: {error}") from None
+        raise InputError(
+            f"the run in {directory} is damaged, or of another version: {error}"
+        ) from None
 
 
 def write_tally(run: Run, path: Path) -> None:
-    """Write time bucket × variant, with errors. Raises OSError."""
+    """Write counts by stretch of time: a row each, a column a variant. Raises OSError."""
     variants = list(run.tally.counts)
     rows = [_row(stretch, variants) for stretch in run.counted.stretches]
     _write_table(path, [[*_COLUMNS, *variants], *rows])
 
 
 def write_gateways(run: Run, path: Path) -> None:
-    """Write the same for each gateway, whose name comes first. Raises OSError."""
+    """Write counts by gateway and stretch of time, the gateway's name first. Raises OSError."""
     variants = list(run.tally.counts)
     table: Table = [["gateway", *_COLUMNS, *variants]]
     for gateway in run.counted.gateways:
@@ -74,7 +75,7 @@ def _row(stretch: Stretch, variants: Sequence[str]) -> list[str | int]:
 
 
 def write_latency(run: Run, path: Path) -> None:
-    """Write latency buckets by variant and status. Raises OSError."""
+    """Write counts by variant, status and bucket of latency, in microseconds. Raises OSError."""
     table: Table = [["variant", "status", "low_us", "high_us", "requests"]]
     for key, buckets in run.counted.latency.items():
         for bucket in sorted(buckets):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trafficsplit.files import replace_text
-from trafficsplit.report.page import rendered
+from trafficsplit.report.page import render
 from trafficsplit.rollout.state import Release
 
 TIMELINE = "rollout.html"
@@ -11,4 +11,4 @@ TIMELINE = "rollout.html"
 
 def write_timeline(release: Release) -> None:
     """Write the page. Raises OSError."""
-    replace_text(release.directory / TIMELINE, rendered(TIMELINE, release=release))
+    replace_text(release.directory / TIMELINE, render(TIMELINE, release=release))
