@@ -7,26 +7,22 @@
 # musl, and neither has the lab's Envoy, which is left out of the image.
 FROM python:3.13-slim AS build
 WORKDIR /src
-COPY requirements-image.txt ./
+COPY requirements-image.lock ./
 # With bytecode, which a read-only file system could not take later: a start is half as long.
 RUN python -m venv /venv && \
-    /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-image.txt
+    /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
-COPY analysis analysis
-COPY cluster cluster
-COPY gate gate
-COPY lab lab
-COPY load load
+COPY color color
+COPY istio istio
 COPY locustfiles locustfiles
-COPY trafficsplit trafficsplit
+COPY src src
+# The locustfile goes with the package: `trafficsplit locustfile` says where it is.
 RUN /venv/bin/pip install --no-cache-dir --no-build-isolation --no-deps . && \
-    /venv/bin/pip uninstall --yes setuptools pip
+    /venv/bin/pip uninstall --yes hatchling editables pathspec trove-classifiers pip
 
 FROM python:3.13-slim
 COPY --from=build /venv /venv
 WORKDIR /trafficsplit
-# What a user copies and changes stands where Locust's own documentation looks for it.
-COPY locustfiles locustfiles
 # A number, not a name: Kubernetes' runAsNonRoot can check only that. The file system may be read-only:
 # all that is written goes to /trafficsplit/reports and /tmp, which are then volumes.
 RUN mkdir reports && chown 10001:10001 reports
@@ -34,8 +30,7 @@ USER 10001
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp \
-    MPLCONFIGDIR=/tmp/matplotlib
+    HOME=/tmp
 EXPOSE 8080 8089 5557
 ENTRYPOINT ["trafficsplit"]
 CMD ["verify"]

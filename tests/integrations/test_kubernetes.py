@@ -43,36 +43,41 @@ def test_the_service_finds_the_master_and_the_workers_the_service() -> None:
     (port,) = service["spec"]["ports"]
     assert port["port"] == container(job)["ports"][0]["containerPort"] == 5557  # Locust's own
     name = service["metadata"]["name"]
-    assert f"--master-host={name}" in container(workers)["command"]
+    assert f"--master-host={name}" in container(workers)["args"]
     expected = f"--expect-workers={workers['spec']['replicas']}"
-    assert expected in container(job)["command"]
+    assert expected in container(job)["args"]
     assert container(job)["image"] == container(workers)["image"]
 
 
 @pytest.mark.lab
 def test_their_commands_reach_a_verdict(tmp_path: Path, the_lab: Lab) -> None:
-    found, port = documents(), free_port()
-    job, workers = container(found["Job"]), container(found["Deployment"])
+    found = documents()
+    job = container(found["Job"])
+    workers = container(found["Deployment"])
+    port = free_port()
     environment = {**os.environ, **{one["name"]: one["value"] for one in job["env"]}}
     assert re.match(r"http://[\w.-]+$", environment["LOCUST_HOST"])
     environment["LOCUST_HOST"] = the_lab.host
-    locust = str(Path(sys.executable).with_name("locust"))
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-    def started(command: list[str], *more: str) -> subprocess.Popen[str]:
-        words = [locust, *command[1:], *more]
+    def started(pod: dict[str, Any], *more: str) -> subprocess.Popen[str]:
+        words = [*pod["command"], *pod["args"], *more]
         return subprocess.Popen(
             [word.replace("trafficsplit-master", "127.0.0.1") for word in words],
-            cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE if "--master" in words else subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if "--master" in words else subprocess.DEVNULL,
+            text=True,
+        )
 
-    master = started(job["command"], f"--master-bind-port={port}")
-    them = [started(workers["command"], f"--master-port={port}") for _ in range(2)]
+    them = [started(job, f"--master-bind-port={port}")]
     try:
-        said = master.communicate(timeout=90)[1]
+        them += [started(workers, f"--master-port={port}") for _ in range(2)]
+        said = them[0].communicate(timeout=180)[1]
     finally:
-        for process in (master, *them):
+        for process in them:
             process.kill()
             process.wait()
-    assert master.returncode == 0, said
+    assert them[0].returncode == 0, said
     assert "match: The split is as configured" in said.splitlines()[-1]
