@@ -50,7 +50,8 @@ def test_it_is_drawn(cli: Cli, tmp_path: Path) -> None:
         (("--weight", "25", "--rate", "fast"), "--rate is not a number"),
         (("--weight", "25", "--plot", "/none/x.png"), "cannot be written"),
         (("--weights", "a=1,b=2", "--previous-weight", "5"), "--previous-weight speaks of"),
-        (("--weight", "25", "--tolerance", "0.0001"), "larger --tolerance"),
+        (("--weight", "25", "--tolerance", "0.0001%"), "larger --tolerance"),
+        (("--weight", "25", "--tolerance", "0.0001"), "say 0.0001% or 0.01"),
         ((), "no split to expect"),
     ],
 )
