@@ -6,38 +6,35 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 
 from trafficsplit.analysis.evidence import (
     CONCENTRATIONS,
-    Edge,
-    Floats,
-    Mixture,
     confidence_interval,
-    edges,
     log_evidence_against_exact,
-    log_ratios,
 )
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.running_counts import RunningCounts
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.analysis.verdict_evidence import FailingEvidence, MatchEvidence, MismatchEvidence
 from trafficsplit.errors import InputError
 
-MANY = 2**62
+MANY = 2**62  # further responses: more than there will ever be
 
 
 class SequentialTest:
     """Does the gateway split as configured, with stated error rates? (DESIGN.md 4)
 
-    P(`match`) ≤ alpha if any variant's true share is off by `tolerance` or more; P(`mismatch`) ≤
-    alpha if every share is within it; however often it is looked at. A verdict once reached
-    stands. `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha` and
+    P(`match`) ≤ alpha if any variant's true share is off by `tolerance` or more, and P(`mismatch`)
+    ≤ alpha if every share is within it, however often the test is looked at. A verdict stands once
+    it is reached. `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha` and
     `max_failing` are fractions. The state is the tally: `update` with another test's tally merges
     the two.
 
-    With several `gateways`, of which each has a number from 0, `mismatch` also looks at each of
-    them: one that is stale shows there long before it shows in the sum. `match` is about the sum.
+    With several `gateways`, numbered from 0, `mismatch` is about each of them as well as about
+    their sum: one that is stale shows by itself long before it shows in the sum. `match` is about
+    the sum.
 
     Raises InputError for values out of their range.
     """
@@ -51,7 +48,8 @@ class SequentialTest:
         max_failing: float = 0.01,
         gateways: int = 1,
     ) -> None:
-        tolerance = split.default_tolerance if tolerance is None else tolerance
+        if tolerance is None:
+            tolerance = split.default_tolerance
         self._begin(
             Question(
                 split, tolerance, zero_tolerance, alpha, max_failing=max_failing, gateways=gateways
@@ -60,28 +58,18 @@ class SequentialTest:
 
     @classmethod
     def of(cls, question: Question) -> SequentialTest:
-        """The test that answers a question."""
+        """Return the test that answers a question."""
         test = cls.__new__(cls)
         test._begin(question)
         return test
 
     def _begin(self, question: Question) -> None:
         self.question = question
-        self._index = {variant: index for index, variant in enumerate(question.split)}
-        self._weights = np.array(list(question.split.weights.values()))
-        self._counts = np.zeros(len(self._index))
-        self._by_gateway = np.zeros((question.gateways, len(self._index)))
-        self._strangers: dict[str, int] = {}
-        self._errors = self._unidentified = 0
+        self._counts = RunningCounts(question.split, question.gateways)
         self._verdict = Verdict.INCONCLUSIVE
-        self._edges = edges(self._weights.tolist(), question.tolerance)
-        self._log_ratios: dict[Edge, tuple[float, float]] = {}
-        self._passed = [False] * len(self._edges)
-        self._mixture = Mixture(len(self._index), self._edges)
-        self._zero = [index for index, weight in enumerate(self._weights) if weight == 0]
-        lost = [Edge(0, question.max_failing, above=True)] if question.max_failing > 0 else []
-        self._lost_mixture = Mixture(2, lost)
-        self._needs_zero = bool(self._zero) or len(self._index) == 1
+        self._match = MatchEvidence(question)
+        self._mismatch = MismatchEvidence(question)
+        self._failing = FailingEvidence(question)
         self._threshold = math.log(1 / question.alpha)
 
     def update(
@@ -95,213 +83,123 @@ class SequentialTest:
 
         Raises InputError, and adds nothing, for counts that are negative or not whole.
         """
-        self._add(counts, errors, unidentified, gateway)
+        self._counts.add(counts, errors, unidentified, gateway)
         return self._verdict_so_far()
 
     def look(self, batch: Sequence[Tally]) -> Verdict:
-        """Add the counts since the last look, a tally for each gateway; the verdict so far."""
-        for gateway, tally in enumerate(batch):
-            self._add(tally.counts, tally.errors, tally.unidentified, gateway)
-        return self._verdict_so_far()
+        """Add the counts since the last look, a tally for each gateway; return the verdict so far.
 
-    def _add(self, counts: Mapping[str, int], errors: int, unidentified: int, gateway: int) -> None:
-        if not 0 <= gateway < len(self._by_gateway):
-            raise InputError(f"there is no gateway {gateway}, but {len(self._by_gateway)} from 0")
-        for name, count in counts.items():
-            # numpy's integers are welcome, truth values and fractions are not
-            if type(count) is not int and not isinstance(count, np.integer):
-                raise InputError(f"the count of {name} is not a whole number: {count!r}")
-            if count < 0:
-                raise InputError(f"the count of {name} is negative: {count}")
-        if errors or unidentified:
-            Tally({}, errors=errors, unidentified=unidentified)  # checks them
-        for name, count in counts.items():
-            index = self._index.get(name)
-            if index is not None:
-                self._counts[index] += count
-                self._by_gateway[gateway, index] += count
-            elif count:
-                self._strangers[name] = self._strangers.get(name, 0) + int(count)
-        self._errors += errors
-        self._unidentified += unidentified
+        Raises InputError for more tallies than there are gateways.
+        """
+        for gateway, tally in enumerate(batch):
+            self._counts.add(tally.counts, tally.errors, tally.unidentified, gateway)
+        return self._verdict_so_far()
 
     def _verdict_so_far(self) -> Verdict:
         if self._verdict is Verdict.INCONCLUSIVE:
             self._verdict = self._judge()
         return self._verdict
 
-    @property
-    def _surprised(self) -> bool:
-        """Whether a variant has answered that should not have."""
-        return bool(self._strangers) or any(self._counts[index] for index in self._zero)
-
     def _judge(self) -> Verdict:
-        if self._surprised:
+        counts = self._counts
+        if counts.unexpected:
             return Verdict.MISMATCH
-        lost = self._errors + self._unidentified
-        identified = float(self._counts.sum())
-        if lost and self._is_failing(lost, identified):
+        if self._failing.is_shown(counts):
             return Verdict.FAILING
-        if lost > self.question.max_failing * (identified + lost):
-            return Verdict.INCONCLUSIVE  # too much is missing just now to say anything of the rest
-        if self.log_mismatch >= self._threshold:
+        if self._failing.is_exceeded(counts):
+            return Verdict.INCONCLUSIVE  # just now, too much is missing to judge by the rest
+        if self._mismatch.log_evidence(counts) >= self._threshold:
             return Verdict.MISMATCH
-        everything_passed = True
-        for number, edge in enumerate(self._edges):
-            if not self._passed[number]:
-                self._passed[number] = self._log_match(edge, identified, lost) >= self._threshold
-                everything_passed &= self._passed[number]
-        if everything_passed and self._zero_is_shown(identified, lost):
+        if self._match.look(counts):
             return Verdict.MATCH
         return Verdict.INCONCLUSIVE
 
-    def _is_failing(self, lost: int, identified: float) -> bool:
-        """Whether more than `max_failing` of the requests are lost, by the mixture against it."""
-        if self.question.max_failing == 0:
-            return True
-        evidence = self._lost_mixture.log_evidence(np.array([lost, identified]))
-        return evidence >= self._threshold
-
-    def _log_match(self, edge: Edge, identified: float, lost: int) -> float:
-        """Evidence that a share is on this side of an edge, wherever the lost requests belong.
-
-        The likelihood ratio of the weight to the edge (DESIGN.md 4, "match"; Wald 1945); lost
-        requests are counted where they do the most harm, with this variant or with the others.
-        """
-        x = float(self._counts[edge.variant]) + (lost if edge.above else 0)
-        own, others = self._ratios(edge)
-        return own * x + others * (identified + lost - x)
-
-    def _ratios(self, edge: Edge) -> tuple[float, float]:
-        if edge not in self._log_ratios:
-            weight = float(self._weights[edge.variant])
-            self._log_ratios[edge] = log_ratios(weight, edge.share)
-        return self._log_ratios[edge]
-
-    def _zero_is_shown(self, identified: float, lost: int) -> bool:
-        """(1 − τ₀)^−n ≥ 1/α with none seen (DESIGN.md 4, "weight 0"); a lost one may be its own."""
-        if not self._needs_zero:
-            return True
-        bound = -identified * math.log1p(-self.question.zero_tolerance)
-        return lost == 0 and bound >= self._threshold
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict; it stands once it is not `inconclusive`."""
+        return self._verdict
 
     @property
     def least_more(self) -> int:
-        """No fewer further responses than this can change the verdict.
+        """A number of further responses before which the verdict cannot change.
 
-        To look again before that is to look in vain; lost requests and variants of weight 0 must
-        be shown at once. 0: the verdict is known.
+        Looking again earlier is in vain, except after a lost request, or an answer of a variant
+        that is to get nothing. 0: the verdict is known.
         """
         if self._verdict is not Verdict.INCONCLUSIVE:
             return 0
-        least = math.inf
-        identified, lost = float(self._counts.sum()), self._errors + self._unidentified
-        for passed, edge in zip(self._passed, self._edges, strict=True):
-            if not passed:
-                step = max(self._ratios(edge))
-                missing = self._threshold - self._log_match(edge, identified, lost)
-                least = min(least, missing / step)
-        if self._needs_zero and all(self._passed):
-            missing = self._threshold / -math.log1p(-self.question.zero_tolerance) - identified
-            least = min(least, missing)
-        # A mean reaches the threshold only where one of what it is of does.
-        for row in [self._counts, *self._several]:
-            least = min(least, self._mixture.least_more(row, self._threshold, least))
-        return max(math.ceil(least - 1e-6), 1) if math.isfinite(least) else MANY
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict; once it is not `inconclusive`, it stands."""
-        return self._verdict
+        least = self._match.least_more(self._counts)
+        least = self._mismatch.least_more(self._counts, least)
+        if math.isinf(least):
+            return MANY
+        return max(math.ceil(least - 1e-6), 1)
 
     @property
     def tally(self) -> Tally:
         """All counts so far."""
-        counts = {variant: int(self._counts[i]) for variant, i in self._index.items()}
-        return Tally({**counts, **self._strangers}, self._errors, self._unidentified)
+        return self._counts.tally
 
     @property
     def threshold(self) -> float:
-        """log(1/α): where evidence becomes a verdict."""
+        """log(1/α), at which evidence becomes a verdict."""
         return self._threshold
 
     @property
     def log_mismatch(self) -> float:
         """The logarithm of the evidence that some share is outside its tolerance.
 
-        With several gateways the mean of two e-processes: that of the sum, and the mean of each
-        gateway's (DESIGN.md 4, "several gateways"; Ramdas et al. 2023, section 3.2).
+        Infinite once a variant has answered that is to get nothing.
         """
-        if self._surprised:
+        if self._counts.unexpected:
             return math.inf
-        pooled = self._mixture.log_evidence(self._counts)
-        if not len(self._several):
-            return pooled
-        each = logsumexp(self.log_mismatch_by_gateway) - math.log(len(self._several))
-        return float(np.logaddexp(pooled, each)) - math.log(2)
+        return self._mismatch.log_evidence(self._counts)
 
     @property
     def log_mismatch_by_gateway(self) -> list[float]:
-        """The same of each gateway by itself."""
-        return [self._mixture.log_evidence(row) for row in self._by_gateway]
-
-    @property
-    def _several(self) -> Floats:
-        """Counts by gateway, none where there is only one."""
-        return self._by_gateway if len(self._by_gateway) > 1 else self._by_gateway[:0]
+        """The logarithm of the same evidence of each gateway by itself."""
+        return self._mismatch.log_evidence_by_gateway(self._counts)
 
     @property
     def log_match(self) -> float:
         """The logarithm of the evidence that all shares are within tolerance: the weakest edge's.
 
-        An edge that has passed before counts as passed.
+        An edge that has passed before counts as passed. Infinite, and negative, once a variant has
+        answered that is to get nothing.
         """
-        if self._surprised:
+        if self._counts.unexpected:
             return -math.inf
-        identified, lost = float(self._counts.sum()), self._errors + self._unidentified
-        each = [
-            max(self._log_match(edge, identified, lost), self._threshold if passed else -math.inf)
-            for edge, passed in zip(self._edges, self._passed, strict=True)
-        ]
-        if self._needs_zero:
-            zero = -identified * math.log1p(-self.question.zero_tolerance)
-            each.append(zero if not lost else -math.inf)
-        return min(each)
+        return self._match.log_evidence(self._counts)
 
     def log_evidence(self, variant: str) -> dict[str, float]:
-        """Evidence against a variant's share being at or beyond each edge: keys `low`, `high`."""
-        weights = self._weights.tolist()
-        index = self._variant(variant)
-        identified, lost = float(self._counts.sum()), self._errors + self._unidentified
-        found = {}
-        for above, name in ((False, "low"), (True, "high")):
-            share = weights[index] + (1 if above else -1) * self.question.tolerance
-            if 0 < share < 1:
-                found[name] = self._log_match(Edge(index, share, above), identified, lost)
-        return found
+        """Return the evidence against a variant's share being at or beyond each edge.
+
+        Keys are `low` and `high`. Raises InputError for a variant that is not configured.
+        """
+        index = _index_of(variant, list(self.question.split))
+        return self._match.log_evidence_by_edge(self._counts, index)
 
     def log_exact(self, concentrations: Sequence[float] = CONCENTRATIONS) -> float:
-        """The logarithm of the evidence against "exactly as configured"."""
-        if self._strangers:
+        """Return the logarithm of the evidence against "exactly as configured"."""
+        if self._counts.unconfigured:
             return math.inf
-        return log_evidence_against_exact(self._counts, self._weights, concentrations)
+        weights = np.array(list(self.question.split.weights.values()))
+        return log_evidence_against_exact(self._counts.by_variant, weights, concentrations)
 
     def confidence(
         self, variant: str, concentrations: Sequence[float] = CONCENTRATIONS
     ) -> tuple[float, float]:
-        """The 1 − alpha confidence sequence of a variant's share, valid at any time.
+        """Return the 1 − alpha confidence sequence of a variant's share, valid at any time.
 
         Raises InputError for a variant that is neither configured nor was seen.
         """
-        counts, weights = self._counts, self._weights
-        if self._strangers:
-            counts = np.append(counts, list(self._strangers.values()))
-            weights = np.append(weights, np.zeros(len(self._strangers)))
-        index = self._variant(variant)
+        others = list(self._counts.unconfigured.values())
+        counts = np.append(self._counts.by_variant, others)
+        weights = np.append(list(self.question.split.weights.values()), np.zeros(len(others)))
+        index = _index_of(variant, self._counts.variants)
         return confidence_interval(counts, weights, index, self.question.alpha, concentrations)
 
-    def _variant(self, variant: str) -> int:
-        known = [*self._index, *self._strangers]
-        if variant not in known:
-            raise InputError(f"there is no variant {variant}: known are {', '.join(known)}")
-        return known.index(variant)
+
+def _index_of(variant: str, known: Sequence[str]) -> int:
+    if variant not in known:
+        raise InputError(f"there is no variant {variant}: known are {', '.join(known)}")
+    return known.index(variant)
