@@ -1,7 +1,12 @@
+"""HTTP/1.1: answers of every framing, and what is none."""
+
+from __future__ import annotations
+
 import contextlib
 import gzip
 import itertools
 import zlib
+from collections.abc import Callable
 
 import brotli
 import pytest
@@ -18,6 +23,7 @@ from trafficsplit.load.http import (
     BadAnswerError,
     Heads,
     decoded,
+    is_cached,
     request_bytes,
 )
 
@@ -116,18 +122,36 @@ def test_encoded_bodies_are_decoded(encoding: str, body: bytes) -> None:
     assert answer.body == GREEN
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, brotli.compress])
-def test_a_small_body_does_not_become_a_huge_one(compress: object) -> None:
-    name = {gzip.compress: "gzip", zlib.compress: "deflate", brotli.compress: "br"}[compress]  # type: ignore[index]
-    bomb = compress(b"\0" * (MOST_BODY + 1000))  # type: ignore[operator]
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_a_small_body_does_not_become_a_huge_one(name: str) -> None:
+    compress = COMPRESSIONS[name]
+    bomb = compress(b"\0" * (MOST_BODY + 1000))
     with pytest.raises(BadAnswerError, match="exceeds"):
         decoded(bomb, name)
     with pytest.raises(BadAnswerError, match="cut off"):
-        decoded(compress(GREEN)[:-5], name)  # type: ignore[operator]
+        decoded(compress(GREEN)[:-5], name)
 
 
-SEEDS = [plain(GREEN), CHUNKED, b"HTTP/1.1 100 C\r\n\r\n" + plain(b"x"),
-         plain(gzip.compress(GREEN, mtime=0), "200 OK", "Content-Encoding: gzip")]  # fmt: skip
+SEEDS = [
+    plain(GREEN),
+    CHUNKED,
+    b"HTTP/1.1 100 C\r\n\r\n" + plain(b"x"),
+    plain(gzip.compress(GREEN, mtime=0), "200 OK", "Content-Encoding: gzip"),
+]
+UNUSUAL = (
+    "Connection: close",
+    "Content-Encoding: gzip",
+    "Age: 7",
+    "X-Cache: HIT",
+    "Transfer-Encoding: chunked",
+)
 
 
 @given(st.sampled_from(SEEDS), st.data())
@@ -160,8 +184,7 @@ def test_rubbish_never_raises_anything_else(pieces: list[bytes]) -> None:
 def test_only_ordinary_heads_are_learned() -> None:
     heads = Heads()
     assert heads.learn(plain(b"")) is not None
-    for line in ("Connection: close", "Content-Encoding: gzip", "Age: 7", "X-Cache: HIT",
-                 "Transfer-Encoding: chunked"):  # fmt: skip
+    for line in UNUSUAL:
         assert heads.learn(plain(b"", "200 OK", line)) is None
     assert heads.learn(plain(b"", "503 Service Unavailable")) is None
     assert heads.learn(b"HTTP/1.1 200 OK\r\n\r\n") is None
@@ -196,3 +219,25 @@ def test_a_request_may_name_another_host() -> None:
     assert data.startswith(b"GET /color HTTP/1.1\r\nHost: color.example\r\n")
     assert data.endswith(b"X-A: 1\r\n\r\n")
     assert b"gateway" not in data
+
+
+def test_a_header_of_several_lines_keeps_them_apart() -> None:
+    answer = parsed(plain(b"x", "200 OK", "Set-Cookie: a=1", "set-cookie: b=2"))
+    assert answer
+    assert answer.headers["set-cookie"] == "a=1\nb=2"
+
+
+@pytest.mark.parametrize(
+    ("headers", "cached"),
+    [
+        ({}, False),
+        ({"age": "0"}, False),
+        ({"age": "7"}, True),
+        ({"x-cache": "MISS from edge"}, False),
+        ({"x-cache": "Hit from edge"}, True),
+    ],
+)
+def test_an_answer_may_say_that_it_comes_out_of_a_cache(
+    headers: dict[str, str], cached: bool
+) -> None:
+    assert is_cached(headers) is cached

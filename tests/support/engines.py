@@ -1,0 +1,91 @@
+"""The load engine driven in the tests' own process, beside gevent's hub."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import gevent
+from gevent.event import Event
+
+from tests.fakes.servers import Handler, served
+from tests.support.runs import CANARY
+from tests.support.waiting import PATIENCE
+from trafficsplit.identify.identifier import identifier_of
+from trafficsplit.load.counting import Counter
+from trafficsplit.load.endpoint import Endpoint, GatewayAddress, endpoint_of
+from trafficsplit.load.engine import Engine, Waiting
+from trafficsplit.load.outcomes import Outcomes
+from trafficsplit.load.schedule import Schedule
+from trafficsplit.settings.load import ConnectionSettings
+
+
+def turned_until(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """Let gevent's hub run until a condition holds; return whether it did.
+
+    `waiting.until` would keep the hub, and all sockets of an engine, from going on.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        gevent.sleep(0.001)
+    return True
+
+
+def endpoint_at(port: int, *, host: str = "http://127.0.0.1") -> Endpoint:
+    """Return a server on this machine, ready to be connected to."""
+    return endpoint_of(GatewayAddress(f"{host}:{port}"), ConnectionSettings())
+
+
+@dataclass
+class Driven:
+    """What an engine has counted, why requests were lost, and the seconds that it took."""
+
+    counter: Counter
+    failures: list[str] = field(default_factory=list)
+    elapsed: float = 0.0
+
+
+def drive(
+    handler: Handler,
+    budget: int,
+    *,
+    users: int = 2,
+    waiting: Waiting = Waiting(PATIENCE),
+    rate: float = 0.0,
+) -> Driven:
+    """Send `budget` requests at a server, `rate` a second or as fast as it answers."""
+    with served(handler) as port:
+        return drive_endpoint(endpoint_at(port), budget, users=users, waiting=waiting, rate=rate)
+
+
+def drive_endpoint(
+    endpoint: Endpoint,
+    budget: int,
+    *,
+    users: int = 2,
+    waiting: Waiting = Waiting(PATIENCE),
+    rate: float = 0.0,
+) -> Driven:
+    """Send `budget` requests to an endpoint, and wait for all of them."""
+    done = Event()
+    counter = Counter(CANARY, budget=budget, on_complete=done.set)
+    counter.began = time.monotonic()
+    driven = Driven(counter)
+    outcomes = Outcomes(identifier_of("page", CANARY), counter)
+    schedule = Schedule(rate, counter.began) if rate else None
+    engine = Engine([endpoint], counter, outcomes, waiting, schedule)
+    engine.on_failure = lambda reason, *_: driven.failures.append(reason)
+    try:
+        request = endpoint.request("/color", {})
+        for _ in range(users):
+            engine.add(request)
+        assert done.wait(PATIENCE), (counter.tally, counter.sums.losses)
+    finally:
+        engine.close()
+    driven.elapsed = time.monotonic() - counter.began
+    assert counter.tally.requests == budget
+    assert len(driven.failures) == counter.tally.lost == counter.sums.losses.total()
+    return driven
