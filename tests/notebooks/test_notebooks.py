@@ -1,5 +1,7 @@
 """The notebooks run as they are, from top to bottom, and are committed without outputs."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -19,12 +21,18 @@ def test_it_runs_and_says_what_it_promises(notebook: Path, tmp_path: Path) -> No
     places = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
     environment = {**os.environ, **dict.fromkeys(places, str(tmp_path))}
     subprocess.run(
-        [Path(sys.executable).with_name("jupyter"), "nbconvert", "--to", "notebook", "--execute",
-         "--ExecutePreprocessor.timeout=120", "--output-dir", tmp_path, notebook],
-        check=True, timeout=240, env=environment, cwd=notebook.parent,
-    )  # fmt: skip
-    cells = json.loads((tmp_path / notebook.name).read_text())["cells"]
-    outputs = [out for cell in cells for out in cell.get("outputs", [])]
+        [
+            *(Path(sys.executable).with_name("jupyter"), "nbconvert", "--to", "notebook"),
+            *("--execute", "--ExecutePreprocessor.timeout=400", "--output-dir", tmp_path, notebook),
+        ],
+        check=True,
+        timeout=500,
+        env=environment,
+        cwd=notebook.parent,
+    )
+    outputs = []
+    for cell in json.loads((tmp_path / notebook.name).read_text())["cells"]:
+        outputs += cell.get("outputs", [])
     assert any("image/png" in out.get("data", {}) for out in outputs)
     said = "".join("".join(out.get("text", "")) for out in outputs)
     assert not [out for out in outputs if out.get("name") == "stderr"]
