@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from trafficsplit.analysis.evidence import confidence_interval
+from trafficsplit.analysis.evidence import Floats, confidence_interval
 from trafficsplit.analysis.fixed import homogeneity
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.sequential import SequentialTest
@@ -20,9 +20,10 @@ from trafficsplit.analysis.tally import Tally
 class OneGateway:
     """What one gateway did.
 
-    `confidence` are intervals of its shares, which hold for all gateways and variants together with
-    probability 1 − alpha, at any time; `log_mismatch` is the evidence that it is not as configured;
-    `off` says that this is sure, of all gateways together.
+    `confidence` are intervals of its shares; those of all gateways and variants hold together, at
+    any time, with probability 1 − alpha. `log_mismatch` is the evidence that it does not split as
+    configured. `off` says that this is certain, with alpha bounding the error at all gateways
+    together.
     """
 
     name: str
@@ -34,7 +35,7 @@ class OneGateway:
 
 @dataclass(frozen=True)
 class GatewayComparison:
-    """All gateways of a run, and Pearson's test of homogeneity (None where there is no test)."""
+    """All gateways of a run, and Pearson's test of homogeneity (None: it cannot be made)."""
 
     each: Sequence[OneGateway]
     statistic: float | None
@@ -43,39 +44,53 @@ class GatewayComparison:
 
     @property
     def off(self) -> list[OneGateway]:
-        """Those that are not as configured, the worst first."""
-        found = [one for one in self.each if one.off]
-        return sorted(found, key=lambda one: one.log_mismatch, reverse=True)
+        """The gateways that do not split as configured, the worst first."""
+        off = [one for one in self.each if one.off]
+        return sorted(off, key=lambda one: one.log_mismatch, reverse=True)
 
 
 def compare_gateways(run: Run) -> GatewayComparison | None:
-    """Compare the gateways of a run, None where there is one.
+    """Compare the gateways of a run; None if there is only one.
 
-    A gateway is singled out where its own e-process has reached N/α, N being the number of
-    gateways: by Ville's inequality and Bonferroni's none that is as configured ever is, with
-    probability 1 − α. Homogeneity is Pearson's test of the table of gateways by variants.
+    A gateway is singled out once its own e-process has reached N/α, with N gateways. By Ville's
+    inequality and Bonferroni's, none that is as configured ever is, with probability 1 − α.
+    Homogeneity is Pearson's test of the table of gateways by variants.
     """
-    if not run.counted.gateways:
+    gateways = run.counted.gateways
+    if not gateways:
         return None
-    question, number = run.question, len(run.counted.gateways)
-    tallies = [gateway.tally for gateway in run.counted.gateways]
-    variants = list(run.tally.counts)
-    table = np.array([[t.counts.get(v, 0) for v in variants] for t in tallies], dtype=float)
-    statistic, dof = homogeneity(table)
-    p_value = float(chdtrc(dof, statistic)) if dof else None
-    tests = SequentialTest.of(question)
-    tests.look(tallies)
-    certain = math.log(number / question.alpha)
-    weights = np.array([question.split[v] for v in variants])
-    alpha = question.alpha / number
+    tallies = [gateway.tally for gateway in gateways]
+    test = SequentialTest.of(run.question)
+    test.look(tallies)
     each = []
-    for gateway, tally, counts, evidence in zip(
-        run.counted.gateways, tallies, table, tests.log_mismatch_by_gateway, strict=True
+    for gateway, tally, evidence in zip(
+        gateways, tallies, test.log_mismatch_by_gateway, strict=True
     ):
-        if counts[weights == 0].any():  # a variant that was to get nothing
-            evidence = math.inf
-        intervals = {
-            v: confidence_interval(counts, weights, i, alpha) for i, v in enumerate(variants)
-        }
-        each.append(OneGateway(gateway.name, tally, intervals, evidence, evidence >= certain))
-    return GatewayComparison(each, statistic if dof else None, dof, p_value)
+        each.append(_one_gateway(run, gateway.name, tally, evidence))
+    variants = list(run.tally.counts)
+    statistic, dof = homogeneity(_table(tallies, variants))
+    if not dof:
+        return GatewayComparison(each, None, dof, None)
+    return GatewayComparison(each, statistic, dof, float(chdtrc(dof, statistic)))
+
+
+def _one_gateway(run: Run, name: str, tally: Tally, evidence: float) -> OneGateway:
+    """Return what a gateway did, by its share of alpha."""
+    split = run.question.split
+    alpha = run.question.alpha / len(run.counted.gateways)
+    variants = list(run.tally.counts)
+    weights = np.array([split[variant] for variant in variants])
+    counts = np.array([tally.counts.get(variant, 0) for variant in variants], dtype=float)
+    if counts[weights == 0].any():  # a variant that is to get nothing
+        evidence = math.inf
+    intervals = {}
+    for index, variant in enumerate(variants):
+        intervals[variant] = confidence_interval(counts, weights, index, alpha)
+    return OneGateway(name, tally, intervals, evidence, off=evidence >= math.log(1 / alpha))
+
+
+def _table(tallies: Sequence[Tally], variants: Sequence[str]) -> Floats:
+    rows = []
+    for tally in tallies:
+        rows.append([tally.counts.get(variant, 0) for variant in variants])
+    return np.array(rows, dtype=float)

@@ -1,4 +1,4 @@
-"""Why requests were lost: counts by reason, of a bounded number of reasons."""
+"""Why requests were lost: counts by reason, for a bounded number of reasons."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ OTHERS = "other reasons"
 
 
 class Losses(Multiset[str]):
-    """Requests that were lost, by reason; beyond a number of reasons there is only one more."""
+    """Requests that were lost, by reason; beyond `MOST_REASONS` all others are one reason."""
 
     def lose(self, reason: str, count: int = 1) -> None:
         """Count lost requests under a reason."""
-        known = reason in self or len(self) < MOST_REASONS
-        self[reason if known else OTHERS] += count
+        if reason not in self and len(self) >= MOST_REASONS:
+            reason = OTHERS
+        self[reason] += count

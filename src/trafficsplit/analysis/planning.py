@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import erfcx, ndtr
 
-from trafficsplit.analysis.evidence import Mixture, divergence, edges, log_ratios
+from trafficsplit.analysis.evidence import Edge, Mixture, divergence, edges, log_ratios
 from trafficsplit.analysis.fixed import sample_size
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.errors import InputError
 
-# A run that is as configured ends within its budget this often.
-BUDGET_QUANTILE = 0.999
+BUDGET_QUANTILE = 0.999  # of runs that are as configured end within their budget
 # What the mixture gains over its evidence on the likeliest path, in nats: the best of its points
-# follows the fluctuations (half a nat by Wilks 1938), and the first passage is counted (measured).
+# follows the fluctuations (half a nat by Wilks 1938), and the first passage counts (measured).
 FLUCTUATION = 0.75
 TINY = 1e-9  # a share this near an edge is on it
-NEVER = 1e15  # requests: nearer to an edge than the mixture's points, nothing shows for long
+NEVER = 1e15  # requests: a share too near an edge for the mixture's points shows after more
 
 
 def planned(question: Question) -> Question:
-    """The question with as many requests as it needs, where it does not say how many.
+    """Return the question with as many requests as it needs, if it does not say how many.
 
-    Raises InputError where they are more than can be sent.
+    Raises InputError if they are more than can be sent.
     """
     if question.requests:
         return question
-    needed = fixed_size(question) if question.test == "fixed" else budget(question)
+    needed = budget(question)
+    if question.test == "fixed":
+        needed = fixed_size(question)
     if needed > MOST_REQUESTS:
         raise InputError(
             f"a tolerance of {question.tolerance * 100:g} points would take {needed:.0e} "
@@ -40,113 +41,151 @@ def planned(question: Question) -> Question:
 
 
 def budget(question: Question) -> int:
-    """The requests within which a gateway that is as configured is found so, 999 times in 1,000."""
+    """Return the requests within which a gateway as configured is found so, 999 times in 1,000."""
     return requests_to_match(question, BUDGET_QUANTILE)
 
 
 def fixed_size(question: Question) -> int:
-    """The sample size at which the fixed test has the power to see a deviation of one tolerance."""
-    needed = [question.requests_for_zero] if _asks_of_zero(question) else []
+    """Return the sample size at which the fixed test can see a deviation of one tolerance.
+
+    It sees one with the question's power.
+    """
+    needed = _requests_for_zero(question)
     if len(question.split.positive) > 1:
-        alpha, power = question.chi_square_alpha, question.power
-        needed.append(sample_size(question.split, question.tolerance, alpha, power))
-    return max(needed)
+        alpha = question.chi_square_alpha
+        size = sample_size(question.split, question.tolerance, alpha, question.power)
+        needed = max(needed, size)
+    return needed
 
 
-def _asks_of_zero(question: Question) -> bool:
-    return len(question.split.positive) < len(question.split) or len(question.split) == 1
+def _requests_for_zero(question: Question) -> int:
+    """Return the requests that show a share of 0, or 1 if no variant is to have that."""
+    if len(question.split) == 1 or len(question.split.positive) < len(question.split):
+        return question.requests_for_zero
+    return 1
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """Evidence against an edge as a random walk: the mean and the variance of a response's step.
+
+    Its first passage of a threshold is inverse Gaussian (Wald 1947; Siegmund 1985, section III.3).
+    """
+
+    drift: float
+    variance: float
+
+    def chance_to_be_late(self, n: float, threshold: float) -> float:
+        """Return the probability that it has not passed the threshold after n steps."""
+        spread = math.sqrt(self.variance * n)
+        near = (self.drift * n - threshold) / spread
+        far = (self.drift * n + threshold) / spread
+        # exp(2 drift threshold / variance) Φ(−far), as a product of which no factor overflows.
+        back = float(erfcx(far / math.sqrt(2))) / 2 * math.exp(-near * near / 2)
+        return max(1 - float(ndtr(near)) - back, 0.0)
+
+
+def _walk(share: float, edge: Edge) -> _Walk:
+    """Return the walk of the evidence for a true share of the edge's variant against the edge."""
+    own, others = log_ratios(share, edge.share)
+    step = own - others
+    return _Walk(divergence(share, edge.share), step * step * share * (1 - share))
 
 
 def requests_to_match(question: Question, quantile: float) -> int:
-    """The `quantile` of requests until `match` at a gateway that is exactly as configured.
+    """Return the `quantile` of requests until `match` at a gateway that is exactly as configured.
 
-    The evidence against each edge is a random walk with drift KL(w‖e); its first passage of
-    log(1/α) is inverse Gaussian (Wald 1947; Siegmund 1985, section III.3), and an edge's excess
-    over the threshold is left out. The slowest edge decides: the tails are added up, since walks
+    The evidence against each edge is a random walk with drift KL(w‖e); its excess over the
+    threshold log(1/α) is left out. The slowest edge decides. The tails are added up, since walks
     away from opposite edges are hardly ever late together.
     """
     weights = list(question.split.weights.values())
-    needed = question.requests_for_zero if _asks_of_zero(question) else 1
-    walks = []
-    for edge in edges(weights, question.tolerance):
-        w, e = weights[edge.variant], edge.share
-        own, others = log_ratios(w, e)
-        step = own - others
-        walks.append((divergence(w, e), step * step * w * (1 - w)))
+    needed = _requests_for_zero(question)
+    walks = [_walk(weights[edge.variant], edge) for edge in edges(weights, question.tolerance)]
     if not walks:
         return needed
     threshold = math.log(1 / question.alpha)
 
-    def late(n: float) -> float:
-        return sum(_later(n, drift, variance, threshold) for drift, variance in walks)
+    def is_enough(n: float) -> bool:
+        late = sum(walk.chance_to_be_late(n, threshold) for walk in walks)
+        return late <= 1 - quantile
 
-    found = _first(lambda n: late(n) <= 1 - quantile)
-    return max(needed, math.ceil(min(found, NEVER)))
+    return max(needed, math.ceil(min(_least(is_enough), NEVER)))
 
 
 def requests_to_mismatch(
     question: Question, shares: Mapping[str, float], quantile: float = 0.5
 ) -> int | None:
-    """The `quantile` of requests until `mismatch` at a gateway with these true shares.
+    """Return the `quantile` of requests until `mismatch` at a gateway with these true shares.
 
-    None where every share is within its tolerance, or too near it ever to show. A variant of
-    weight 0 is found by its first response (geometric); the mixture by the evidence along the
-    likeliest path, its spread being that of a random walk with the drift KL(q‖e) of the edge that
-    shows first.
+    None if every share is within its tolerance, or too near it ever to show. The first response of
+    a variant of weight 0 shows at once (geometric). The mixture passes its threshold when its
+    evidence along the likeliest path does; its spread is that of a random walk with the drift
+    KL(q‖e) of the edge that shows first.
     """
-    split = question.split
-    surprise = sum(share for variant, share in shares.items() if not split[variant])
-    soonest = math.inf
-    if surprise >= 1:
+    unexpected = sum(share for name, share in shares.items() if not question.split[name])
+    if unexpected >= 1:
         return 1
-    if surprise > 0:
-        soonest = math.log(1 - quantile) / math.log1p(-surprise)
-    weights = list(split.weights.values())
+    requests = _requests_to_deviation(question, shares, quantile)
+    if unexpected > 0:
+        requests = min(requests, math.log(1 - quantile) / math.log1p(-unexpected))
+    if math.isinf(requests):
+        return None
+    return math.ceil(requests)
+
+
+def _requests_to_deviation(
+    question: Question, shares: Mapping[str, float], quantile: float
+) -> float:
+    """Return the requests until some share is shown to be beyond an edge; infinite if none is."""
+    weights = list(question.split.weights.values())
     band = edges(weights, question.tolerance)
-    q = np.array([shares.get(variant, 0.0) for variant in split])
-    beyond = [
-        edge
-        for edge in band
-        if (q[edge.variant] > edge.share + TINY) == edge.above
-        and abs(q[edge.variant] - edge.share) > TINY
-    ]
-    if beyond:
-        mixture, threshold = Mixture(len(weights), band), math.log(1 / question.alpha)
-        # Where every response has the same variant, the path is known; elsewhere it fluctuates.
-        gain = FLUCTUATION if 0 < q.max() < 1 else 0.0
-        typical = _first(lambda n: mixture.log_evidence(n * q) + gain >= threshold)
-        edge = max(beyond, key=lambda edge: divergence(float(q[edge.variant]), edge.share))
-        share, e = float(q[edge.variant]), edge.share
-        drift = divergence(share, e)
-        if 0 < share < 1 and math.isfinite(typical):
-            own, others = log_ratios(share, e)
-            step = own - others
-            variance = step * step * share * (1 - share)
-            middle = _first(lambda n: _later(n, drift, variance, typical * drift) <= 0.5)
-            spread = _first(lambda n: _later(n, drift, variance, typical * drift) <= 1 - quantile)
-            typical *= spread / middle
-        soonest = min(soonest, typical)
-    return math.ceil(soonest) if math.isfinite(soonest) else None
+    q = np.array([shares.get(variant, 0.0) for variant in question.split])
+    beyond = [edge for edge in band if _is_beyond(q[edge.variant], edge)]
+    if not beyond:
+        return math.inf
+    mixture = Mixture(len(weights), band)
+    threshold = math.log(1 / question.alpha)
+    # If every response has the same variant, the path is known; otherwise it fluctuates.
+    gain = FLUCTUATION if 0 < q.max() < 1 else 0.0
+    typical = _least(lambda n: mixture.log_evidence(n * q) + gain >= threshold)
+    first = max(beyond, key=lambda edge: divergence(float(q[edge.variant]), edge.share))
+    share = float(q[first.variant])
+    if not 0 < share < 1 or math.isinf(typical):
+        return typical
+    return typical * _spread(_walk(share, first), typical, quantile)
 
 
-def _first(holds: Callable[[float], bool]) -> float:
-    """The first number from which on a condition holds, to half a request; infinite where none."""
-    low, high = 0.0, 1.0
+def _is_beyond(share: float, edge: Edge) -> bool:
+    if edge.above:
+        return share > edge.share + TINY
+    return share < edge.share - TINY
+
+
+def _spread(walk: _Walk, typical: float, quantile: float) -> float:
+    """Return the `quantile` of a walk's first passage over its median.
+
+    The threshold is where the walk is as a rule after `typical` steps.
+    """
+    threshold = typical * walk.drift
+    middle = _least(lambda n: walk.chance_to_be_late(n, threshold) <= 0.5)
+    late = _least(lambda n: walk.chance_to_be_late(n, threshold) <= 1 - quantile)
+    return late / middle
+
+
+def _least(holds: Callable[[float], bool]) -> float:
+    """Return the least number from which on a condition holds, to half a request, or infinity."""
+    low = 0.0
+    high = 1.0
     while not holds(high):
-        low, high = high, high * 2
+        low = high
+        high *= 2
         if high > NEVER:
             return math.inf
     while high - low > 0.5:
         middle = (low + high) / 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
     return high
-
-
-def _later(n: float, drift: float, variance: float, threshold: float) -> float:
-    """P(a Gaussian walk has not passed the threshold after n steps): inverse Gaussian tail."""
-    spread = math.sqrt(variance * n)
-    near = (drift * n - threshold) / spread
-    far = (drift * n + threshold) / spread
-    # exp(2 drift threshold / variance) Φ(−far), as a product of which no factor overflows.
-    back = float(erfcx(far / math.sqrt(2))) / 2 * math.exp(-near * near / 2)
-    return max(1 - float(ndtr(near)) - back, 0.0)

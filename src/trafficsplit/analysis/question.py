@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 
-# Past this a fixed number of requests is no plan any more: at 10,000 a second, 28 hours.
-MOST_REQUESTS = 10**9
+MOST_REQUESTS = 10**9  # 28 hours at 10,000 a second: more is no plan any more
 TESTS = ("sequential", "fixed")
-# Below, a number says more about floating point than about a gateway.
-SMALLEST = 1e-12
+SMALLEST = 1e-12  # a smaller fraction says more about floating point than about a gateway
 
 
 @dataclass(frozen=True)
 class Question:
     """Does the gateway split as configured?
 
-    `tolerance`, `zero_tolerance` (for variants of weight 0), `alpha`, `power` and `max_failing`
-    are fractions. `test` is the judge: `sequential`, which may be looked at at any time, or
-    `fixed`, chi-square at a sample size set beforehand. `requests` is the budget of the one and
-    the sample size of the other; 0: not planned yet (`analysis.planning.planned`). So many
-    `gateways` share the load. Raises InputError for values out of their range.
+    `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha`, `power` and
+    `max_failing` are fractions. `test` is the judge: `sequential`, which may be looked at at any
+    time, or `fixed`, chi-square at a sample size set beforehand. `requests` is the budget of the
+    one and the sample size of the other; 0: not planned yet (`analysis.planning.planned`).
+    `gateways` is the number of gateways that share the load. Raises InputError for values out of
+    their range.
     """
 
     split: Split
@@ -40,34 +39,25 @@ class Question:
         """Check the ranges."""
         if self.test not in TESTS:
             raise InputError(f"there is no test {self.test!r}: say {' or '.join(TESTS)}")
-        for name, text in (("zero_tolerance", "the tolerance of weight 0"), ("alpha", "alpha")):
-            value = getattr(self, name)
-            if not SMALLEST <= value < 0.5:
-                raise InputError(
-                    f"{text} is {value:g}: give a fraction from {SMALLEST:g}, below 0.5"
-                )
+        _check_fraction("the tolerance of weight 0", self.zero_tolerance)
+        _check_fraction("alpha", self.alpha)
         if not self.alpha < self.power < 1:
             raise InputError(f"power is {self.power:g}: give a fraction between alpha and 1")
         self._check_weights()
-        if not SMALLEST <= self.tolerance < 0.5:
-            raise InputError(
-                f"the tolerance is {self.tolerance * 100:g} points: give from {SMALLEST * 100:g}, "
-                "less than 50"
-            )
-        self._check_reach()
+        self._check_tolerance()
         if self.max_failing and not SMALLEST <= self.max_failing < 1:
             raise InputError(
                 f"the share of failing requests is {self.max_failing:g}: give a fraction below 1"
             )
         if self.gateways < 1:
             raise InputError(f"{self.gateways} gateways cannot be asked: give at least one")
-        if self.requests < 0 or self.requests > MOST_REQUESTS:
+        if not 0 <= self.requests <= MOST_REQUESTS:
             raise InputError(
                 f"{self.requests} requests cannot be sent: give from 1 to {MOST_REQUESTS:,}"
             )
 
     def _check_weights(self) -> None:
-        """Refuse a weight that no run can tell from 0."""
+        """Raise InputError for a weight that no run can tell from 0."""
         for variant, weight in self.split.positive.items():
             if weight < SMALLEST:
                 raise InputError(
@@ -75,8 +65,13 @@ class Question:
                     f"{SMALLEST * 100:g} or more"
                 )
 
-    def _check_reach(self) -> None:
-        """Refuse a tolerance that makes no traffic at all, or all of it, a match."""
+    def _check_tolerance(self) -> None:
+        """Raise InputError for a tolerance that makes a match of no traffic at all, or of all."""
+        if not SMALLEST <= self.tolerance < 0.5:
+            raise InputError(
+                f"the tolerance is {self.tolerance * 100:g} points: give from {SMALLEST * 100:g}, "
+                "less than 50"
+            )
         for variant, weight in self.split.weights.items():
             room = min(weight, 1 - weight)
             if 0 < room <= self.tolerance:
@@ -87,18 +82,30 @@ class Question:
                 )
 
     def tolerance_of(self, variant: str) -> float:
-        """The tolerance that holds for a variant; that of weight 0, or 100 %, is its own."""
-        return self.zero_tolerance if self.split[variant] in (0.0, 1.0) else self.tolerance
+        """Return the tolerance that holds for a variant; weights 0 and 1 have one of their own."""
+        if self.split[variant] in (0.0, 1.0):
+            return self.zero_tolerance
+        return self.tolerance
 
     @property
     def chi_square_alpha(self) -> float:
-        """Alpha of a chi-square test; of several gateways their sum and homogeneity are tested."""
-        return self.alpha / 2 if self.gateways > 1 else self.alpha
+        """Alpha of a chi-square test: half of it if there are two tests.
+
+        These are of the sum of several gateways, and of their homogeneity.
+        """
+        if self.gateways > 1:
+            return self.alpha / 2
+        return self.alpha
 
     @property
     def requests_for_zero(self) -> int:
-        """Responses without one of a variant until its share is below `zero_tolerance`.
+        """The responses without one of a variant that show its share to be below `zero_tolerance`.
 
         (1 − τ₀)^n ≤ α (DESIGN.md 4, weight 0).
         """
         return math.ceil(math.log(self.alpha) / math.log1p(-self.zero_tolerance))
+
+
+def _check_fraction(what: str, value: float) -> None:
+    if not SMALLEST <= value < 0.5:
+        raise InputError(f"{what} is {value:g}: give a fraction from {SMALLEST:g}, below 0.5")

@@ -68,7 +68,7 @@ class RunningCounts:
 
     @property
     def lost(self) -> int:
-        """Requests that tell nothing of the split."""
+        """Requests that say nothing about the split."""
         return self.errors + self.unidentified
 
     @property

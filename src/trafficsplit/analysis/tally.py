@@ -11,10 +11,10 @@ from trafficsplit.errors import InputError
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of responses: per variant, and of those that tell nothing of the split.
+    """Counts of responses, by variant, and of those that say nothing about the split.
 
-    `errors` got no 2xx answer, `unidentified` a 2xx answer that names no variant. Tallies add up.
-    Raises InputError for counts that are negative or not whole.
+    `errors` got no 2xx answer, `unidentified` a 2xx answer that names no variant. Tallies can be
+    added up. Raises InputError for counts that are negative or not whole.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Tally:
 
     @property
     def lost(self) -> int:
-        """Requests that tell nothing of the split."""
+        """Requests that say nothing about the split."""
         return self.errors + self.unidentified
 
     @property
@@ -56,6 +56,8 @@ class Tally:
         return self.identified + self.lost
 
     def share(self, variant: str) -> float | None:
-        """The fraction of the identified responses that a variant got; None where none are."""
+        """Return the fraction of the identified responses that a variant got; None if none are."""
         identified = self.identified
-        return self.counts.get(variant, 0) / identified if identified else None
+        if not identified:
+            return None
+        return self.counts.get(variant, 0) / identified

@@ -1,4 +1,4 @@
-"""The verdict, and what a pipeline makes of it."""
+"""The verdict, and the exit code that it is for a pipeline."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class VerdictDocument:
 
     @property
     def lost(self) -> int:
-        """Requests that tell nothing of the split."""
+        """Requests that say nothing about the split."""
         return self.errors + self.unidentified
 
     def as_plain(self) -> dict[str, Any]:
