@@ -1,10 +1,10 @@
 """What a request costs the client: this engine, Locust's own clients, hey and wrk, side by side.
 
-In rounds, each of all clients in turn, the client on one core and the target on the other. CPU is
-user and system time of the client's process a request, without its start. The work is the same for
-the engine and Locust's clients (the colour of each page, the tally, latencies in a histogram, the
-order of sending, Locust's statistics); `wrk + Lua` looks for the colour and counts it; `hey` and
-`wrk` do nothing of the kind.
+In rounds (5, or as many as ROUNDS in the environment says), each of all clients in turn, the client
+on one core and the target on the other. CPU is user and system time of the client's process a
+request, without its start. The work is the same for the engine and Locust's clients (the color of
+each page, the tally, latencies in a histogram, the order of sending, Locust's statistics); `wrk +
+Lua` looks for the color and counts it; `hey` and `wrk` do nothing of the kind.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from pathlib import Path
 
 from benchmarks.reading import PAGE, STYLE
 from tests.support.gateways import certificate, nginx
+from tests.support.locusts import LOCUSTFILE
 from trafficsplit import lab
 from trafficsplit.report.run_files import read_run
 
-CLIENT_CORE, TARGET_CORE = 0, 1
-ROUNDS = 5
-LOCUSTFILE = Path(__file__).parent.parent / "locustfiles" / "color.py"
+CLIENT_CORE = 0
+TARGET_CORE = 1
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 REQUESTS = {"engine": 60_000, "stock": 6_000, "requests": 2_000, "hey": 40_000}
 FEW = 300  # requests of a run that is subtracted: its cost is the start's
 SECONDS = 2  # of wrk
 LUA = """
 local count = {}
 response = function(status, headers, body)
-  local colour = string.match(body, 'style="background%-color:(%a+)"')
-  if colour then count[colour] = (count[colour] or 0) + 1 end
+  local color = string.match(body, 'style="background%-color:(%a+)"')
+  if color then count[color] = (count[color] or 0) + 1 end
 end
 """
 NAMES = {
@@ -78,9 +79,9 @@ def pinned(core: int) -> Iterator[None]:
 @contextlib.contextmanager
 def targets(directory: Path) -> Iterator[list[tuple[str, str, int]]]:
     """What is asked: a title, a base URL, and the number of connections."""
-    for colour in ("blue", "green"):
-        page = PAGE.format(style=STYLE * 22, color=colour, id="0" * 36)
-        (directory / f"{colour}.html").write_text(page)
+    for color in ("blue", "green"):
+        page = PAGE.format(style=STYLE * 22, color=color, id="0" * 36)
+        (directory / f"{color}.html").write_text(page)
     cert, key = certificate(directory, "localhost")
     split = 'split_clients "$request_id" $v { 25% green; * blue; } keepalive_timeout 600;'
     where = (
@@ -89,9 +90,9 @@ def targets(directory: Path) -> Iterator[list[tuple[str, str, int]]]:
     tls = f"ssl_certificate {cert}; ssl_certificate_key {key}; "
     with contextlib.ExitStack() as stack:
 
-        def serve(name: str, server: str, **options: bool) -> str:
+        def serve(name: str, server: str, *, tls: bool = False) -> str:
             (directory / name).mkdir()
-            return stack.enter_context(nginx(directory / name, split, server, **options))
+            return stack.enter_context(nginx(directory / name, split, server, tls=tls))
 
         plain = serve("plain", where + "}")
         chunked = serve("chunked", where + "ssi on; }")
@@ -149,25 +150,28 @@ def locust(client: str, url: str, users: int, requests: int, directory: Path, *m
     """Locust on the locustfile; CPU with its start."""
     out = directory / "run"
     out.mkdir(exist_ok=True)
-    cpu, _ = run(
-        sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary",
-        "-u", str(users), "-r", str(users), "--host", url, "--weight", "25", "--insecure",
-        "--test", "fixed", "--requests", str(requests), "--client", client, "--loglevel", "ERROR",
-        "--run-dir", str(out), *more,
-    )  # fmt: skip
-    recorded = read_run(out)
-    assert recorded.tally.requests >= requests, recorded.losses
-    assert not recorded.tally.lost, recorded.losses
-    return Cost(cpu, recorded.tally.requests, recorded.requests_per_second)
+    cpu, said = run(
+        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
+        *("-u", str(users), "-r", str(users), "--host", url, "--weight", "25", "--insecure"),
+        *("--test", "fixed", "--requests", str(requests), "--client", client),
+        *("--loglevel", "ERROR", "--run-dir", str(out), *more),
+    )
+    counted = read_run(out)
+    assert counted.tally.requests >= requests, said
+    assert not counted.tally.lost, counted.counted.losses
+    return Cost(cpu, counted.tally.requests, counted.requests_per_second)
 
 
 def run(*command: str) -> tuple[float, str]:
     """CPU seconds of a command on the client's core, its children's included; what it said."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, "GOMAXPROCS": "1"},
+            command,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "GOMAXPROCS": "1"},
             preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CORE}),
-        )  # fmt: skip
+        )
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
         output.seek(0)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.clients import LOCUSTFILE
 from tests.fakes.servers import always, free_port, page, plain, served
+from tests.support.locusts import LOCUSTFILE
 
 WORKERS = (10, 50, 100, 200)
-SETTLED, MEASURED = 4.0, 8.0  # seconds
+SETTLED = 4.0  # seconds
+MEASURED = 8.0  # seconds
 SIMULATOR = """
 import random, sys, time
 import gevent
@@ -27,21 +28,26 @@ from locust import __version__
 from locust.rpc import Message, zmqrpc
 from locust.stats import RequestStats, StatsEntry
 from trafficsplit import Split
-from trafficsplit.load.counting import Counter, Kind
-from trafficsplit.locust.fleet import HELLO, KEY, REPORT_INTERVAL, VERSION
+from trafficsplit.analysis.kinds import Kind, Outcome
+from trafficsplit.analysis.run import Sender
+from trafficsplit.load.counting import Counter
+from trafficsplit.locust.fleet import HELLO, KEY, VERSION, report_of
+from trafficsplit.locust.patches import REPORT_INTERVAL
 
-port, count = int(sys.argv[1]), int(sys.argv[2])
+port = int(sys.argv[1])
+count = int(sys.argv[2])
 rng = random.Random(1)
 counter = Counter(Split({"blue": 75, "green": 25}))
+counter.began = 1.0
 stats = RequestStats()
 for number in range(5000):
     variant = "green" if rng.random() < 0.25 else "blue"
     latency = rng.lognormvariate(-7, 0.5)
-    code = counter.code_of(Kind(variant, variant))
+    code = counter.code_of(Kind(Outcome.IDENTIFIED, variant))
     counter.count(counter.take(1 + number % 16), code, number / 10000, latency)
     stats.log_request("GET", f"/color [{variant}]", 1000 * latency, 2000)
 report = {
-    KEY: {**counter.drain(), "version": VERSION, "sender": {"cpu": 0.5}},
+    KEY: report_of(counter, Sender(cpu=0.5)),
     "stats": stats.serialize_stats(), "stats_total": stats.total.serialize(), "errors": {},
     "user_classes_count": {"ColorUser": 1}, "user_count": 1,
 }
@@ -73,7 +79,8 @@ def main() -> None:
     for workers, one in shares.items():
         each = 1000 * one / workers
         print(f"{workers:>4} workers: {100 * one:5.1f} % of a core, {each:.2f} ms a second each")
-    few, many = min(WORKERS), max(WORKERS)
+    few = min(WORKERS)
+    many = max(WORKERS)
     each = (shares[many] - shares[few]) / (many - few)
     print(f"so one core serves about {0.7 / each:,.0f} workers at 70 %", flush=True)
 
@@ -86,18 +93,24 @@ def share(workers: int, gateway: int) -> float:
         simulator.write_text(SIMULATOR)
         log = (Path(name) / "log").open("w")
         master = subprocess.Popen(
-            [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--master",
-             "--master-bind-port", port, "--expect-workers", str(workers), "-u", str(workers),
-             "-r", str(workers), "--host", f"http://127.0.0.1:{gateway}", "--loglevel", "ERROR",
-             "--only-summary"],
-            stdout=log, stderr=log,
-        )  # fmt: skip
-        them = subprocess.Popen([sys.executable, str(simulator), port, str(workers)],
-                                stdout=log, stderr=log)  # fmt: skip
+            [
+                *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--master"),
+                *("--master-bind-port", port, "--expect-workers", str(workers)),
+                *("-u", str(workers), "-r", str(workers), "--host", f"http://127.0.0.1:{gateway}"),
+                *("--loglevel", "ERROR", "--only-summary"),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+        simulating = [sys.executable, str(simulator), port, str(workers)]
+        them = subprocess.Popen(simulating, stdout=log, stderr=log)
         try:
             time.sleep(SETTLED + workers / 50)
+            assert master.poll() is None, (Path(name) / "log").read_text()
+            assert them.poll() is None, (Path(name) / "log").read_text()
             watched = psutil.Process(master.pid)
-            before, began = watched.cpu_times(), time.monotonic()
+            before = watched.cpu_times()
+            began = time.monotonic()
             time.sleep(MEASURED)
             after = watched.cpu_times()
             spent = after.user + after.system - before.user - before.system

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.clients import LOCUSTFILE, targets
+from benchmarks.clients import targets
+from tests.support.locusts import LOCUSTFILE
 
 MARKS = (10_000, 50_000, 200_000, 500_000, 1_000_000, 2_000_000)
 
@@ -20,14 +21,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, targets(Path(name)) as found:
         stats = Path(name) / "stats_stats.csv"
         command = [
-            sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "16",
-            "-r", "16", "--host", found[0][1], "--weight", "25", "--test", "fixed",
-            "--requests", str(MARKS[-1]), "--csv", str(Path(name) / "stats"),
-            "--loglevel", "ERROR", "--only-summary",
-        ]  # fmt: skip
+            *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"),
+            *("-u", "16", "-r", "16", "--host", found[0][1], "--weight", "25"),
+            *("--test", "fixed", "--requests", str(MARKS[-1]), "--csv", str(Path(name) / "stats")),
+            *("--loglevel", "ERROR", "--only-summary"),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         watched = psutil.Process(process.pid)
-        left, first, last = list(MARKS), 0, 0
+        left = list(MARKS)
+        first = 0
+        last = 0
         while process.poll() is None:
             memory = 0
             try:

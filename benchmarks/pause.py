@@ -7,6 +7,7 @@ Closed load beside it, for the same time: there the pause is met by one request 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from trafficsplit import lab
 
-RATE, SECONDS, PAUSE, USERS = 2_000, 30, 2.0, 64
+RATE = 2_000  # requests a second
+SECONDS = 30
+PAUSE = 2.0  # seconds
+USERS = 64
 
 
 def main() -> None:
@@ -30,12 +32,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name, lab.start(Path(name) / "lab") as started:
             report = Path(name) / "out"
             process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("trafficsplit")), "verify", "--weight", "25",
-                 "--host", started.host, "--users", str(USERS), "--test", "fixed", "--report",
-                 str(report), *options],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            stop_envoy(started.host, after=5.0)
+                [
+                    *(str(Path(sys.executable).with_name("trafficsplit")), "verify"),
+                    *("--weight", "25", "--host", started.host, "--users", str(USERS)),
+                    *("--test", "fixed", "--report", str(report), *options),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stop_envoy(started.envoy.pid, after=5.0)
             process.wait()
             verdict = json.loads((report / "verdict.json").read_text())
         sender = verdict["sender"]
@@ -53,18 +58,12 @@ def main() -> None:
             print(f"  {variant}: {shown}", flush=True)
 
 
-def stop_envoy(host: str, after: float) -> None:
-    """Stop the gateway that listens there for a while."""
-    port = int(host.rsplit(":", 1)[1])
-    (envoy,) = {
-        c.pid
-        for c in psutil.net_connections("tcp")
-        if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid
-    }
+def stop_envoy(envoy: int, after: float) -> None:
+    """Let the process of the gateway stand still for a while."""
     time.sleep(after)
-    psutil.Process(envoy).send_signal(signal.SIGSTOP)
+    os.kill(envoy, signal.SIGSTOP)
     time.sleep(PAUSE)
-    psutil.Process(envoy).send_signal(signal.SIGCONT)
+    os.kill(envoy, signal.SIGCONT)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,17 @@ from matplotlib.ticker import PercentFormatter
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from tests.conftest import ROOT
+from tests.support.locusts import LOCUSTFILE, fetched
 from trafficsplit import lab
 from trafficsplit.analysis import series
-from trafficsplit.analysis.run import Run, read_run
-from trafficsplit.processes import free_socket, stop
+from trafficsplit.analysis.run import Run
+from trafficsplit.processes import free_port, stop
 from trafficsplit.report.drawing import STYLE
+from trafficsplit.report.run_files import read_run
 
-IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+IMAGES = ROOT / "docs" / "images"
 BIN = Path(sys.executable).parent
-LOCUSTFILE = Path(__file__).resolve().parent.parent / "locustfiles" / "color.py"
 
 
 def main() -> None:
@@ -38,19 +39,18 @@ def main() -> None:
     peeking()
     with tempfile.TemporaryDirectory() as name, lab.start(Path(name) / "lab") as gateway:
         report = Path(name) / "report"
-        subprocess.run(
-            [BIN / "trafficsplit", "verify", "--host", gateway.host, "--weight", "30",
-             "--report", report], check=False,
-        )  # fmt: skip
+        verify = (BIN / "trafficsplit", "verify", "--host", gateway.host, "--weight", "30")
+        subprocess.run([*verify, "--report", report], check=False)
         evidence(read_run(report))
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
             page = browser.new_page(
-                viewport={"width": 1100, "height": 1180}, color_scheme="light",
+                viewport={"width": 1100, "height": 1180},
+                color_scheme="light",
                 device_scale_factor=1.5,
-            )  # fmt: skip
+            )
             page.goto((report / "report.html").as_uri())
             page.wait_for_function("document.documentElement.dataset.drawn")
             taken(page, "report")
@@ -59,29 +59,26 @@ def main() -> None:
 
 
 def taken(page: Page, name: str) -> None:
-    """A screenshot, in few colours: pages have no more."""
+    """A screenshot, in few colors: pages have no more."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(128).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def live(page: Page, host: str) -> None:
     """The live tab, in the middle of a run."""
-    with free_socket() as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     process = subprocess.Popen(
-        [BIN / "locust", "-f", LOCUSTFILE, "--host", host, "--weight", "25", "--users", "16",
-         "--spawn-rate", "16", "--autostart", "--web-host", "127.0.0.1", "--web-port", port,
-         "--rate", "400", "--only-summary"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            *(BIN / "locust", "-f", LOCUSTFILE, "--host", host, "--weight", "25"),
+            *("--users", "16", "--spawn-rate", "16", "--rate", "400", "--only-summary"),
+            *("--autostart", "--web-host", "127.0.0.1", "--web-port", port),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     url = f"http://127.0.0.1:{port}/trafficsplit/"
     try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(url, timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        fetched(url)
         page.set_viewport_size({"width": 1100, "height": 1000})
         page.goto(url)
         time.sleep(12)
@@ -116,9 +113,9 @@ def evidence(run: Run) -> None:
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 3.4), layout="constrained", facecolor="white")
         axes = figure.add_subplot()
-        for name, colour, style in (("match", "#1a7f37", "-"), ("mismatch", "#b00020", "--")):
+        for name, color, style in (("match", "#1a7f37", "-"), ("mismatch", "#b00020", "--")):
             values = [np.nan if v is None else max(v, -1.0) for v in found[name]]
-            axes.plot(found["x"], values, style, color=colour, lw=2, label=f"for {name}")
+            axes.plot(found["x"], values, style, color=color, lw=2, label=f"for {name}")
         axes.axhline(1, color="#555555", ls=":", lw=1.2)
         axes.annotate("a verdict", (0, 1.03))
         axes.yaxis.set_major_formatter(PercentFormatter(1, 0))

@@ -1,4 +1,4 @@
-"""What it costs to read the colour of a 2 KB page of a known shape, beside the parser."""
+"""What it costs to read the color of a 2 KB page of a known shape, beside the parser."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import timeit
 from collections.abc import Callable
 from itertools import cycle
 
-from trafficsplit.identify.page import background
 from trafficsplit.identify.identifier import identifier_of
+from trafficsplit.identify.page import background
 
 STYLE = "body { margin: 0 } main { background-color: #fefefe; border: 1px solid #ccc } "
 PAGE = (

@@ -10,10 +10,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-ROWS, TURNS = 10_000_000, 3
+ROWS = 10_000_000
+TURNS = 3
 PANDAS = """
 import pandas
 d = pandas.read_parquet(path)
@@ -27,9 +29,9 @@ print(d.groupby(["variant", "status"], observed=True, dropna=False).size().to_di
 """
 OURS = """
 from pathlib import Path
-from analysis.recorded import Recorded
-from analysis.judge import judge
-found = Recorded([Path(path)])
+from trafficsplit.analysis.judge import judge
+from trafficsplit.offline.runs import Recordings
+found = Recordings([Path(path)])
 run = found.run(found.question())
 print(judge(run), run.tally)
 """
@@ -45,7 +47,7 @@ print(time.perf_counter() - began, peak, file=sys.stderr)
 IMPORTS = {
     "pandas": "import pandas, pyarrow.parquet",
     "pandas, two columns": "import pandas, pyarrow.parquet",
-    "analyze": "import analysis.recorded, analysis.judge, pyarrow.parquet",
+    "analyze": "import trafficsplit.offline.runs, trafficsplit.analysis.judge, pyarrow.parquet",
 }
 
 
@@ -53,21 +55,23 @@ def write(directory: Path, rows: int = ROWS) -> None:
     """A recording as `--record` would have written it, of a gateway at 75/25."""
     import pyarrow.parquet as parquet
 
+    from trafficsplit.analysis.plain import question_as_plain
     from trafficsplit.analysis.planning import planned
     from trafficsplit.analysis.question import Question
-    from trafficsplit.analysis.run import question_as_plain
     from trafficsplit.analysis.split import Split
     from trafficsplit.load.parquet import part_name, table_of
 
     random = np.random.default_rng(1)
     directory.mkdir()
     question = planned(Question(Split({"blue": 75, "green": 25}), 0.02))
-    size, done, number = 1 << 16, 0, 0
+    size = 1 << 16
+    done = 0
+    number = 0
     while done < rows:
         n = min(size, rows - done)
         sent = (1.8e15 + (done + np.arange(n)) * 100).astype(np.int64)
         order = np.argsort(np.arange(n) + random.exponential(8, n), kind="stable")  # as they ended
-        columns = {
+        columns: dict[str, Any] = {
             "number": (done + np.arange(n))[order],
             "sent": sent[order],
             "variant": ((random.random(n) < 0.25).astype(np.int16), ["blue", "green"]),
@@ -78,12 +82,15 @@ def write(directory: Path, rows: int = ROWS) -> None:
             "bytes": random.integers(1200, 1300, n),
         }
         facts = {
-            "host": "http://gateway", "path": "/color", "complete": done + n,
+            "host": "http://gateway",
+            "path": "/color",
+            "complete": done + n,
             "question": question_as_plain(question),
-        }  # fmt: skip
+        }
         path = directory / part_name(0, number)
         parquet.write_table(table_of(columns, facts), path, compression="zstd", compression_level=1)
-        done, number = done + n, number + 1
+        done += n
+        number += 1
         size = min(max(1 << 16, done // 32), 1 << 20)
 
 

@@ -20,7 +20,8 @@ REQUESTS = 80_000
 def main() -> None:
     """Print microseconds a request by users, and the ratio for two processes."""
     with tempfile.TemporaryDirectory() as name, pinned(TARGET_CORE), targets(Path(name)) as found:
-        directory, url = Path(name), found[0][1]
+        directory = Path(name)
+        url = found[0][1]
         rounds = [{users: micros(url, users, directory) for users in USERS} for _ in range(ROUNDS)]
         for users in USERS:
             middle = statistics.median(one[users] for one in rounds)
@@ -40,7 +41,8 @@ def micros(url: str, users: int, directory: Path, *more: str) -> float:
     def cost(requests: int) -> Cost:
         return locust("engine", url, users, requests, directory, *more)
 
-    whole, start = cost(REQUESTS), cost(max(FEW, users))
+    whole = cost(REQUESTS)
+    start = cost(max(FEW, users))
     return 1e6 * (whole.cpu - start.cpu) / (whole.requests - start.requests)
 
 

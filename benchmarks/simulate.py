@@ -66,12 +66,14 @@ EDGES = [
     ),
 ]
 SWEEP = {
-    (0.25, 0.02): (0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.22, 0.25, 0.28, 0.29, 0.3, 0.35, 0.4, 0.5, 0.6,
-                   0.7, 0.8, 0.9, 1),
+    (0.25, 0.02): (
+        *(0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.22, 0.25, 0.28, 0.29),
+        *(0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+    ),
     (0.05, 0.02): (0, 0.01, 0.02, 0.05, 0.08, 0.1, 0.2, 0.5, 1),
     (0.5, 0.05): (0, 0.2, 0.4, 0.5, 0.6, 0.8, 1),
     (0.01, 0.005): (0, 0.002, 0.01, 0.02, 0.03, 0.1, 0.5),
-}  # fmt: skip
+}
 PEERS = (0.25, 0.27, 0.29, 0.30, 0.31, 0.33)
 
 
@@ -129,7 +131,8 @@ def requests_to_decision(pool: Pool, runs: int) -> None:
             # The median is known when half of the runs have ended.
             rows.append(Row(question, green(truth), int(limit * 2) + 99))
     for row, found in decisions(pool, rows, runs):
-        weight, truth = row.question.split["green"], row.shares["green"]
+        weight = row.question.split["green"]
+        truth = row.shares["green"]
         verdict = Verdict.MATCH if truth == weight else Verdict.MISMATCH
         limit = walds_limit(row.question, truth)
         took = [d.requests if d.verdict is verdict else math.inf for d in found]
@@ -168,7 +171,8 @@ def peers(pool: Pool, runs: int) -> None:
         size = planned(Question(question.split, 0.02, test="fixed")).requests
         asked = question
         if method == "fixed":
-            asked, most = Question(question.split, 0.02, requests=size, test="fixed"), size
+            asked = Question(question.split, 0.02, requests=size, test="fixed")
+            most = size
         rows = [Row(asked, green(share), most, method) for share in PEERS]
         cells = []
         for _, found in decisions(pool, rows, runs):
@@ -190,4 +194,4 @@ def main(runs: int = RUNS, *tables: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    main(int(sys.argv[1]) if sys.argv[1:] else RUNS, *sys.argv[2:])

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from trafficsplit import lab
 
@@ -25,7 +26,7 @@ def main(runs: int = RUNS) -> None:
             found: Counter[str] = Counter()
             requests = []
             for _ in range(runs):
-                verdict = verified(started.host, weight, Path(name) / "report")
+                verdict = verify(started.host, weight, Path(name) / "report")
                 found[verdict["verdict"]] += 1
                 requests.append(verdict["requests"])
             print(
@@ -35,15 +36,15 @@ def main(runs: int = RUNS) -> None:
             )
 
 
-def verified(host: str, weight: int, report: Path) -> dict[str, object]:
-    """verdict.json of one run."""
+def verify(host: str, weight: int, report: Path) -> dict[str, Any]:
+    """Return verdict.json of one run."""
     command = [
         str(Path(sys.executable).with_name("trafficsplit")),
         *("verify", "--host", host, "--weight", str(weight)),
         *("--report", str(report), "--json"),
     ]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
-    found: dict[str, object] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
