@@ -69,6 +69,6 @@ def test_memory_is_bounded_and_nothing_is_forgotten() -> None:
     recorder = OrderRecorder()
     for number in range(1, 2 * MOST_CONNECTIONS + 1):
         recorder.add("a", number)
-    assert len(recorder._counts) == MOST_CONNECTIONS
+    assert len(recorder._connections._counts) == MOST_CONNECTIONS
     assert recorder.order.connections.groups == 2 * MOST_CONNECTIONS
     assert Order.from_plain(recorder.order.as_plain()) == recorder.order

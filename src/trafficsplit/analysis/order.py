@@ -1,7 +1,8 @@
 """What is kept of the order of the responses, in one pass and constant memory.
 
-Agreements of successive responses, overall and within connections, and sums over groups: blocks of
-successive responses, and connections. `analysis.independence` says what they mean.
+That is how often successive responses agree, overall and within connections, and sums over groups
+of responses: blocks of successive ones, and connections. `analysis.independence` says what they
+mean.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 40  # responses
-MOST_CONNECTIONS = 4096  # kept apart; beyond, the oldest are summed up
+BLOCK = 40  # responses of a block
+MOST_CONNECTIONS = 4096  # that are kept apart; beyond, the oldest are summed up
 
 Codes = NDArray[np.int64]
 
@@ -43,8 +44,9 @@ class Clusters:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Clusters) -> Clusters:
-        squares, counts = Multiset(self.squares), Multiset(self.counts)
+        squares = Multiset(self.squares)
         squares.update(other.squares)
+        counts = Multiset(self.counts)
         counts.update(other.counts)
         return Clusters(self.groups + other.groups, dict(squares), dict(counts))
 
@@ -67,19 +69,17 @@ class Order:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        """Plain data, for a file or a message."""
+        """Return it as data that JSON can hold."""
         return {
             "successive": vars(self.successive),
             "within_connections": vars(self.within_connections),
-            "blocks": {k: dict(v) if isinstance(v, Mapping) else v for k, v in
-                       vars(self.blocks).items()},
-            "connections": {k: dict(v) if isinstance(v, Mapping) else v for k, v in
-                            vars(self.connections).items()},
-        }  # fmt: skip
+            "blocks": _clusters_as_plain(self.blocks),
+            "connections": _clusters_as_plain(self.connections),
+        }
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Order:
-        """The order that `as_plain` wrote. Raises KeyError, TypeError or ValueError."""
+        """Return the order that `as_plain` wrote. Raises KeyError, TypeError or ValueError."""
         return cls(
             Agreement(**data["successive"]),
             Agreement(**data["within_connections"]),
@@ -88,111 +88,184 @@ class Order:
         )
 
 
-class OrderRecorder:
-    """Takes responses in order of sending, each with its connection, in batches.
+def _clusters_as_plain(clusters: Clusters) -> dict[str, Any]:
+    return {
+        "groups": clusters.groups,
+        "squares": dict(clusters.squares),
+        "counts": dict(clusters.counts),
+    }
 
-    Counts by connection stand in rows of a table, a connection's in row `number % rows`: numbers
-    given in a row need no two the same one. What stood there before is summed up.
-    """
+
+class OrderRecorder:
+    """Takes responses in order of sending, each with its connection, in batches."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._order = Order()
-        self._pairs = self._agreed = self._pairs_within = self._agreed_within = 0
-        self._last = -1
-        self._block: Codes = np.empty(0, np.int64)  # since the last whole block
-        self._owner = np.zeros(MOST_CONNECTIONS, np.int64)  # a connection, 0: none
-        self._latest = np.zeros(MOST_CONNECTIONS, np.int64)
-        self._counts = np.zeros((MOST_CONNECTIONS, 0), np.int64)
+        self._successive = _Successive()
+        self._blocks = _Blocks()
+        self._connections = _Connections()
 
     def add(self, variant: str, connection: int = 0) -> None:
-        """One response; `connection` is above 0, or 0 where each response has one of its own."""
+        """Add one response; `connection` is above 0, or 0 if each response has one of its own."""
         self.extend([variant], np.zeros(1, np.int64), np.array([connection]))
 
     def extend(self, variants: Sequence[str], codes: Codes, connections: Codes) -> None:
-        """Several responses. `codes` are indices into `variants`, `connections` as for `add`."""
+        """Add responses. `codes` are indices into `variants`, `connections` are as for `add`."""
         if not len(codes):
             return
-        codes = self._own(variants)[codes]
-        agreed = codes[1:] == codes[:-1]
-        self._pairs += len(agreed) + (self._last >= 0)
-        self._agreed += int(np.count_nonzero(agreed)) + (self._last == int(codes[0]))
-        self._last = int(codes[-1])
-        self._add_blocks(codes)
+        codes = self._own_codes(variants)[codes]
+        self._successive.add(codes)
+        self._blocks.add(codes, len(self._names))
         if connections.any():
             kept = connections != 0
-            self._add_connections(codes[kept], connections[kept])
+            self._connections.add(codes[kept], connections[kept], len(self._names))
 
-    def _own(self, variants: Sequence[str]) -> Codes:
-        """Our own codes of some names."""
+    def _own_codes(self, variants: Sequence[str]) -> Codes:
+        """Return our own codes of some names."""
         for name in variants:
             if name not in self._names:
                 self._names.append(name)
-        missing = len(self._names) - self._counts.shape[1]
-        if missing:
-            self._counts = np.pad(self._counts, ((0, 0), (0, missing)))
-        return np.array([self._names.index(name) for name in variants], np.int64)
-
-    def _add_blocks(self, codes: Codes) -> None:
-        codes = np.concatenate([self._block, codes])
-        whole = len(codes) // BLOCK * BLOCK
-        self._block = codes[whole:]
-        if whole:
-            blocks = codes[:whole].reshape(-1, BLOCK)
-            table = np.stack(
-                [np.count_nonzero(blocks == code, axis=1) for code in range(len(self._names))], 1
-            )
-            self._order += Order(blocks=self._clusters(table))
-
-    def _add_connections(self, codes: Codes, connections: Codes) -> None:
-        order = np.argsort(connections, kind="stable")
-        codes, connections = codes[order], connections[order]
-        first = np.flatnonzero(np.diff(connections, prepend=-1))
-        present = connections[first]
-        rows = present % MOST_CONNECTIONS
-        if len(np.unique(rows)) < len(rows):  # two that want one row: the older first
-            older = connections < np.median(present)
-            self._add_connections(codes[older], connections[older])
-            self._add_connections(codes[~older], connections[~older])
-            return
-        stale = (self._owner[rows] != present) & (self._owner[rows] != 0)
-        if stale.any():
-            gone = rows[stale]
-            self._order += Order(connections=self._clusters(self._counts[gone]))
-        new = self._owner[rows] != present
-        self._counts[rows[new]] = 0
-        known = ~new
-        agreed_before = known & (self._latest[rows] == codes[first])
-        same = np.diff(connections) == 0
-        agreed = same & (np.diff(codes) == 0)
-        self._pairs_within += int(np.count_nonzero(same) + np.count_nonzero(known))
-        self._agreed_within += int(np.count_nonzero(agreed) + np.count_nonzero(agreed_before))
-        np.add.at(self._counts, (connections % MOST_CONNECTIONS, codes), 1)
-        self._owner[rows] = present
-        self._latest[rows] = codes[np.append(first[1:], len(codes)) - 1]
-
-    def _clusters(self, table: NDArray[Any]) -> Clusters:
-        """Sums over the rows of a table of groups × variants."""
-        sizes = table.sum(axis=1, keepdims=True)
-        squares = (table * table / sizes).sum(axis=0)
-        counts = table.sum(axis=0)
-        seen = [code for code, count in enumerate(counts) if count]
-        return Clusters(
-            len(table),
-            {self._names[code]: float(squares[code]) for code in seen},
-            {self._names[code]: int(counts[code]) for code in seen},
-        )
+        return np.array(list(map(self._names.index, variants)), np.int64)
 
     @property
     def pairs_within_connections(self) -> int:
-        """Pairs of responses in a row on one connection, so far."""
-        return self._pairs_within
+        """The pairs of successive responses on one connection, so far."""
+        return self._connections.pairs
 
     @property
     def order(self) -> Order:
-        """All so far; a block that is not full yet is left out."""
-        return self._order + Order(
-            Agreement(self._pairs, self._agreed),
-            Agreement(self._pairs_within, self._agreed_within),
-            connections=self._clusters(self._counts[self._owner != 0]),
+        """What is known so far; a block that is not full yet is left out."""
+        connections = self._connections
+        return Order(
+            successive=Agreement(self._successive.pairs, self._successive.agreed),
+            within_connections=Agreement(connections.pairs, connections.agreed),
+            blocks=self._blocks.sums.clusters(self._names),
+            connections=connections.sums.clusters(self._names) + connections.kept(self._names),
         )
+
+
+class _GroupSums:
+    """Sums over groups of responses, by code: what `Clusters` has by name."""
+
+    def __init__(self) -> None:
+        self._groups = 0
+        self._squares = np.zeros(0)
+        self._counts = np.zeros(0, np.int64)
+
+    def add(self, table: Codes) -> None:
+        """Add groups: the rows of a table, with a column for each code. None is empty."""
+        missing = table.shape[1] - len(self._counts)
+        if missing:
+            self._squares = np.pad(self._squares, (0, missing))
+            self._counts = np.pad(self._counts, (0, missing))
+        sizes = table.sum(axis=1, keepdims=True)
+        self._groups += len(table)
+        self._squares += (table * table / sizes).sum(axis=0)
+        self._counts += table.sum(axis=0)
+
+    def clusters(self, names: Sequence[str]) -> Clusters:
+        """Return the sums, by name."""
+        squares = {}
+        counts = {}
+        for code in np.flatnonzero(self._counts).tolist():
+            squares[names[code]] = float(self._squares[code])
+            counts[names[code]] = int(self._counts[code])
+        return Clusters(self._groups, squares, counts)
+
+
+class _Successive:
+    """How often a response agrees with the one before it."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self.agreed = 0
+        self._last = -1  # code, −1: there is none yet
+
+    def add(self, codes: Codes) -> None:
+        agreed = codes[1:] == codes[:-1]
+        self.pairs += len(agreed) + (self._last >= 0)
+        self.agreed += int(np.count_nonzero(agreed)) + (self._last == int(codes[0]))
+        self._last = int(codes[-1])
+
+
+class _Blocks:
+    """Sums over blocks of successive responses."""
+
+    def __init__(self) -> None:
+        self.sums = _GroupSums()
+        self._begun: Codes = np.empty(0, np.int64)  # since the last whole block
+
+    def add(self, codes: Codes, number_of_codes: int) -> None:
+        codes = np.concatenate([self._begun, codes])
+        whole = len(codes) // BLOCK * BLOCK
+        self._begun = codes[whole:]
+        if whole:
+            blocks = codes[:whole].reshape(-1, BLOCK)
+            columns = [np.count_nonzero(blocks == code, axis=1) for code in range(number_of_codes)]
+            self.sums.add(np.stack(columns, axis=1))
+
+
+class _Connections:
+    """Sums over connections, and how often successive responses of a connection agree.
+
+    The counts of a connection stand in row `number % rows` of a table, so that connections whose
+    numbers are given in a row have rows of their own. A connection that needs the row of another
+    one takes it, and the other's counts are summed up.
+    """
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self.agreed = 0
+        self.sums = _GroupSums()
+        self._owner = np.zeros(MOST_CONNECTIONS, np.int64)  # the row's connection, 0: none
+        self._latest = np.zeros(MOST_CONNECTIONS, np.int64)  # code of its latest response
+        self._counts = np.zeros((MOST_CONNECTIONS, 0), np.int64)
+
+    def kept(self, names: Sequence[str]) -> Clusters:
+        """Return the sums over the connections that still have a row."""
+        sums = _GroupSums()
+        sums.add(self._counts[self._owner != 0])
+        return sums.clusters(names)
+
+    def add(self, codes: Codes, connections: Codes, number_of_codes: int) -> None:
+        missing = number_of_codes - self._counts.shape[1]
+        if missing:
+            self._counts = np.pad(self._counts, ((0, 0), (0, missing)))
+        order = np.argsort(connections, kind="stable")
+        self._add_sorted(codes[order], connections[order])
+
+    def _add_sorted(self, codes: Codes, connections: Codes) -> None:
+        """Add responses that stand by connection, and for each in order of sending."""
+        first = np.flatnonzero(np.diff(connections, prepend=-1))
+        present = connections[first]
+        rows = present % MOST_CONNECTIONS
+        if len(np.unique(rows)) < len(rows):  # two need one row: the older connections first
+            older = connections < np.median(present)
+            self._add_sorted(codes[older], connections[older])
+            self._add_sorted(codes[~older], connections[~older])
+            return
+        known = self._take_rows(rows, present)
+        self._count_pairs(codes, connections, known & (self._latest[rows] == codes[first]))
+        self.pairs += int(np.count_nonzero(known))
+        np.add.at(self._counts, (connections % MOST_CONNECTIONS, codes), 1)
+        self._latest[rows] = codes[np.append(first[1:], len(codes)) - 1]
+
+    def _take_rows(self, rows: Codes, connections: Codes) -> NDArray[np.bool_]:
+        """Give each connection its row; return which of them had it already."""
+        owners = self._owner[rows]
+        known: NDArray[np.bool_] = owners == connections
+        stale = ~known & (owners != 0)
+        if stale.any():
+            self.sums.add(self._counts[rows[stale]])
+        self._counts[rows[~known]] = 0
+        self._owner[rows] = connections
+        return known
+
+    def _count_pairs(
+        self, codes: Codes, connections: Codes, agreed_before: NDArray[np.bool_]
+    ) -> None:
+        """Count pairs within the batch, and agreement with the response before it."""
+        same = np.diff(connections) == 0
+        agreed = same & (np.diff(codes) == 0)
+        self.pairs += int(np.count_nonzero(same))
+        self.agreed += int(np.count_nonzero(agreed) + np.count_nonzero(agreed_before))
