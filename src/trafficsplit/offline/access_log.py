@@ -19,6 +19,7 @@ import json
 import lzma
 import re
 import sys
+import zlib
 from collections import Counter as Multiset
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -151,7 +152,7 @@ class _Log:
                 for request in filter(None, map(self._wanted, file)):
                     number += 1
                     yield request
-        except (OSError, EOFError, lzma.LZMAError, UnicodeError) as error:
+        except (OSError, EOFError, lzma.LZMAError, zlib.error, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             if not number:
                 raise InputError(f"{self._source} cannot be read: {reason}") from None

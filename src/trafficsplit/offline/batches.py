@@ -79,7 +79,7 @@ class BatchCounter:
         """Return the code of each request's kind."""
         # A number for each pair of a name (0: none) and a class of status.
         pairs = (batch.codes.astype(np.int64) + 1) * len(STATUSES)
-        pairs += np.minimum(batch.statuses // 100, len(STATUSES) - 1)
+        pairs += np.clip(batch.statuses // 100, 0, len(STATUSES) - 1)
         present = np.flatnonzero(np.bincount(pairs))
         code_of = np.zeros(int(present[-1]) + 1, np.int64)
         names = ["", *batch.names]

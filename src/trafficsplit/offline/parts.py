@@ -73,11 +73,16 @@ def _read_part(file: Path) -> Part:
     try:
         metadata = parquet.read_metadata(file)
         facts = json.loads((metadata.metadata or {}).get(KEY, b"{}"))
+        if not isinstance(facts, dict):
+            raise ValueError("what it says of its run is no JSON object")
     except (OSError, ValueError) as error:
         raise _DamagedError(f"{file} is no recording: {_first_line(error)}") from None
-    names = metadata.schema.to_arrow_schema().names
-    if "variant" not in names:
-        raise InputError(f"{file} has no column variant, but {', '.join(names)}")
+    schema = metadata.schema.to_arrow_schema()
+    if "variant" not in schema.names:
+        raise InputError(f"{file} has no column variant, but {', '.join(schema.names)}")
+    kind = schema.field("variant").type
+    if kind.num_fields:  # lists, structs, maps
+        raise InputError(f"the column variant of {file} has no names in it, but {kind}")
     match = _PART.fullmatch(file.name)
     worker = f"{file.parent}/{match[1]}" if match else str(file)
     return Part(file, facts, worker, facts.get("complete"))
@@ -194,8 +199,11 @@ def _column(rows: pa.RecordBatch, name: str, default: int) -> Codes:
 def _sent(rows: pa.RecordBatch) -> Codes:
     """Return when requests were sent, in microseconds since the epoch; 0 if it is not known."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if "sent" not in rows.schema.names:
         return np.zeros(rows.num_rows, np.int64)
     sent: Any = rows.column("sent").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    if sent.null_count:
+        sent = pc.fill_null(sent, 0)
     return np.asarray(sent.to_numpy(zero_copy_only=False))

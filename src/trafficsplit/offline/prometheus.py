@@ -170,32 +170,44 @@ def _read_counters(window: Window, selector: str) -> list[_Counter]:
 
     Raises InputError. (Prometheus, "HTTP API", range vectors.)
     """
-    result = _query(f"{window.url.rstrip('/')}/api/v1/query", selector, window.length)
-    counters = []
-    for series in result:
-        samples = series.get("values")
-        if samples:
-            times = [time for time, _ in samples]
-            values = [float(value) for _, value in samples]
-            counters.append(_Counter(series["metric"], times, values))
-    return counters
-
-
-def _query(url: str, selector: str, length: str) -> list[dict[str, Any]]:
+    url = f"{window.url.rstrip('/')}/api/v1/query"
+    document = _query(url, f"{selector}[{window.length}]")
     try:
-        answer = requests.get(url, {"query": f"{selector}[{length}]"}, timeout=TIMEOUT)
-        document = answer.json()
+        return _counters_in(document, selector)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{url} is no Prometheus: its answer has another form") from None
+
+
+def _query(url: str, query: str) -> Any:
+    """Return the JSON of an answer. Raises InputError."""
+    try:
+        answer = requests.get(url, {"query": query}, timeout=TIMEOUT)
+        return answer.json()
     except requests.exceptions.JSONDecodeError:
         raise InputError(f"{url} is no Prometheus: HTTP {answer.status_code}, no JSON") from None
     except requests.RequestException as error:
         raise InputError(f"{url} does not answer ({_cause(error)}): give --prometheus") from None
+
+
+def _counters_in(document: Mapping[str, Any], selector: str) -> list[_Counter]:
+    """Return the counters of an answer. Raises InputError; KeyError and such for another form."""
     if document.get("status") != "success":
         raise InputError(f"Prometheus says: {document.get('error', 'nothing')}")
     data = document["data"]
-    if data.get("resultType") != "matrix":
+    if data["resultType"] != "matrix":
         raise InputError(f"--query {selector!r} is no plain selector: give METRIC{{…}}")
-    result: list[dict[str, Any]] = data["result"]
-    return result
+    counters = []
+    for series in data["result"]:
+        samples = series.get("values")
+        if samples:
+            times = [float(time) for time, _ in samples]
+            values = [float(value) for _, value in samples]
+            counters.append(_Counter(dict(series["metric"]), times, values))
+            if not all(map(math.isfinite, values)):
+                raise InputError(f"{selector} is no counter: it has the value {max(values):g}")
+    return counters
 
 
 def _cause(error: BaseException) -> str:
