@@ -16,6 +16,7 @@ from trafficsplit.analysis.run import Run, SourceReading
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import BrokenError, InputError
 from trafficsplit.locust.process import LocustProcess, signals_passed_on
+from trafficsplit.locust.warm import WarmProcess
 from trafficsplit.report.directory import ReportDirectory, report_directory
 from trafficsplit.report.document import VerdictDocument
 from trafficsplit.report.publish import (
@@ -36,7 +37,7 @@ class Occasion:
 
     `report` is the directory, None for a new one in reports/. `source` is read again when the run
     is over; it is None if the weights came from the command line. `progress` shows on a terminal
-    how far the run is.
+    how far the run is. `warm` is a process that has imported Locust by then.
     """
 
     clock: Clock
@@ -44,6 +45,7 @@ class Occasion:
     saying: Saying = field(default_factory=Saying)
     source: Source | None = None
     progress: bool = True
+    warm: WarmProcess | None = None
 
 
 Gateway = Callable[[Path], "contextlib.AbstractContextManager[tuple[str, ...]]"]
@@ -65,7 +67,8 @@ def verify(
             settings = replace(settings, hosts=hosts)
             # Beyond the load: while the lab ends, a second signal must not take the counts.
             held = stack.enter_context(signals_held_back())
-            run = drive(settings, report.aside, held, progress=occasion.progress)
+            progress, warm = occasion.progress, occasion.warm
+            run = drive(settings, report.aside, held, progress=progress, warm=warm)
             occasion.clock.lap("load")
         run = replace(run, subject=replace(run.subject, command=command_line()))
         if occasion.source:
@@ -85,7 +88,12 @@ def _hosts(
 
 
 def drive(
-    settings: VerifySettings, directory: Path, held: HeldSignals, *, progress: bool = False
+    settings: VerifySettings,
+    directory: Path,
+    held: HeldSignals,
+    *,
+    progress: bool = False,
+    warm: WarmProcess | None = None,
 ) -> Run:
     """Send requests until the run is complete, and return it; `directory` is the run's own.
 
@@ -94,7 +102,7 @@ def drive(
     if there are no counts for another reason.
     """
     try:
-        process = LocustProcess(settings, directory, progress=progress)
+        process = LocustProcess(settings, directory, progress=progress, warm=warm)
     except OSError as error:
         raise InputError(
             f"{directory} cannot be written ({error.strerror or error}): give another --report DIR"

@@ -20,17 +20,20 @@ def verify(context: click.Context, /, **_: Any) -> int:
     """
     texts = texts_of(context, VERIFY)
     # Imported here, so that --help and a mistyped option answer at once.
-    from trafficsplit.lab.source import gateway_of_the_lab
-    from trafficsplit.preparation import prepare
-    from trafficsplit.report.publish import Clock, Saying, exit_code
-    from trafficsplit.settings.commands import parse_output
-    from trafficsplit.verification import Occasion
-    from trafficsplit.verification import verify as verified
+    from trafficsplit.locust.warm import WarmProcess
 
-    clock = Clock(context.obj)
-    output = parse_output(texts)
-    settings, source = prepare(texts)
-    clock.lap("imports")
-    saying = Saying(json=output.json, plots=output.plots)
-    occasion = Occasion(clock, output.report, saying, source)
-    return exit_code(verified(settings, occasion, gateway_of_the_lab))
+    with WarmProcess() as warm:
+        from trafficsplit.lab.source import gateway_of_the_lab
+        from trafficsplit.preparation import prepare
+        from trafficsplit.report.publish import Clock, Saying, exit_code
+        from trafficsplit.settings.commands import parse_output
+        from trafficsplit.verification import Occasion
+        from trafficsplit.verification import verify as verified
+
+        clock = Clock(context.obj)
+        output = parse_output(texts)
+        settings, source = prepare(texts)
+        clock.lap("imports")
+        saying = Saying(json=output.json, plots=output.plots)
+        occasion = Occasion(clock, output.report, saying, source, warm=warm)
+        return exit_code(verified(settings, occasion, gateway_of_the_lab))

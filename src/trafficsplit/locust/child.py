@@ -1,33 +1,36 @@
-"""Locust as a child of ours: `python -P -m trafficsplit.locust.child DIRECTORY PIPE ARGUMENT…`.
+"""Locust as a child of ours: `python -P -m trafficsplit.locust.child PIPE`.
 
-It works in the run's own directory, reads its settings there, and gives what it counted to the
-pipe.
+It imports what it needs, and waits for its task: one line of JSON on standard input, with the run's
+own directory, where its settings are, and Locust's arguments. What it counted goes to the pipe.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 from trafficsplit.frame import run_framed
-from trafficsplit.settings.verify import read_settings
 
 
 def main() -> int:
     """Run Locust."""
-    directory = sys.argv[1]
-    descriptor = int(sys.argv[2])
-    arguments = sys.argv[3:]
+    descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
-    settings = read_settings(Path(directory))
     from locust.main import main as locust_main  # its patches of sockets come first
 
-    from trafficsplit.locust import patches
+    from trafficsplit.locust import patches, user  # noqa: F401 — what the locustfile will import
     from trafficsplit.locust.parent import Parent, connect
+    from trafficsplit.settings.verify import read_settings
 
+    task = sys.stdin.readline()
+    if not task:  # nothing is to be sent after all
+        return 0
+    directory, *arguments = json.loads(task)
+    os.chdir(directory)
     patches.isolate()
-    connect(Parent(settings, directory, descriptor))
+    connect(Parent(read_settings(Path(directory)), directory, descriptor))
     sys.argv = ["locust", *arguments]
     locust_main()
     return 0

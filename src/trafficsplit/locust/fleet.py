@@ -22,6 +22,7 @@ from locust.stats import RequestStats, StatsEntry
 from trafficsplit.analysis.run import Sender
 from trafficsplit.errors import ExitCode
 from trafficsplit.load.counting import Counter
+from trafficsplit.load.distributed import absorb, drain
 
 VERSION = importlib.metadata.version("trafficsplit")
 HELLO = "trafficsplit_hello"
@@ -71,7 +72,7 @@ class Fleet:
             return  # it does not send yet
         self._senders[worker] = Sender(**message["sender"])
         self._complete[worker] = message["complete"]
-        counter.absorb(message, time.monotonic() - counter.began)
+        absorb(counter, message, time.monotonic() - counter.began)
         if self.all_complete:  # each has sent its share of the budget
             counter.close()
             counter.flush()
@@ -99,7 +100,7 @@ class Fleet:
 def report_of(counter: Counter, sender: Sender) -> dict[str, Any]:
     """Return a worker's part of its report: its counts, which are forgotten then."""
     return {
-        **counter.drain(),
+        **drain(counter),
         "version": VERSION,
         "sender": vars(sender) if counter.began > 0 else None,
     }

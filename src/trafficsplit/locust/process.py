@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,8 @@ from trafficsplit.analysis.run import Run
 from trafficsplit.assets import asset
 from trafficsplit.errors import BrokenError, ExitCode, InputError
 from trafficsplit.locust.parent import BEGUN
-from trafficsplit.processes import dying_with_us, environment_without, free_port
+from trafficsplit.locust.warm import WarmProcess
+from trafficsplit.processes import free_port
 from trafficsplit.settings.verify import SETTINGS, VerifySettings, write_settings
 
 LOG = "locust.log"
@@ -32,12 +32,18 @@ KILL_AFTER = 30.0  # seconds that a child may take to end
 class LocustProcess:
     """A run of Locust's that goes on beside us, in a directory of its own.
 
-    SIGTERM ends the load early; what was counted comes all the same. Use it as a context manager,
-    so that nothing is left running. Raises OSError where the directory cannot be written.
+    `warm` is the process to take for it, if there is one already. SIGTERM ends the load early;
+    what was counted comes all the same. Use it as a context manager, so that nothing is left
+    running. Raises OSError where the directory cannot be written.
     """
 
     def __init__(
-        self, settings: VerifySettings, directory: Path, *, progress: bool = False
+        self,
+        settings: VerifySettings,
+        directory: Path,
+        *,
+        progress: bool = False,
+        warm: WarmProcess | None = None,
     ) -> None:
         self._directory = directory.absolute()
         self._begun = threading.Event()
@@ -45,15 +51,13 @@ class LocustProcess:
         self._messages: list[Any] = []
         self._said: deque[str] = deque(maxlen=MOST_LINES)
         write_settings(settings, self._directory)
-        ours, theirs = os.pipe()
-        try:
-            self._process = self._spawn(settings, theirs, progress=progress)
-        except BaseException:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
-        pipe = os.fdopen(ours, encoding="utf-8")
+        warm = warm or WarmProcess()
+        self._process = warm.process
+        arguments = _arguments(settings)
+        if progress and warm.terminal is not None:
+            arguments += ["--progress", str(warm.terminal)]
+        warm.begin(self._directory, arguments)
+        pipe = os.fdopen(warm.messages, encoding="utf-8")
         assert self._process.stdout
         self._threads = [
             threading.Thread(target=self._take_messages, args=(pipe,), daemon=True),
@@ -61,36 +65,6 @@ class LocustProcess:
         ]
         for thread in self._threads:
             thread.start()
-
-    def _spawn(
-        self, settings: VerifySettings, pipe: int, *, progress: bool
-    ) -> subprocess.Popen[str]:
-        arguments = _arguments(settings)
-        descriptors = [pipe]
-        with contextlib.ExitStack() as stack:
-            if progress and sys.stderr is not None and sys.stderr.isatty():
-                terminal = os.dup(sys.stderr.fileno())
-                stack.callback(os.close, terminal)
-                descriptors.append(terminal)
-                arguments += ["--progress", str(terminal)]
-            return subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "trafficsplit.locust.child"),
-                    *(str(self._directory), str(pipe), *arguments),
-                ],
-                # A user's own files, in the directory where the command was typed, are not ours.
-                cwd=self._directory,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                # Options in the environment have been read, and were perhaps overruled.
-                env=environment_without("TRAFFICSPLIT_", "LOCUST_"),
-                pass_fds=descriptors,
-                start_new_session=True,  # a Ctrl-C comes to us first
-                preexec_fn=dying_with_us(signal.SIGTERM),
-            )
 
     def _take_messages(self, pipe: IO[str]) -> None:
         with pipe:
