@@ -36,7 +36,9 @@ def outcome(truths: list[float], rng: np.random.Generator, most: int) -> tuple[V
     return verdict, sent
 
 
-@pytest.mark.parametrize(("gateways", "most"), [(2, 70), (4, 150), (8, 330)])
+@pytest.mark.parametrize(
+    ("gateways", "most"), [(2, 70), (4, 150), pytest.param(8, 330, marks=pytest.mark.slow)]
+)
 def test_a_stale_one_is_found_soon(gateways: int, most: int) -> None:
     rng = np.random.default_rng(7)
     found = [outcome([0.0] + [0.25] * (gateways - 1), rng, 5000) for _ in range(150)]
@@ -45,6 +47,7 @@ def test_a_stale_one_is_found_soon(gateways: int, most: int) -> None:
     assert np.median([n for _, n in found]) <= most
 
 
+@pytest.mark.slow
 def test_gateways_within_the_tolerance_are_hardly_ever_a_mismatch() -> None:
     rng = np.random.default_rng(8)
     found = [outcome([0.27, 0.23, 0.27], rng, 6000)[0] for _ in range(200)]

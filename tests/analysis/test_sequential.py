@@ -95,9 +95,13 @@ def too_many(wrong: int, runs: int, alpha: float = ALPHA) -> bool:
 
 
 EDGES = [
-    (Split({"blue": 75, "green": 25}), 0.02, 30_000),
-    (Split({"blue": 95, "green": 5}), 0.02, 8_000),
-    (Split({"blue": 50, "green": 50}), 0.05, 6_000),
+    pytest.param(
+        Split({"blue": 75, "green": 25}), 0.02, 30_000, marks=pytest.mark.slow, id="25 percent"
+    ),
+    pytest.param(
+        Split({"blue": 95, "green": 5}), 0.02, 8_000, marks=pytest.mark.slow, id="5 percent"
+    ),
+    pytest.param(Split({"blue": 50, "green": 50}), 0.05, 6_000, id="half"),
     pytest.param(
         Split({"blue": 99, "green": 1}), 0.005, 25_000, marks=pytest.mark.slow, id="1 percent"
     ),
