@@ -1,4 +1,4 @@
-"""Requests that have ended, added up in constant memory: of a live run, or of others."""
+"""Requests that have ended, added up in constant memory, in a live run or from elsewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MICROSECOND = 1e-6  # in seconds
 
 
 class Accumulator:
-    """Adds requests up by kind, time and latency, and keeps what their order says.
+    """Adds requests up by kind, by time and by latency, and keeps sums over their order.
 
-    Times are microseconds since `origin`, or since the epoch where that is None. `cached` counts
-    the responses that came out of a cache.
+    Times are microseconds since the epoch. The first stretch begins at `origin`, or with the first
+    request if that is None. `cached` counts the responses that came out of a cache.
     """
 
     def __init__(self, kinds: Kinds, origin: int | None = None) -> None:
@@ -42,42 +42,45 @@ class Accumulator:
         self.reach(int((sent + np.maximum(latencies, 0)).max()))
 
     def reach(self, end: int) -> None:
-        """Take note that a request has ended then."""
-        self._last_end = end if self._last_end is None else max(self._last_end, end)
+        """Note that a request has ended at this time."""
+        if self._last_end is None or end > self._last_end:
+            self._last_end = end
 
     def add_in_order(self, codes: Codes, connections: Codes, worker: str = "") -> None:
         """Add requests in order of sending; gateways and workers have orders of their own."""
         for gateway in range(self.kinds.gateways):
-            self._recorder(gateway, worker).extend(*self._named(gateway, codes, connections))
+            names, index_of = self._names_at(gateway)
+            indices = index_of[codes]
+            kept = indices >= 0
+            recorder = self._recorder(gateway, worker)
+            if kept.all():
+                recorder.extend(names, indices, connections)
+            else:
+                recorder.extend(names, indices[kept], connections[kept])
 
-    def _named(
-        self, gateway: int, codes: Codes, connections: Codes
-    ) -> tuple[list[str], Codes, Codes]:
-        """Return the names that a gateway's responses have, and of each the name's index."""
-        named = [
-            code
-            for code, kind in enumerate(self.kinds)
-            if kind.outcome is Outcome.IDENTIFIED and kind.gateway == gateway
-        ]
+    def _names_at(self, gateway: int) -> tuple[list[str], Codes]:
+        """Return the variants that a gateway's kinds name, and for each code its name's index.
+
+        The index is −1 for codes of other kinds.
+        """
+        names: list[str] = []
         index_of = np.full(len(self.kinds), -1)
-        index_of[named] = np.arange(len(named))
-        indices = index_of[codes]
-        kept = indices >= 0
-        if not kept.all():
-            indices = indices[kept]
-            connections = connections[kept]
-        return [self.kinds[code].variant for code in named], indices, connections
+        for code, kind in enumerate(self.kinds):
+            if kind.outcome is Outcome.IDENTIFIED and kind.gateway == gateway:
+                index_of[code] = len(names)
+                names.append(kind.variant)
+        return names, index_of
 
     def _recorder(self, gateway: int, worker: str) -> OrderRecorder:
         return self._recorders.setdefault((gateway, worker), OrderRecorder())
 
     def merge_order(self, gateway: int, order: Order) -> None:
-        """Add what another process has kept of the order of its requests."""
+        """Add the order of another process's requests to a gateway."""
         self._merged_orders[gateway] += order
 
     @property
     def pairs_within_connections(self) -> int:
-        """Pairs of successive responses on one connection, so far."""
+        """The pairs of successive responses on one connection, so far."""
         merged = sum(order.within_connections.pairs for order in self._merged_orders)
         own = sum(recorder.pairs_within_connections for recorder in self._recorders.values())
         return merged + own
@@ -98,25 +101,30 @@ class Accumulator:
 
     @property
     def started(self) -> float:
-        """When the first stretch began, in seconds."""
+        """The time at which the first stretch began, in seconds since the epoch."""
         return (self.times.origin or 0) * MICROSECOND
 
     @property
     def elapsed(self) -> float:
-        """Seconds from there until the last request had ended."""
+        """The seconds from there until the last request had ended."""
         if self._last_end is None:
             return 0.0
         return max(self._last_end - (self.times.origin or 0), 0) * MICROSECOND
 
     def counted(self, gateways: Sequence[str]) -> Counted:
-        """Return all of it; `gateways` are their names, where there are several."""
-        several = len(gateways) > 1
+        """Return what was counted, in all and, if there are several, by gateway.
+
+        `gateways` are their names.
+        """
+        by_gateway = []
+        if len(gateways) > 1:
+            by_gateway = [self._gateway(number, name) for number, name in enumerate(gateways)]
         return Counted(
             stretches=self._stretches(None),
             latency=self.latency,
             losses=dict(self.losses),
-            order=sum((self.order(number) for number in range(self.kinds.gateways)), Order()),
-            gateways=[self._gateway(i, name) for i, name in enumerate(gateways)] if several else [],
+            order=sum(map(self.order, range(self.kinds.gateways)), Order()),
+            gateways=by_gateway,
             cached=self.cached,
         )
 
@@ -124,7 +132,7 @@ class Accumulator:
         return Gateway(name, self._stretches(number), self.order(number))
 
     def _stretches(self, gateway: int | None) -> list[Stretch]:
-        """Return the counts by time, of one gateway or of all; empty stretches are in between."""
+        """Return the counts of one gateway, or of all, by stretch of time, the empty ones too."""
         width = self.times.width * MICROSECOND
         elapsed = self.elapsed
         stretches = []
@@ -143,15 +151,15 @@ class Accumulator:
 
     @property
     def latency(self) -> Mapping[LatencyKey, Mapping[int, int]]:
-        """Requests by whose they are and how they were answered, and by bucket of latency."""
-        found: dict[LatencyKey, Multiset[int]] = {}
+        """Requests by variant and class of status, and by bucket of latency."""
+        by_key: dict[LatencyKey, Multiset[int]] = {}
         for code, kind in enumerate(self.kinds):
             buckets = self.latencies.buckets(code)
             if buckets:
-                found.setdefault(key_of(kind), Multiset()).update(buckets)
-        return found
+                by_key.setdefault(key_of(kind), Multiset()).update(buckets)
+        return by_key
 
 
 def key_of(kind: Kind) -> LatencyKey:
-    """Return whose latencies those of a kind are."""
+    """Return the key under which the latencies of a kind are counted."""
     return LatencyKey(kind.variant, kind.status)

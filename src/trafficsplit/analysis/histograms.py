@@ -1,7 +1,7 @@
 """Counts by kind of end in constant memory: over time, and over latency.
 
-Both are tables that grow with the kinds and not with the requests. A live run and what was written
-down elsewhere come down to the same two.
+Both are tables that grow with the kinds and not with the requests. A live run, and requests that
+were recorded elsewhere, are counted in the same two.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from trafficsplit.analysis.kinds import Codes
 from trafficsplit.analysis.latency import buckets_of
 
 Table = NDArray[np.int64]
-MOST_STRETCHES = 512  # of time; beyond, they get twice as wide
+MOST_STRETCHES = 512  # of time; if more are needed, all get twice as wide
 FIRST_WIDTH = 1000  # microseconds of a stretch
-MOST_BUCKETS = 1 << 13  # of latency: all that 64 bits of microseconds can have
+MOST_BUCKETS = 1 << 13  # of latency: enough for 64 bits of microseconds
 
 
 class TimeHistogram:
     """Requests by kind and by the stretch of time in which they were sent.
 
-    Times are microseconds. The first stretch begins at `origin`, or where the first request was
-    sent; stretches get twice as wide whenever there are too many of them.
+    Times are microseconds. The first stretch begins at `origin`, or when the first request was
+    sent. Stretches get twice as wide whenever there are too many of them.
     """
 
     def __init__(self, origin: int | None = None) -> None:
@@ -36,11 +36,11 @@ class TimeHistogram:
         """Add requests, of codes below `kinds`."""
         self._cover(int(sent.min()), int(sent.max()), kinds)
         assert self.origin is not None
-        places = (sent - self.origin) // self.width
-        np.add.at(self._table.reshape(-1), places * self._table.shape[1] + codes, 1)
+        rows = (sent - self.origin) // self.width
+        np.add.at(self._table.reshape(-1), rows * self._table.shape[1] + codes, 1)
 
     def add_counts(self, counts: Codes, sent: int) -> None:
-        """Add requests by code, all of one moment."""
+        """Add counts by code, of requests that were sent at one time."""
         self._cover(sent, sent, len(counts))
         assert self.origin is not None
         self._table[(sent - self.origin) // self.width, : len(counts)] += counts
@@ -49,9 +49,12 @@ class TimeHistogram:
     def rows(self) -> Table:
         """The counts, a row for each stretch up to the last that is not empty."""
         used = np.flatnonzero(self._table.any(axis=1))
-        return self._table[: int(used[-1]) + 1] if len(used) else self._table[:0]
+        if not len(used):
+            return self._table[:0]
+        return self._table[: int(used[-1]) + 1]
 
     def _cover(self, first: int, last: int, kinds: int) -> None:
+        """Make room for requests of some kinds that were sent between two times."""
         if self.origin is None:
             self.origin = first
         if first < self.origin:
@@ -77,6 +80,7 @@ class TimeHistogram:
         return max(-((first - self.origin) // self.width), 0)
 
     def _widen(self) -> None:
+        """Make stretches twice as wide."""
         if len(self._table) % 2:
             self._table = np.pad(self._table, ((0, 1), (0, 0)))
         self._table = self._table[0::2] + self._table[1::2]

@@ -1,6 +1,7 @@
-"""Are the responses independent draws? In order of sending, and by connection.
+"""Are the responses independent draws, in order of sending and within connections?
 
-The error rates of the verdict take it so. Three statistics, each in one pass and constant memory:
+The error rates of the verdict assume that they are. Three statistics show it, each in one pass and
+constant memory:
 
 - dispersion of the counts in blocks of successive responses: 1 for independent draws, near 0 for a
   weighted round robin, above 1 where draws come in clusters or the split changes;
@@ -13,18 +14,18 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scipy.special import betainc, chdtr, chdtrc, ndtr
 
 from trafficsplit.analysis.order import Agreement, Clusters, Order
 
-FEWEST_PAIRS = 20
-# At least and at most so many pairs of responses within connections are waited for.
+FEWEST_PAIRS = 20  # of responses, below which agreement is not computed
+# The pairs of responses within connections that are waited for, at least and at most.
 TELLING_PAIRS = 40
 MOST_TELLING_PAIRS = 500
-# A finding needs to be sure (the chance of it where there is nothing), and large enough to matter.
+# A finding has to be certain (this is the probability of a false one), and large enough to matter.
 SURE = 1e-4
 CLUSTERED_DISPERSION = 1.5
 CLUSTERED_CORRELATION = 0.15
@@ -49,11 +50,11 @@ class Draws(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Independence:
-    """What the order says. Statistics are None where there was too little to compute them.
+    """What the order of the responses says about draws; a statistic is None without data enough.
 
-    `dispersion` and `homogeneity` are variances over what independent draws would have (1);
-    `correlation` and `within_connections` are agreements beyond chance (0, at most 1).
-    `by_connection` says that clusters are connections.
+    `dispersion` and `homogeneity` are variances over those of independent draws, for which they are
+    1. `correlation` and `within_connections` are agreement beyond chance: 0 for independent draws,
+    and at most 1. `by_connection` says that the clusters are connections.
     """
 
     draws: Draws
@@ -66,14 +67,17 @@ class Independence:
 
 
 def telling_pairs(counts: Mapping[str, int]) -> int:
-    """Pairs of responses within connections that show whether a gateway keeps connections.
+    """Return the pairs of responses within connections that show if a gateway keeps connections.
 
-    If all of them agree, which by chance each does with probability Σp², that must be surer than
-    `SURE`; a quarter more, since the shares are estimated. Where all responses are one variant's,
-    agreement shows nothing, and there is no waiting for it.
+    By chance, the responses of each pair agree with probability Σp². So many pairs are needed that
+    all of them agree by chance with a probability of less than `SURE`, and a quarter more, since
+    the shares are estimated. If all responses are one variant's, agreement shows nothing, and there
+    is no use in waiting for it.
     """
     n = sum(counts.values())
-    chance = math.fsum((x / n) ** 2 for x in counts.values()) if n else 1.0
+    if not n:
+        return TELLING_PAIRS
+    chance = math.fsum((x / n) ** 2 for x in counts.values())
     if chance >= 1:
         return TELLING_PAIRS
     needed = math.ceil(1.25 * math.log(SURE) / math.log(chance))
@@ -82,18 +86,21 @@ def telling_pairs(counts: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A statistic, None where there was too little; and the chances of more and of less."""
+    """A statistic, and the probabilities of more and of less of it by chance.
+
+    The value is None without data enough.
+    """
 
     value: float | None = None
     more: float = 1.0
     less: float = 1.0
 
     def is_above(self, limit: float) -> bool:
-        """Return whether it is surely large."""
+        """Return whether it is certainly above a limit."""
         return self.value is not None and self.value > limit and self.more < SURE
 
     def is_below(self, limit: float) -> bool:
-        """Return whether it is surely small."""
+        """Return whether it is certainly below a limit."""
         return self.value is not None and self.value < limit and self.less < SURE
 
 
@@ -106,8 +113,8 @@ class _Statistics:
     correlation: _Measured
     within: _Measured
 
-    def found(self, draws: Draws, reason: str, *, by_connection: bool = False) -> Independence:
-        """Return what the order says, with the statistics that say it."""
+    def conclude(self, draws: Draws, reason: str, *, by_connection: bool = False) -> Independence:
+        """Return a conclusion, with these statistics."""
         return Independence(
             draws,
             self.dispersion.value,
@@ -120,29 +127,31 @@ class _Statistics:
 
     @property
     def kept(self) -> bool:
-        """Whether responses of one connection agree far more than others, surely or not."""
+        """Whether responses of one connection agree far more than others, certainly or not."""
         return self.within.value is not None and self.within.value > KEPT_CORRELATION
 
     @property
     def in_turn(self) -> bool:
         """Whether requests are dealt out in turn.
 
-        Users in step with a round robin get like turns again and again, so that their connections
-        differ: that is no stickiness, and the dealing in turn itself shows first.
+        Users in step with a round robin get the same turn again and again, so that their
+        connections differ. That is no stickiness; the dealing in turn is noticed first.
         """
         dealt = self.dispersion.is_below(EVEN_DISPERSION) and self.correlation.is_below(0.0)
         return dealt and not self.kept
 
     @property
     def clustered_by_connection(self) -> str:
-        """How responses are clustered by connection, empty where they are not."""
+        """How responses are clustered by connection, empty if they are not."""
         if self.homogeneity.is_above(CLUSTERED_DISPERSION):
             return f"connections differ in their shares: {KEPT}"
-        return KEPT if self.within.is_above(KEPT_CORRELATION) else ""
+        if self.within.is_above(KEPT_CORRELATION):
+            return KEPT
+        return ""
 
     @property
     def clustered_in_order(self) -> str:
-        """How responses are clustered in order of sending, empty where they are not."""
+        """How responses are clustered in order of sending, empty if they are not."""
         if self.correlation.is_above(CLUSTERED_CORRELATION):
             return "successive requests go to the same variant in a row"
         if self.dispersion.is_above(CLUSTERED_DISPERSION):
@@ -151,7 +160,7 @@ class _Statistics:
 
 
 def independence(order: Order) -> Independence:
-    """Judge the order of a run.
+    """Return what the order of a run says about its responses as draws.
 
     Dispersion and homogeneity are tested by Pearson's chi-square of the table of groups by
     variants (Agresti, Categorical Data Analysis, section 3.2), agreement by its normal
@@ -166,16 +175,16 @@ def independence(order: Order) -> Independence:
         within=_beyond_chance(order.within_connections, counts),
     )
     if statistics.in_turn:
-        return statistics.found(Draws.EVEN, IN_TURN)
+        return statistics.conclude(Draws.EVEN, IN_TURN)
     by_connection = statistics.clustered_by_connection
     if by_connection:
-        return statistics.found(Draws.CLUSTERED, by_connection, by_connection=True)
+        return statistics.conclude(Draws.CLUSTERED, by_connection, by_connection=True)
     in_order = statistics.clustered_in_order
     if in_order:
-        return statistics.found(Draws.CLUSTERED, in_order)
+        return statistics.conclude(Draws.CLUSTERED, in_order)
     if statistics.dispersion.value is None and statistics.homogeneity.value is None:
-        return statistics.found(Draws.UNKNOWN, "there were too few responses to tell")
-    return statistics.found(Draws.INDEPENDENT, "nothing speaks against independent draws")
+        return statistics.conclude(Draws.UNKNOWN, "there were too few responses to tell")
+    return statistics.conclude(Draws.INDEPENDENT, "nothing speaks against independent draws")
 
 
 def _homogeneity(clusters: Clusters) -> _Measured:
@@ -184,12 +193,13 @@ def _homogeneity(clusters: Clusters) -> _Measured:
     Pearson's statistic is Σ_v (Σ_groups x²/n) / p_v − N.
     """
     counts = {variant: x for variant, x in clusters.counts.items() if x}
+    if clusters.groups < 2 or len(counts) < 2:
+        return _Measured()
+    # If a cell is expected to hold less than one response, the approximation is no good.
+    if min(counts.values()) < clusters.groups:
+        return _Measured()
     n = sum(counts.values())
     freedom = (clusters.groups - 1) * (len(counts) - 1)
-    # With hardly any response expected in a cell the statistic has no distribution to speak of.
-    few = clusters.groups < 2 or len(counts) < 2
-    if few or min(counts.values()) < clusters.groups:
-        return _Measured()
     statistic = math.fsum(clusters.squares[v] * n / x for v, x in counts.items()) - n
     statistic = max(statistic, 0.0)
     return _Measured(
@@ -202,11 +212,11 @@ def _homogeneity(clusters: Clusters) -> _Measured:
 def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> _Measured:
     """Return agreement beyond chance, as a fraction of what is possible.
 
-    The normal approximation is too sure of itself where hardly any disagreement is expected, so
-    the chance of more is at least that of a binomial.
+    If hardly any disagreement is expected, the normal approximation gives too small a probability
+    of more agreement. The probability is therefore at least that of a binomial.
     """
     n = sum(counts.values())
-    shares: Sequence[float] = [x / n for x in counts.values() if x]
+    shares = [x / n for x in counts.values() if x]
     chance = math.fsum(p * p for p in shares)
     if agreement.pairs < FEWEST_PAIRS or chance > 0.999:
         return _Measured()
@@ -214,7 +224,13 @@ def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> _Measured
     cubes = math.fsum(p**3 for p in shares)
     variance = (chance + chance**2 - 2 * cubes) / (agreement.pairs * (1 - chance) ** 2)
     z = excess / math.sqrt(variance)
+    more = max(float(ndtr(-z)), _chance_of_agreeing(agreement, chance))
+    return _Measured(value=excess, more=more, less=float(ndtr(z)))
+
+
+def _chance_of_agreeing(agreement: Agreement, chance: float) -> float:
+    """Return the probability that so many pairs agree or more, by the binomial distribution."""
     agreed = agreement.agreed
-    differ = agreement.pairs - agreed
-    exact = float(betainc(agreed, differ + 1, chance)) if agreed else 1.0
-    return _Measured(value=excess, more=max(float(ndtr(-z)), exact), less=float(ndtr(z)))
+    if not agreed:
+        return 1.0
+    return float(betainc(agreed, agreement.pairs - agreed + 1, chance))

@@ -1,7 +1,7 @@
 """How a request can end: each way has a code, and there is a bounded number of them.
 
-Neither time nor a gateway that makes up names fills our memory: beyond a number of unknown names,
-one more names nobody.
+So neither time nor a gateway that makes up names fills our memory: beyond a number of unknown
+names, a response with yet another name counts as unidentified.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trafficsplit.analysis.tally import Tally
 
 Codes = NDArray[np.int64]
-MOST_UNKNOWN_NAMES = 20  # variants that are not configured; beyond, they name nobody
+MOST_UNKNOWN_NAMES = 20  # of variants that are not configured
 STATUSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -31,10 +31,11 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Kind:
-    """A way in which a request can end: what it counts as, who answered, how, and where.
+    """A way in which a request can end: what it counts as, which variant answered, how, and where.
 
-    `variant` is empty where the answer names none; `status` is one of `STATUSES`, `none` without an
-    answer; `gateway` is the number of the one that was asked; `answer` is HTTP's status, 0 without.
+    `variant` is empty if the answer names none. `status` is one of `STATUSES`, and `answer` HTTP's
+    status; without an answer they are `none` and 0. `gateway` is the number of the one that the
+    request was sent to.
     """
 
     outcome: Outcome
@@ -45,8 +46,10 @@ class Kind:
 
 
 def status_class(status: int) -> str:
-    """Return the class of an HTTP status: `2xx` for 204, `none` for what is no status."""
-    return STATUSES[status // 100] if 100 <= status < 600 else STATUSES[0]
+    """Return the class of an HTTP status: `2xx` for 204, `none` for a number that is no status."""
+    if not 100 <= status < 600:
+        return STATUSES[0]
+    return STATUSES[status // 100]
 
 
 class Kinds:
@@ -89,13 +92,14 @@ class Kinds:
         return True
 
     def code_of(self, kind: Kind) -> int:
-        """Return the code that a kind is counted by; beyond a number of them, a wider one's."""
+        """Return the code that a kind is counted by, a wider kind's if there are too many."""
         code = self._codes.get(kind)
         if code is None and len(self._kinds) >= self._most:
             kind = _wider(kind)
             code = self._codes.get(kind)
         if code is None:
-            code = self._codes[kind] = len(self._kinds)
+            code = len(self._kinds)
+            self._codes[kind] = code
             self._kinds.append(kind)
         return code
 
@@ -108,8 +112,8 @@ class Kinds:
             kind = self._kinds[code]
             count = int(counts[code])
             if kind.outcome is Outcome.IDENTIFIED:
-                at = named[kind.gateway]
-                at[kind.variant] = at.get(kind.variant, 0) + count
+                of_gateway = named[kind.gateway]
+                of_gateway[kind.variant] = of_gateway.get(kind.variant, 0) + count
             elif kind.outcome is Outcome.ERROR:
                 errors[kind.gateway] += count
             elif kind.outcome is Outcome.UNIDENTIFIED:
@@ -117,10 +121,13 @@ class Kinds:
         return [Tally(*parts) for parts in zip(named, errors, unidentified, strict=True)]
 
     def tally(self, counts: Codes) -> Tally:
-        """Return the tally of all gateways together, in which every variant of the split is."""
+        """Return the tally of all gateways together; every variant of the split is in it."""
         return sum(self.tallies(counts), Tally(dict.fromkeys(self.variants, 0)))
 
 
 def _wider(kind: Kind) -> Kind:
-    outcome = Outcome.UNIDENTIFIED if kind.outcome is Outcome.IDENTIFIED else kind.outcome
+    """Return the kind without what tells it apart from others of its outcome and gateway."""
+    outcome = kind.outcome
+    if outcome is Outcome.IDENTIFIED:
+        outcome = Outcome.UNIDENTIFIED
     return Kind(outcome, gateway=kind.gateway)

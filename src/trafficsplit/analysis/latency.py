@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-# Of every value the seven leading bits are kept: a bucket is at most 1/64 of its value wide, so
-# its middle is at most 1/128 = 0.8 % off.
+# Leading bits that are kept of every value: a bucket is at most 1/64 of its value wide, so its
+# middle is at most 1/128 = 0.8 % off.
 _BITS = 7
 
 
 def bucket_of(microseconds: int) -> int:
-    """The bucket of a latency: an integer that grows with it."""
+    """Return the bucket of a latency: an integer that grows with it."""
     shift = max(microseconds.bit_length() - _BITS, 0)
     return shift << _BITS | microseconds >> shift
 
@@ -25,11 +25,11 @@ def buckets_of(microseconds: NDArray[np.int64]) -> NDArray[np.int64]:
     buckets = _COMMON[np.minimum(latencies, len(_COMMON) - 1)]
     slow = latencies >= len(_COMMON)
     if slow.any():
-        buckets[slow] = _computed(latencies[slow])
+        buckets[slow] = _compute_buckets(latencies[slow])
     return buckets
 
 
-def _computed(microseconds: NDArray[np.int64]) -> NDArray[np.int64]:
+def _compute_buckets(microseconds: NDArray[np.int64]) -> NDArray[np.int64]:
     # frexp's exponent is the bit length (latencies are far below 2^53)
     exponents = np.frexp(microseconds.astype(float))[1].astype(np.int64)
     shift: NDArray[np.int64] = np.maximum(exponents - _BITS, 0)
@@ -37,25 +37,27 @@ def _computed(microseconds: NDArray[np.int64]) -> NDArray[np.int64]:
     return buckets
 
 
-# Looked up, which is ten times as fast as working it out.
-_COMMON = _computed(np.arange(1 << 17))
+# The buckets of latencies up to 131 ms: looking one up is ten times as fast as computing it.
+_COMMON = _compute_buckets(np.arange(1 << 17))
 
 
 def bounds_of(bucket: int) -> tuple[int, int]:
-    """The latencies [low, high) of a bucket, in microseconds."""
+    """Return the latencies [low, high) of a bucket, in microseconds."""
     shift = bucket >> _BITS
     low = (bucket & (1 << _BITS) - 1) << shift
     return low, low + (1 << shift)
 
 
 def quantile(buckets: Mapping[int, int], q: float) -> float | None:
-    """The `q` quantile (0 to 1) in milliseconds, within 1 %; None where there are no latencies."""
+    """Return the `q` quantile (0 to 1) in milliseconds, within 1 %; None without latencies."""
     total = sum(buckets.values())
-    return at_rank(buckets, max(math.ceil(q * total), 1)) if total else None
+    if not total:
+        return None
+    return at_rank(buckets, max(math.ceil(q * total), 1))
 
 
 def at_rank(buckets: Mapping[int, int], rank: int) -> float:
-    """The latency in milliseconds that so many (from 1) do not exceed, within 1 %."""
+    """Return the latency of a rank (the smallest has rank 1), in milliseconds, within 1 %."""
     seen = 0
     for bucket in sorted(buckets):
         seen += buckets[bucket]
@@ -65,6 +67,6 @@ def at_rank(buckets: Mapping[int, int], rank: int) -> float:
 
 
 def middle_of(bucket: int) -> float:
-    """What stands for the latencies of a bucket, in microseconds."""
+    """Return the middle of a bucket, in microseconds, which stands for its latencies."""
     low, high = bounds_of(bucket)
     return (low + high - 1) / 2

@@ -36,7 +36,8 @@ def stamp(moment: datetime.datetime) -> str:
 def run_as_plain(run: Run) -> Plain:
     """Return a run as data that JSON can hold."""
     ending = dataclasses.asdict(run.ending)
-    ending["decided"] = str(run.ending.decided) if run.ending.decided else None
+    if run.ending.decided is not None:
+        ending["decided"] = str(run.ending.decided)
     return {
         "question": question_as_plain(run.question),
         "subject": dataclasses.asdict(run.subject),
@@ -67,8 +68,7 @@ def run_from_plain(plain: Mapping[str, Any]) -> Run:
 
 def question_as_plain(question: Question) -> Plain:
     """Return a question as plain data."""
-    plain = {f.name: getattr(question, f.name) for f in dataclasses.fields(question)}
-    return {**plain, "split": dict(question.split.weights)}
+    return {**vars(question), "split": dict(question.split.weights)}
 
 
 def question_from_plain(plain: Mapping[str, Any]) -> Question:

@@ -1,4 +1,4 @@
-"""A run: all that was counted, as the load hands it on and every later stage takes it."""
+"""A run: what was counted, in the form in which the load hands it on to every later stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trafficsplit.analysis.verdict import Verdict
 
 @dataclass(frozen=True)
 class Stretch:
-    """What was sent between two points in time, in seconds since the start, and how it ended."""
+    """The tally of the requests that were sent between two times, in seconds since the start."""
 
     start: float
     end: float
@@ -26,7 +26,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Gateway:
-    """One of several gateways: by time, what was sent to it, and what its order says."""
+    """One of several gateways: its tallies by time, and the sums over its order."""
 
     name: str
     stretches: Sequence[Stretch]
@@ -34,15 +34,16 @@ class Gateway:
 
     @property
     def tally(self) -> Tally:
-        """The sum of its stretches."""
+        """The sum over its stretches."""
         return sum((stretch.tally for stretch in self.stretches), Tally())
 
 
 @dataclass(frozen=True)
 class LatencyKey:
-    """Whose latencies, and how answered: `status` is `2xx` … `5xx`, or `none` without an answer.
+    """Which latencies are counted together: those of one variant and one class of status.
 
-    `variant` is empty for requests that name none.
+    `variant` is empty for requests that name none. `status` is `1xx` … `5xx`, or `none` without an
+    answer.
     """
 
     variant: str
@@ -53,10 +54,10 @@ class LatencyKey:
 class Sender:
     """How well the sending side kept up.
 
-    `client` is what sent, in `processes`, of which `lost` were lost with what they had not yet
-    told. `cpu` is the busiest process's share of one core, `lag` the 99th percentile of how late
-    its event loop was, in seconds. On a schedule, `rate` was asked for, in requests a second, and
-    `achieved`; `late` requests had to wait for a free connection.
+    `client` is what sent the requests, in `processes`, of which `lost` were lost with what they had
+    not yet reported. `cpu` is the busiest process's share of one core, `lag` the 99th percentile of
+    how late its event loop was, in seconds. On a schedule, `rate` and `achieved` are the requested
+    and the real requests a second, and `late` requests had to wait for a free connection.
     """
 
     client: str = "engine"
@@ -70,23 +71,25 @@ class Sender:
 
     @classmethod
     def of_workers(cls, workers: Iterable[Sender], lost: int) -> Sender:
-        """Return several processes as one."""
-        every = list(workers)
+        """Return several processes, and the number of those that were lost, as one sender."""
+        senders = list(workers)
+        if not senders:
+            return cls(processes=0, lost=lost)
         return cls(
-            client=every[0].client if every else "engine",
-            processes=len(every),
+            client=senders[0].client,
+            processes=len(senders),
             lost=lost,
-            cpu=max((one.cpu for one in every), default=0.0),
-            lag=max((one.lag for one in every), default=0.0),
-            rate=math.fsum(one.rate for one in every),
-            achieved=math.fsum(one.achieved for one in every),
-            late=sum(one.late for one in every),
+            cpu=max(sender.cpu for sender in senders),
+            lag=max(sender.lag for sender in senders),
+            rate=math.fsum(sender.rate for sender in senders),
+            achieved=math.fsum(sender.achieved for sender in senders),
+            late=sum(sender.late for sender in senders),
         )
 
 
 @dataclass(frozen=True)
 class CanaryLimits:
-    """How many times worse than the baseline a canary may be; None where that is not asked."""
+    """How many times worse than the baseline a canary may be; None: any number of times."""
 
     max_p99_ratio: float | None = None
     max_error_ratio: float | None = None
@@ -94,11 +97,11 @@ class CanaryLimits:
 
 @dataclass(frozen=True)
 class Subject:
-    """What was asked, when, and by what command.
+    """What the requests were sent to, when, and by which command.
 
-    `started_at` is ISO 8601 in UTC, `elapsed` and `settle` are seconds: what was sent in the first
-    `settle` seconds is left out. `unit` is what a draw is: a `request`, or a `session` (a new
-    connection without cookies). `run_id` tells runs apart.
+    `started_at` is ISO 8601 in UTC, `elapsed` and `settle` are seconds: requests that were sent in
+    the first `settle` seconds are left out. `unit` is what a draw is: a `request`, or a `session`
+    (a new connection without cookies). `run_id` is different for each run.
     """
 
     host: str
@@ -114,10 +117,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Counted:
-    """What came back, by time and by latency, and what the order of sending says.
+    """What came back, by time and by latency, with sums over the order of sending.
 
     `latency` has buckets of `analysis.latency`, `losses` the reasons of errors and unidentified
-    responses; `gateways` is empty where there is one; `cached` counts the responses that came out
+    responses. `gateways` is empty if there is only one. `cached` counts the responses that came out
     of a cache.
     """
 
@@ -131,12 +134,12 @@ class Counted:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended. Each text is empty where it does not apply.
+    """How a run ended. Each text is empty if it does not apply.
 
     `decided` is the verdict that the sequential test reached while the run went on. `interrupted`
-    says what ended the run before its time, `unreachable` why the gateway could not be asked at
-    all, `unrecorded` why not every request was recorded that was to be, and `broken` how we failed
-    ourselves, in which case there is no verdict.
+    says what ended the run early, `unreachable` why no request could be sent to the gateway at all,
+    `unrecorded` why the recording is not whole, and `broken` how we failed ourselves, in which case
+    there is no verdict.
     """
 
     decided: Verdict | None = None
@@ -148,9 +151,9 @@ class Ending:
 
 @dataclass(frozen=True)
 class SourceReading:
-    """Where the weights are configured, and what that said after the run.
+    """Where the weights are configured, and which weights stood there after the run.
 
-    `reread` is None where it was not asked, or where it could not be read, as `unread` says.
+    `reread` is None if it was not read again, or could not be: `unread` says why.
     """
 
     name: str
@@ -162,8 +165,8 @@ class SourceReading:
 class Run:
     """One run against a gateway, or several.
 
-    `previous` are the weights before the change that is verified, where they are known; `source`
-    is None where the weights came from the command line.
+    `previous` are the weights before the change that is verified, if they are known. `source` is
+    None if the weights came from the command line.
     """
 
     question: Question
@@ -177,7 +180,7 @@ class Run:
 
     @property
     def tally(self) -> Tally:
-        """The sum of all stretches; every variant of the split is in it."""
+        """The sum over all stretches; every variant of the split is in it."""
         total = Tally(dict.fromkeys(self.question.split, 0))
         for stretch in self.counted.stretches:
             total += stretch.tally
@@ -185,14 +188,15 @@ class Run:
 
     @property
     def gateways(self) -> Sequence[Gateway]:
-        """All gateways, also where there is only one."""
+        """All gateways, even if there is only one."""
         counted = self.counted
         return counted.gateways or [Gateway(self.subject.host, counted.stretches, counted.order)]
 
     def interval(self, variant: str) -> tuple[float, float]:
         """Return the 1 − alpha interval of a variant's share, of the kind that goes with the test.
 
-        A confidence sequence for the sequential test, Clopper and Pearson's for the fixed one.
+        That is a confidence sequence for the sequential test, and Clopper and Pearson's for the
+        fixed one.
         """
         question = self.question
         tally = self.tally
@@ -204,6 +208,8 @@ class Run:
 
     @property
     def requests_per_second(self) -> float:
-        """Requests that ended, a second; 0 for a run of no time."""
+        """The requests that ended in a second, on average; 0 for a run of no time."""
         elapsed = self.subject.elapsed
-        return self.tally.requests / elapsed if elapsed > 0 else 0.0
+        if elapsed <= 0:
+            return 0.0
+        return self.tally.requests / elapsed

@@ -1,8 +1,8 @@
-"""Simulated gateways: what this test is worth, and what others are, on the same streams.
+"""Simulated gateways: what this test is worth, and what others are worth on the same streams.
 
-Draws are independent, with given shares. A method takes the counts after each response and says
-how a run ends. The sequential one is the public test, looked at as if after every response: looks
-that cannot change the verdict are left out (`least_more`).
+Draws are independent, with given shares. A method takes the counts after each response and says how
+a run ends. The sequential one is the public test, looked at as if after every response: looks that
+cannot change the verdict are left out (`least_more`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Totals = NDArray[np.int32]  # responses × variants of the split: the counts aft
 
 @dataclass(frozen=True)
 class Decision:
-    """How one run ended: its verdict, after so many requests."""
+    """How one run ended: its verdict, and after how many requests."""
 
     verdict: Verdict
     requests: int
@@ -36,39 +36,43 @@ Method = Callable[[Question, Totals], Decision]
 def gateways(
     question: Question, shares: Mapping[str, float], *, most: int, runs: int, seed: int
 ) -> Iterator[Totals]:
-    """`runs` streams of `most` responses each from a gateway with these true shares.
+    """Yield `runs` streams of `most` responses each from a gateway with these true shares.
 
     Every variant of `shares` must be in the question's split.
     """
     rng = np.random.default_rng(seed)
     names = list(question.split)
-    edges = np.cumsum([shares.get(name, 0.0) for name in names])[:-1]
-    kinds = np.arange(len(names))
+    borders = np.cumsum([shares.get(name, 0.0) for name in names])[:-1]
+    codes = np.arange(len(names))
     for _ in range(runs):
-        drawn = np.searchsorted(edges, rng.random(most), side="right")
-        yield (drawn[:, None] == kinds).cumsum(axis=0, dtype=np.int32)
+        drawn = np.searchsorted(borders, rng.random(most), side="right")
+        yield (drawn[:, None] == codes).cumsum(axis=0, dtype=np.int32)
 
 
 def sequential(question: Question, totals: Totals) -> Decision:
-    """The sequential test of DESIGN.md 4."""
+    """Decide by the sequential test of DESIGN.md 4."""
     names = list(question.split)
-    eager = any(question.split[name] == 0 for name in names)  # these must be shown at once
-    test, seen, n = SequentialTest.of(question), np.zeros(len(names), dtype=np.int32), 0
+    # An answer of weight 0 must be shown to the test at once.
+    at_once = len(question.split.positive) < len(names)
+    test = SequentialTest.of(question)
+    seen = np.zeros(len(names), dtype=np.int32)
+    n = 0
     while test.verdict is Verdict.INCONCLUSIVE and n < len(totals):
-        n = min(n + (1 if eager else test.least_more), len(totals))
-        counts, seen = totals[n - 1] - seen, totals[n - 1]
-        test.update(dict(zip(names, counts.tolist(), strict=True)))
+        n = min(n + (1 if at_once else test.least_more), len(totals))
+        new = totals[n - 1] - seen
+        seen = totals[n - 1]
+        test.update(dict(zip(names, new.tolist(), strict=True)))
     return Decision(test.verdict, n)
 
 
 def fixed(question: Question, totals: Totals) -> Decision:
-    """Chi-square once, at the size that has the power for one tolerance."""
+    """Decide by chi-square once, at the size that has the power for one tolerance."""
     n = min(question.requests or fixed_size(question), len(totals))
     return Decision(_chi_square(question, totals[n - 1]), n)
 
 
 def peeked(question: Question, totals: Totals, *, every: int = 100) -> Decision:
-    """Chi-square at its nominal level, looked at again and again: stops when it finds something."""
+    """Decide by chi-square at its nominal level, again and again until it finds something."""
     for n in range(every, len(totals) + 1, every):
         if _chi_square(question, totals[n - 1]) is Verdict.MISMATCH:
             return Decision(Verdict.MISMATCH, n)
@@ -76,12 +80,15 @@ def peeked(question: Question, totals: Totals, *, every: int = 100) -> Decision:
 
 
 def curl_loop(question: Question, totals: Totals) -> Decision:
-    """100 requests, ± 10 points: Istio's own integration test of traffic shifting."""
+    """Decide by 100 requests, ± 10 points: Istio's own integration test of traffic shifting."""
     return Decision(_within(question, totals[99] / 100, 0.10), 100)
 
 
 def conformance(question: Question, totals: Totals) -> Decision:
-    """500 requests, ± 5 points, up to ten tries until one passes: Gateway API's HTTPRouteWeight."""
+    """Decide by 500 requests, ± 5 points, in up to ten tries until one passes.
+
+    This is Gateway API's conformance test HTTPRouteWeight.
+    """
     before = np.zeros(totals.shape[1], dtype=np.int32)
     for attempt in range(1, 11):
         now = totals[500 * attempt - 1]
@@ -93,15 +100,17 @@ def conformance(question: Question, totals: Totals) -> Decision:
 
 def _chi_square(question: Question, counts: NDArray[np.int32]) -> Verdict:
     named = dict(zip(question.split, counts.tolist(), strict=True))
-    found = chi_square(named, question.split).p_value < question.alpha
-    return Verdict.MISMATCH if found else Verdict.MATCH
+    if chi_square(named, question.split).p_value < question.alpha:
+        return Verdict.MISMATCH
+    return Verdict.MATCH
 
 
 def _within(question: Question, shares: NDArray[np.float64], margin: float) -> Verdict:
     weights = np.array(list(question.split.weights.values()))
-    # A share that is just the margin off passes, however it is rounded.
-    fine = bool((np.abs(shares - weights) <= margin + 1e-9).all())
-    return Verdict.MATCH if fine else Verdict.MISMATCH
+    # A share that is off by just the margin passes, however it is rounded.
+    if (np.abs(shares - weights) > margin + 1e-9).any():
+        return Verdict.MISMATCH
+    return Verdict.MATCH
 
 
 METHODS: Mapping[str, Method] = {
