@@ -1,31 +1,43 @@
 """What a controller's request means, however odd it is."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.gates import gate_settings
 from trafficsplit.analysis.split import Split
-from trafficsplit.errors import InputError
-from trafficsplit.gate.requests import NotAllowedError, Reader
-from trafficsplit.gate.service import passes
-from trafficsplit.gate.verifications import Result
+from trafficsplit.errors import InputError, NotAllowedError
+from trafficsplit.gate.requests import Reader, Verification, text_of, verification_from_plain
+from trafficsplit.settings.commands import SourceSettings
+from trafficsplit.settings.verify import verify_as_plain
+from trafficsplit.weights.routes import Probe
 
-CALLS: list[tuple[Any, ...]] = []
+CALLS: list[tuple[SourceSettings, Probe]] = []
 
 
-def split_of(*what: Any) -> Split:
-    CALLS.append(what)
+def split_of(source: SourceSettings, probe: Probe) -> Split:
+    """Stand for a live cluster, and keep what it is asked."""
+    CALLS.append((source, probe))
     return Split({"blue": 90, "green": 10})
 
 
-READER = Reader(["http://gateway", "http://other:81"], "/color", ("blue", "green"), split_of)
+def reader(**given: str) -> Reader:
+    return Reader(gate_settings(host="http://gateway\nhttp://other:81", **given), split_of)
+
+
+READER = reader()
 # As Flagger's documentation has it.
 PAYLOAD: dict[str, Any] = {
-    "name": "podinfo", "namespace": "test", "phase": "Progressing", "checksum": "85d557f47b",
+    "name": "podinfo",
+    "namespace": "test",
+    "phase": "Progressing",
+    "checksum": "85d557f47b",
     "metadata": {"test": "all", "token": "16688eb5e9f289f1991c"},
-}  # fmt: skip
+}
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
@@ -33,27 +45,131 @@ JSON = st.recursive(
 )
 
 
-def with_metadata(**metadata: Any) -> dict[str, Any]:
+def with_metadata(**metadata: object) -> dict[str, object]:
     return {**PAYLOAD, "metadata": metadata}
+
+
+def split(verification: Verification) -> dict[str, float]:
+    return dict(verification.settings.split.weights)
 
 
 def test_weights_come_from_metadata_or_the_cluster() -> None:
     found = READER.of_flagger(with_metadata(weight="25"))
-    assert (found.host, found.path, found.weights) == (
-        "http://gateway", "/color", "blue=0.75,green=0.25",
-    )  # fmt: skip
-    assert READER.of_flagger(with_metadata(weights="a=1,b=3")).weights == "a=0.25,b=0.75"
+    assert found.settings.hosts == ("http://gateway",)
+    assert found.settings.load.request.path == "/color"
+    assert split(found) == {"blue": 0.75, "green": 0.25}
+    assert (found.target, found.weights) == ("http://gateway/color", "blue 75 %, green 25 %")
+    assert split(READER.of_flagger(with_metadata(weights="a=1,b=3"))) == {"a": 0.25, "b": 0.75}
     CALLS.clear()
-    assert READER.of_flagger(PAYLOAD).weights == "blue=0.9,green=0.1"
-    assert READER.of_flagger(with_metadata(virtualService="test/podinfo")).weights
-    assert [call[:2] for call in CALLS] == [
-        ("canary", "test/podinfo"), ("virtual_service", "test/podinfo"),
-    ]  # fmt: skip
+    assert split(READER.of_flagger(PAYLOAD)) == {"blue": 0.9, "green": 0.1}
+    assert split(READER.of_flagger(with_metadata(virtualService="test/podinfo", map="a=b")))
+    (canary, probe), (service, _) = CALLS
+    assert (canary.kind, canary.reference) == ("canary", "test/podinfo")
+    assert canary.mapping == {"primary": "blue", "canary": "green"}
+    assert probe == Probe("/color", "gateway")
+    assert (service.kind, service.reference) == ("virtual_service", "test/podinfo")
+    assert service.mapping == {"a": "b"}
+
+
+def test_the_kubeconfigs_context_is_the_gates() -> None:
+    CALLS.clear()
+    reader(context="prod").of_flagger(PAYLOAD)
+    assert CALLS[0][0].context == "prod"
+
+
+@pytest.mark.parametrize(
+    ("weight", "green"), [("25", 0.25), ("0.5", 0.005), (1, 0.01), ("100", 1.0), ("2.5%", 0.025)]
+)
+def test_a_controllers_weight_is_always_per_cent(weight: object, green: float) -> None:
+    assert split(READER.of_flagger(with_metadata(weight=weight)))["green"] == pytest.approx(green)
+
+
+def test_the_gates_own_variants_are_named() -> None:
+    own = reader(variants="stable,canary").of_flagger(with_metadata(weight=25))
+    assert split(own) == {"stable": 0.75, "canary": 0.25}
+
+
+def test_what_a_request_says_overrules_the_gates_options() -> None:
+    own = reader(tolerance="3", settle="5s", users="7", timeout="4s", rate="100")
+    plain = own.of_flagger(with_metadata(weight=25)).settings
+    assert (plain.limits.tolerance, plain.load.settle, plain.sending.users) == (0.03, 5.0, 7)
+    assert (plain.load.request.timeout, plain.load.rate) == (4.0, 100.0)
+    said = {
+        "weight": 25,
+        "host": "http://other:81/",
+        "path": "/other",
+        "tolerance": "1",
+        "alpha": "5%",
+        "unit": "session",
+        "settle": "2s",
+        "previous-weight": "10",
+        "max_p99_ratio": "1.5",
+        "max-error-ratio": "2x",
+    }
+    settings = own.of_flagger(with_metadata(**said)).settings
+    assert settings.hosts == ("http://other:81",)
+    assert (settings.limits.tolerance, settings.limits.alpha) == (0.01, 0.05)
+    assert (settings.load.request.path, settings.load.request.unit) == ("/other", "session")
+    assert settings.load.settle == 2.0
+    assert settings.load.previous == Split({"blue": 90, "green": 10})
+    assert settings.load.canary.max_p99_ratio == 1.5
+    assert settings.load.canary.max_error_ratio == 2.0
+    assert settings.load.request.timeout == 4.0
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"weight": "a lot"}, "weight is not a number"),
+        ({"weight": "101"}, "the weight 101 is not from 0 to 100"),
+        ({"weight": "-1"}, "the weight -1 is not from 0 to 100"),
+        ({"weights": "a"}, "is not of the form"),
+        ({"weight": True}, "'metadata.weight' is no text"),
+        ({"weight": "2" * 301}, "is too long, or not printable"),
+        ({"weight": 25, "tolerance": "60"}, "tolerance is 60"),
+        ({"weight": 25, "tolerance": "30"}, "get everything: give less than 25"),
+        ({"weight": 25, "alpha": "7"}, "alpha is 7"),
+        ({"weight": 25, "unit": "user"}, "there is no unit 'user'"),
+        ({"weight": 25, "settle": "soon"}, "settle is no time"),
+        ({"weight": 25, "path": "color"}, "'color' is no path"),
+        ({"weight": 25, "max_p99_ratio": "0.5"}, "max_p99_ratio is 0.5"),
+        ({"weight": 25, "previous_weight": "200"}, "previous_weight is 200"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(said: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        READER.of_flagger(with_metadata(**said))
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ([], "the body is no JSON object"),
+        ("text", "the body is no JSON object"),
+        ({"metadata": [1]}, "metadata is no object"),
+        ({}, "which weights"),
+        ({"name": "a"}, "which weights"),
+        ({"name": [1], "metadata": {"weight": 25}}, "'name' is no text"),
+    ],
+)
+def test_what_is_no_webhook_is_refused(payload: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        READER.of_flagger(payload)
+
+
+def test_of_values_nothing_is_asked_of_a_cluster_unless_it_is_named() -> None:
+    with pytest.raises(InputError, match=r"which weights. Give weight, weights or virtualService"):
+        READER.of_values({})
+    CALLS.clear()
+    READER.of_values({"virtualService": "a/b"})
+    assert len(CALLS) == 1
 
 
 def test_one_occasion_is_one_verification_whatever_the_hook() -> None:
-    one, again = (READER.of_flagger(with_metadata(weight=25)) for _ in range(2))
+    one = READER.of_flagger(with_metadata(weight=25))
+    again = READER.of_flagger({**with_metadata(weight=25), "phase": "Promoting"})
     assert one.key == again.key
+    assert one.identity == "test/podinfo/85d557f47b"
     others = [
         READER.of_flagger(with_metadata(weight=30)),
         READER.of_flagger({**with_metadata(weight=25), "checksum": "x"}),
@@ -64,36 +180,56 @@ def test_one_occasion_is_one_verification_whatever_the_hook() -> None:
     assert len({one.key, *(other.key for other in others)}) == 6
 
 
+def test_how_it_is_sent_makes_no_other_verification() -> None:
+    one = READER.of_flagger(with_metadata(weight=25))
+    faster = reader(rate="500", users="64", client="stock").of_flagger(with_metadata(weight=25))
+    assert one.key == faster.key
+
+
+def test_without_a_checksum_there_is_no_occasion() -> None:
+    payload = {**with_metadata(weight=25), "checksum": ""}
+    assert READER.of_flagger(payload).identity == ""
+
+
+def test_a_verification_is_written_and_read_again() -> None:
+    one = reader(resolve="gateway:10.0.0.1", header="X-A: 1").of_flagger(with_metadata(weight=25))
+    again = verification_from_plain(one.as_plain())
+    assert verify_as_plain(again.settings) == verify_as_plain(one.settings)
+    assert (again.key, again.identity) == (one.key, one.identity)
+    for damaged in ({}, {"settings": {}, "identity": ""}, {"settings": 5, "identity": ""}):
+        with pytest.raises((TypeError, KeyError, ValueError)):
+            verification_from_plain(damaged)
+
+
 @pytest.mark.parametrize(
     "host",
-    ["http://example.org", "http://gateway:80", "http://gateway.evil", "https://gateway",
-     "http://gateway/x", "http://127.0.0.1"],
-)  # fmt: skip
+    [
+        "http://example.org",
+        "http://gateway:80",
+        "http://gateway.evil",
+        "https://gateway",
+        "http://gateway/x",
+        "http://127.0.0.1",
+    ],
+)
 def test_no_other_gateway_is_asked(host: str) -> None:
     with pytest.raises(NotAllowedError, match="is not one of the gateways"):
         READER.of_flagger(with_metadata(weight=25, host=host))
 
 
 @given(JSON | st.fixed_dictionaries({"metadata": JSON, "name": JSON, "namespace": JSON}))
-def test_any_json_is_a_verification_or_refused_in_a_line(payload: Any) -> None:
+def test_any_json_is_a_verification_or_refused_in_a_line(payload: object) -> None:
     said = ""
     try:
-        assert READER.of_flagger(payload).host in READER.hosts
+        (host,) = READER.of_flagger(payload).settings.hosts
+        assert host in READER.settings.hosts
     except InputError as error:
         said = str(error)
     assert len(said.splitlines()) <= 1
 
 
-def test_what_passes_is_up_to_202_and_the_rest_is_4xx_or_worth_a_retry() -> None:
-    verification = READER.of_flagger(with_metadata(weight=25))
-
-    def status(verdict: str, *, rollback: bool = False) -> int:
-        result = Result(verification, {"verdict": verdict}, "because\nof it", 0.0)
-        code, line = passes(result, rollback=rollback)
-        assert line == f"{verdict}: because of it"
-        return code
-
-    verdicts = ("match", "mismatch", "failing", "inconclusive")
-    assert [status(v) for v in verdicts] == [200, 409, 409, 503]
-    assert [status(v, rollback=True) for v in verdicts] == [409, 200, 200, 503]
-    assert passes(None)[0] == passes(None, rollback=True)[0] == 503
+@pytest.mark.parametrize("value", [None, True, [], {}, "\n", "x" * 301])
+def test_what_is_no_text_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match=r"'metadata\.x' is"):
+        text_of(value, "metadata.x")
+    assert [text_of(one, "x") for one in ("a", 5, 2.5)] == ["a", "5", "2.5"]

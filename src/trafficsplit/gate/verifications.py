@@ -217,7 +217,7 @@ def _recalled(asked: Path) -> Result:
     verification = verification_from_plain(json.loads(asked.read_text("utf-8")))
     written = asked.with_name(VERDICT)
     verdict = json.loads(written.read_text("utf-8"))
-    reason = str(verdict["reason"])
+    reason = one_line(verdict["reason"], 1000)
     at = written.stat().st_mtime
     return Result(verification, verdict, reason, at, asked.parent.name, told=True)
 
