@@ -22,6 +22,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import MOST_AT_ONCE, NO_MORE, Counter, Ended, Ledger, Looks
+from trafficsplit.load.distributed import absorb, drain
 
 GREEN = Kind(Outcome.IDENTIFIED, "green")
 BLUE = Kind(Outcome.IDENTIFIED, "blue")
@@ -394,14 +395,14 @@ def test_a_workers_counts_arrive_at_the_master_whole() -> None:
     for kind in [BLUE, GREEN, UNIDENTIFIED, ERROR, Kind(Outcome.IDENTIFIED, "red")] * 4:
         reason = "" if kind.outcome is Outcome.IDENTIFIED else "why"
         count(worker, taken(worker), kind, reason=reason)
-        master.absorb(travelled(worker.drain()), 1.0)
-    master.absorb(travelled(worker.drain()), 60.0)
+        absorb(master, travelled(drain(worker)), 1.0)
+    absorb(master, travelled(drain(worker)), 60.0)
     assert master.elapsed == 1.0  # a report of nothing is no time of the run
     total = master.tally
     assert total.counts == {"blue": 4, "green": 4, "red": 4}
     assert (total.errors, total.unidentified) == (4, 4)
     assert master.sums.losses == {"why": 8}
-    assert worker.drain()["ends"] == []
+    assert drain(worker)["ends"] == []
     assert sum(sum(buckets.values()) for buckets in master.sums.latency.values()) == 20
 
 
@@ -412,11 +413,11 @@ def test_of_a_workers_counts_only_the_completed_prefix_is_judged() -> None:
     master.looks.judge_by(judge)
     first = taken(worker)
     count(worker, taken(worker), GREEN)
-    master.absorb(travelled(worker.drain()), 1.0)
+    absorb(master, travelled(drain(worker)), 1.0)
     assert master.tally.requests == 1  # counted, and not yet judged
     assert judge.total.requests == 0
     count(worker, first, BLUE)
-    master.absorb(travelled(worker.drain()), 2.0)
+    absorb(master, travelled(drain(worker)), 2.0)
     assert judge.total.counts == {"blue": 1, "green": 1}
     assert master.tally.requests == 2
 
@@ -427,7 +428,7 @@ def test_the_master_ends_a_run_by_what_its_workers_say() -> None:
     master = Counter(CANARY, on_complete=lambda: told.append(1))
     master.looks.judge_by(lambda _: 0)
     count(worker, taken(worker), GREEN)
-    master.absorb(travelled(worker.drain()), 1.0)
+    absorb(master, travelled(drain(worker)), 1.0)
     assert (master.closed, told) == (True, [1])
 
 
@@ -442,9 +443,9 @@ def test_the_order_of_several_workers_adds_up() -> None:
         count(worker, taken(worker, connection), kind)
         count(alone, taken(alone, connection), kind)
         if number % 50 == 7:
-            master.absorb(travelled(worker.drain()), 1.0)
+            absorb(master, travelled(drain(worker)), 1.0)
     for worker in workers:
-        master.absorb(travelled(worker.drain()), 1.0)
+        absorb(master, travelled(drain(worker)), 1.0)
     merged = master.sums.order(0)
     alone.flush()
     assert merged.successive.pairs >= 190  # but those across a report or two workers
@@ -459,7 +460,7 @@ def test_unknown_names_of_several_workers_are_bounded_at_the_master() -> None:
             kind = Kind(Outcome.IDENTIFIED, f"{number}-{name}")
             assert worker.kinds.admits(kind.variant)
             count(worker, taken(worker), kind)
-        master.absorb(travelled(worker.drain()), 1.0)
+        absorb(master, travelled(drain(worker)), 1.0)
     assert len(master.tally.counts) == 2 + 20
     assert (master.tally.identified, master.tally.unidentified) == (20, 80)
 
@@ -475,7 +476,7 @@ def test_unknown_names_of_several_workers_are_bounded_at_the_master() -> None:
 )
 def test_what_is_no_message_is_refused(message: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
-        Counter(CANARY).absorb(message, 1.0)
+        absorb(Counter(CANARY), message, 1.0)
 
 
 def test_what_a_worker_sends_does_not_grow_with_what_it_counted() -> None:
@@ -488,5 +489,5 @@ def test_what_a_worker_sends_does_not_grow_with_what_it_counted() -> None:
             sent_at = number / 1e4
             latency = rng.lognormvariate(-7, 0.3)
             count(worker, worker.take(1 + number % 16), kind, sent_at, latency=latency)
-        sizes.append(len(json.dumps(worker.drain())))
+        sizes.append(len(json.dumps(drain(worker))))
     assert sizes[1] < 1.6 * sizes[0]

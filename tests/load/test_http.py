@@ -22,7 +22,7 @@ from trafficsplit.load.http import (
     AnswerParser,
     BadAnswerError,
     Heads,
-    decoded,
+    decode_body,
     is_cached,
     request_bytes,
 )
@@ -134,9 +134,9 @@ def test_a_small_body_does_not_become_a_huge_one(name: str) -> None:
     compress = COMPRESSIONS[name]
     bomb = compress(b"\0" * (MOST_BODY + 1000))
     with pytest.raises(BadAnswerError, match="exceeds"):
-        decoded(bomb, name)
+        decode_body(bomb, name)
     with pytest.raises(BadAnswerError, match="cut off"):
-        decoded(compress(GREEN)[:-5], name)
+        decode_body(compress(GREEN)[:-5], name)
 
 
 SEEDS = [

@@ -1,42 +1,41 @@
-"""The tally of a running test: what has been sent, what came back, when, and how fast.
+"""The counts of a running test: requests sent, how each ended, when, and how fast.
 
-A request costs a few appends to arrays; what they mean is worked out for many requests at once.
+A request costs a few appends to arrays; sums are made of many requests at once.
 
-    Ledger   what has been sent, in order of sending, and what of it has ended
-    Looks    when the judge is shown what is new
-    Counter  both, and what all of it adds up to
+    Ledger   the requests in order of sending, and how they have ended
+    Looks    when the judge is shown new counts
+    Counter  both, and the sums of all requests
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trafficsplit.analysis.accumulator import Accumulator
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
-from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.sequential import MANY
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.text import one_line
 
-MOST_AT_ONCE = 1024  # requests that have ended and are not yet counted
+MOST_AT_ONCE = 1024  # ended requests that wait to be added up
 NO_MORE = -1  # instead of a ticket
 MICROSECONDS = 1e6  # in a second
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Requests that have ended, in the order of their ends: an array element each.
+    """Requests that have ended, in the order of their ends, an element of each array for each.
 
-    `codes` are of the counter's kinds, `sent_at` seconds since the start, `latencies` seconds,
-    `sizes` bytes of the bodies, `tickets` in order of sending; all before `complete` have ended.
+    `codes` are those of the counter's kinds, `sent_at` is in seconds since the start, `latencies`
+    are in seconds, `sizes` are bytes of the bodies, `tickets` numbers in order of sending. All
+    requests with tickets below `complete` have ended.
     """
 
     codes: Codes
@@ -49,24 +48,26 @@ class Ended:
 
 
 class Ledger:
-    """What has been sent, in order of sending. At most `budget` requests are (None: no bound).
+    """The requests in order of sending, at most `budget` of them (None: no bound).
 
-    A request's ticket is its place in that order. From the ticket `first` on, `codes` and
-    `connections` are kept; all before it have ended.
+    A request's ticket is its number in that order. All requests before the ticket `first` have
+    ended; from it on, `codes` and `connections` are kept.
     """
 
     __slots__ = ("budget", "codes", "connections", "first", "left", "under_way")
 
     def __init__(self, budget: int | None) -> None:
         self.budget = budget
-        self.left = MANY if budget is None else budget
+        self.left = MANY
+        if budget is not None:
+            self.left = budget
         self.under_way = 0
         self.first = 0
         self.codes = array("H")
         self.connections = array("I")
 
     def take(self, connection: int = 0) -> int:
-        """Ask to send one request; return a ticket, or NO_MORE.
+        """Take a ticket to send one request; return NO_MORE where the budget is used up.
 
         `connection` is a number above 0, a new one for each connection, or 0 for a request that
         has a connection of its own.
@@ -80,7 +81,7 @@ class Ledger:
         return self.first + len(self.codes) - 1
 
     def end(self, ticket: int, code: int) -> None:
-        """A request has ended."""
+        """Note that a request has ended, and how."""
         self.codes[ticket - self.first] = code
         self.under_way -= 1
 
@@ -89,15 +90,17 @@ class Ledger:
         """The first ticket that is still under way."""
         if not self.codes or self.codes[0] == Kinds.UNDER_WAY:
             return self.first
-        still = np.flatnonzero(np.asarray(self.codes) == Kinds.UNDER_WAY)
-        return self.first + (int(still[0]) if len(still) else len(self.codes))
+        under_way = np.flatnonzero(np.asarray(self.codes) == Kinds.UNDER_WAY)
+        if not len(under_way):
+            return self.first + len(self.codes)
+        return self.first + int(under_way[0])
 
     def connections_of(self, tickets: Codes) -> Codes:
-        """Return the connections of some requests."""
+        """Return the numbers of the connections of some requests."""
         return np.asarray(self.connections)[tickets - self.first].astype(np.int64)
 
     def move_on(self, complete: int) -> tuple[Codes, Codes]:
-        """Return codes and connections of all before a ticket, and forget them."""
+        """Return codes and connections of all requests before a ticket, and forget them."""
         number = complete - self.first
         codes = np.array(self.codes[:number], np.int64)
         connections = np.array(self.connections[:number], np.int64)
@@ -108,29 +111,30 @@ class Ledger:
 
 
 class Looks:
-    """When the judge is shown what is new, in order of sending.
+    """The looks of the judge at new counts, which come in order of sending.
 
-    It says how many more responses it can do without another look. Lost requests, and variants that
-    were to get nothing, it is shown at once.
+    The judge says after how many more responses it wants to look again. It looks at once when a
+    request was lost, or when a variant has answered that was to get no traffic (`expected` are the
+    others).
     """
 
     def __init__(self, kinds: Kinds, expected: frozenset[str]) -> None:
         self._kinds = kinds
         self._expected = expected
         self._judge: Callable[[Sequence[Tally]], int] | None = None
-        self._after = MANY  # so many ordinary responses
+        self._after = MANY  # responses until the next look
         self._new = np.zeros(len(kinds), np.int64)  # requests by code, since the last look
-        self.at_once = MOST_AT_ONCE  # as many may have ended before anything is counted
-        self.urgent: set[int] = set()  # codes of ends that are shown at once
+        self.at_once = MOST_AT_ONCE  # ended requests that may wait to be added up
+        self.urgent: set[int] = set()  # codes of ends that the judge looks at at once
 
     def judge_by(self, judge: Callable[[Sequence[Tally]], int]) -> None:
-        """Show `judge` a tally for each gateway, again and again; 0 of it ends the run."""
+        """Let `judge` look at the tallies of all gateways; it returns 0 to end the run."""
         self._judge = judge
         self._after = 1
         self.at_once = 1
 
     def learn(self, code: int) -> None:
-        """Take in a new kind of end."""
+        """Note whether a new kind of end is urgent."""
         kind = self._kinds[code]
         if kind.outcome is not Outcome.IDENTIFIED or kind.variant not in self._expected:
             self.urgent.add(code)
@@ -143,12 +147,12 @@ class Looks:
         self._new[: len(counts)] += counts
 
     def look(self) -> bool:
-        """Show the judge what is new, if it is time; return whether the run goes on."""
+        """Let the judge look at the new counts, if it is time; return whether the run goes on."""
         new = int(self._new.sum())
         if self._judge is None or not (new >= self._after or self._is_urgent()):
             return True
         batch = self._kinds.tallies(self._new)
-        self._new[:] = 0
+        self.forget()
         self._after = self._judge(batch)
         self.at_once = min(max(self._after, 1), MOST_AT_ONCE)
         return self._after > 0
@@ -158,12 +162,16 @@ class Looks:
 
     @property
     def new(self) -> Codes:
-        """Requests by code that the judge has not been shown."""
+        """The requests by code that the judge has not looked at."""
         return self._new
+
+    def forget(self) -> None:
+        """Forget the new counts, which another judge looks at."""
+        self._new[:] = 0
 
 
 class _Endings:
-    """Requests that have ended since they were last counted, in the order of their ends."""
+    """Requests that have ended and wait to be added up, in the order of their ends."""
 
     __slots__ = ("codes", "latencies", "sent_at", "sizes", "tickets")
 
@@ -174,12 +182,12 @@ class _Endings:
         self.latencies = array("d")
         self.sizes = array("Q")
 
-    def taken(self, ledger: Ledger, complete: int) -> Ended:
+    def take_all(self, ledger: Ledger, complete: int) -> Ended:
         """Return all of them, and forget them."""
         tickets = np.array(self.tickets)
         ended = Ended(
             codes=np.array(self.codes, np.int64),
-            # What was sent before a reset belongs to its start.
+            # A request that was sent before a reset counts as sent at the reset.
             sent_at=np.maximum(np.array(self.sent_at), 0.0),
             latencies=np.array(self.latencies),
             sizes=np.array(self.sizes, np.int64),
@@ -198,9 +206,9 @@ class Counter:
     An answer is held back until all requests that were sent before it have ended: counted in order
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "Order of counting").
 
-    At most `budget` requests are sent (None: no bound); what is sent in the first `settle` seconds
-    is not counted. `gateways` are the names of all that are asked. `on_ended` is shown what has
-    ended, in batches. `on_complete` is called once, when no more are to be sent and the last has
+    At most `budget` requests are sent (None: no bound); those of the first `settle` seconds are not
+    counted. `gateways` are the names of all gateways. `on_ended` is called with batches of requests
+    that have ended; `on_complete` is called once, when no more are to be sent and the last has
     ended.
     """
 
@@ -217,7 +225,8 @@ class Counter:
         self.gateways = tuple(gateways)
         self.kinds = Kinds(split or (), len(self.gateways))
         self.ledger = Ledger(budget)
-        self.looks = Looks(self.kinds, frozenset(split.positive if split else ()))
+        expected = split.positive if split else ()
+        self.looks = Looks(self.kinds, frozenset(expected))
         for code in range(2, len(self.kinds)):
             self.looks.learn(code)
         self.on_ended = on_ended
@@ -230,13 +239,18 @@ class Counter:
         self.sums = Accumulator(self.kinds, origin=0)
 
     def reset(self, now: float) -> None:
-        """Forget all that has ended, and begin again. What is under way will count."""
+        """Forget the requests that have ended, and begin again; those under way will count."""
         self.flush()
         self.began = now
         self.sums = Accumulator(self.kinds, origin=0)
 
+    def forget(self) -> None:
+        """Forget all sums, and the counts that no judge here looks at."""
+        self.sums = Accumulator(self.kinds, origin=0)
+        self.looks.forget()
+
     def counts(self, sent_at: float) -> bool:
-        """Return whether a request that was sent then is counted."""
+        """Return whether a request is counted that was sent so many seconds after the start."""
         return sent_at >= self._counts_from
 
     def code_of(self, kind: Kind) -> int:
@@ -247,10 +261,10 @@ class Counter:
             self.looks.learn(code)
         return code
 
-    # --- what clients call, for each request ---
+    # --- called by clients, for each request ---
 
     def take(self, connection: int = 0) -> int:
-        """Ask to send one request, as `Ledger.take`."""
+        """Take a ticket to send one request, as `Ledger.take`."""
         return self.ledger.take(connection)
 
     def count(
@@ -262,9 +276,10 @@ class Counter:
         size: int = 0,
         reason: str = "",
     ) -> None:
-        """One request has ended, sent `sent_at` seconds after the start, `latency` seconds later.
+        """Count one request that has ended.
 
-        `size` is its body's, in bytes; `reason` says why it is lost.
+        It was sent `sent_at` seconds after the start, and ended `latency` seconds later. `size` is
+        that of the answer's body, in bytes; `reason` says why it is lost, empty where it is not.
         """
         if sent_at < self._counts_from:
             self.give_back(ticket)
@@ -285,13 +300,13 @@ class Counter:
             self.flush()
 
     def give_back(self, ticket: int) -> None:
-        """A request was never sent, or its answer will never be known."""
+        """Leave out a request that was never sent, or whose answer will never be known."""
         self.ledger.end(ticket, Kinds.LEFT_OUT)
         self.ledger.left += not self.closed
         self.flush()
 
     def close(self) -> None:
-        """Send no more; what is under way is still counted."""
+        """Let no more requests be sent; those under way are still counted."""
         self.closed = True
         self.ledger.left = 0
 
@@ -306,13 +321,13 @@ class Counter:
         ended = int(self.sums.totals.sum())
         return ended + len(self._endings.codes) + self.ledger.under_way
 
-    # --- what they mean ---
+    # --- sums ---
 
     def flush(self) -> None:
-        """Count and judge what has ended; tell when all is done."""
+        """Add up and judge the requests that have ended; say when the last one has."""
         complete = self.ledger.complete
         if self._endings.codes:
-            ended = self._endings.taken(self.ledger, complete)
+            ended = self._endings.take_all(self.ledger, complete)
             self._add(ended)
             self.on_ended(ended)
         if complete > self.ledger.first:
@@ -321,14 +336,15 @@ class Counter:
             counts = np.bincount(codes, minlength=len(self.kinds))
             counts[Kinds.LEFT_OUT] = 0
             self.looks.add(counts)
-        self._look()
+        self.judge()
 
     def _add(self, ended: Ended) -> None:
         sent = (ended.sent_at * MICROSECONDS).astype(np.int64)
         latencies = (ended.latencies * MICROSECONDS).astype(np.int64)
         self.sums.add(ended.codes, sent, latencies)
 
-    def _look(self) -> None:
+    def judge(self) -> None:
+        """Let the judge look, if it is time; say when the last request has ended."""
         if not self.closed and not self.looks.look():
             self.close()
         if self.ledger.left <= 0 and self.ledger.under_way == 0 and not self.complete:
@@ -337,79 +353,16 @@ class Counter:
 
     @property
     def elapsed(self) -> float:
-        """Seconds from the start until the last request had ended."""
+        """The seconds from the start until the last request had ended."""
         return self.sums.elapsed
 
     @property
     def tally(self) -> Tally:
-        """The counts so far."""
+        """The counts of all requests that have ended."""
         self.flush()
         return self.counted_tally
 
     @property
     def counted_tally(self) -> Tally:
-        """The counts that have been worked out."""
+        """The counts of the requests that have been added up."""
         return self.kinds.tally(self.sums.totals)
-
-    # --- distributed: a worker's counts travel to the master with its statistics ---
-
-    def drain(self) -> dict[str, Any]:
-        """Return all counts since the last call, as plain data, and forget them."""
-        self.flush()
-        sums = self.sums
-        totals = sums.totals
-        ends = []
-        for code, kind in enumerate(self.kinds):
-            total = int(totals[code]) if code < len(totals) else 0
-            judged = int(self.looks.new[code]) if code < len(self.looks.new) else 0
-            if total or judged:
-                buckets = sums.latencies.buckets(code)
-                ends.append([_plain(kind), total, judged, buckets])
-        message = {
-            "ends": ends,
-            "orders": [sums.order(number).as_plain() for number in range(len(self.gateways))],
-            "cached": sums.cached,
-            "losses": dict(sums.losses),
-            "complete": self.complete,
-        }
-        self.sums = Accumulator(self.kinds, origin=0)
-        self.looks.new[:] = 0
-        return message
-
-    def absorb(self, message: Mapping[str, Any], now: float) -> None:
-        """Add what a worker has drained; it all goes into the present stretch of time.
-
-        Raises KeyError, TypeError or ValueError for what is no such message.
-        """
-        sums = self.sums
-        if any(total for _, total, _, _ in message["ends"]):
-            sums.reach(int(now * MICROSECONDS))  # workers go on reporting when all is done
-        at = int(min(now, sums.elapsed) * MICROSECONDS)
-        codes = [self.code_of(self._admitted(kind)) for kind, _, _, _ in message["ends"]]
-        totals = np.zeros(len(self.kinds), np.int64)
-        judged = np.zeros(len(self.kinds), np.int64)
-        for code, (_, total, new, buckets) in zip(codes, message["ends"], strict=True):
-            totals[code] += total
-            judged[code] += new
-            known = {int(bucket): count for bucket, count in buckets.items()}
-            sums.latencies.add_counts(code, known, len(self.kinds))
-        sums.times.add_counts(totals, at)
-        self.looks.add(judged)
-        # All have the same gateways: they come from the same options.
-        for gateway, order in enumerate(message["orders"]):
-            sums.merge_order(gateway, Order.from_plain(order))
-        sums.cached += message["cached"]
-        for reason, count in message["losses"].items():
-            sums.losses.lose(reason, count)
-        self._look()
-
-    def _admitted(self, plain: Sequence[Any]) -> Kind:
-        outcome, variant, status, gateway, answer = plain
-        kind = Kind(Outcome(outcome), variant, status, gateway, answer)
-        if kind.outcome is Outcome.IDENTIFIED and not self.kinds.admits(variant):
-            return Kind(Outcome.UNIDENTIFIED, "", status, gateway, answer)
-        return kind
-
-
-def _plain(kind: Kind) -> list[Any]:
-    return [kind.outcome.value, kind.variant, kind.status, kind.gateway, kind.answer]

@@ -1,4 +1,4 @@
-"""Where requests go: a gateway's addresses, its TLS, and what is the same in each request."""
+"""Gateways, ready to be connected to: their addresses, their TLS, and the host of requests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trafficsplit.errors import InputError
 from trafficsplit.load.http import request_bytes
 from trafficsplit.settings.load import ConnectionSettings
 
-Address = tuple[int, Any]  # family, and what connect() takes
+Address = tuple[int, Any]  # family, and the address that connect() takes
 
 
 @dataclass(frozen=True)
 class GatewayAddress:
-    """One gateway: its base URL, and its address where several have the same name."""
+    """One gateway: its base URL, and its IP address where several gateways have the same name."""
 
     host: str
     address: str = ""
@@ -39,30 +39,31 @@ def gateway_addresses(
 ) -> Iterator[GatewayAddress]:
     """Yield the gateways of base URLs: one each, or one for each address of a name.
 
-    `addresses` are by name; where it has a name without any, DNS's are taken. Raises InputError for
-    a name without an address.
+    `addresses` are by name; a name in it that has none gets those that DNS knows. Raises InputError
+    for a name without an address.
     """
     for host in hosts:
         name = GatewayAddress(host).name
-        given = addresses.get(name)
-        if given is None or len(given) == 1:
+        of_name: Sequence[str] | None = addresses.get(name)
+        if of_name is not None and not of_name:
+            of_name = sorted({str(address[0]) for _, address in _look_up(name, 0)})
+        if of_name is None or len(of_name) == 1:
             yield GatewayAddress(host)
             continue
-        every = given or sorted({str(address[0]) for _, address in _known(name, 0)})
-        if len(every) == 1:
-            yield GatewayAddress(host)
-            continue
-        for address in every:
+        for address in of_name:
             yield GatewayAddress(host, address)
 
 
-def _known(name: str, port: int) -> list[Address]:
+def _look_up(name: str, port: int) -> list[Address]:
     """Return the addresses that the system knows. Raises InputError where it knows none."""
     try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise InputError(f"{name} has no address ({error}): check the name, or --resolve") from None
-    return list(dict.fromkeys((family, address) for family, *_, address in found))
+    addresses: dict[Address, None] = {}
+    for family, *_, address in infos:
+        addresses[family, address] = None
+    return list(addresses)
 
 
 @dataclass(frozen=True)
@@ -86,25 +87,30 @@ class Endpoint:
 def endpoint_of(gateway: GatewayAddress, connection: ConnectionSettings) -> Endpoint:
     """Return a gateway, ready to be connected to. Raises InputError for a name without address."""
     url = urlsplit(gateway.host)
-    secure = url.scheme == "https"
     name = url.hostname or ""
-    port = url.port or (443 if secure else 80)
-    context = tls_context(connection) if secure else None
-    if context:
+    default_port = 80
+    context = None
+    if url.scheme == "https":
+        default_port = 443
+        context = tls_context(connection)
         context.set_alpn_protocols(["http/1.1"])
-    netloc = url.netloc.rpartition("@")[2]
     return Endpoint(
-        _known(gateway.address or name, port), name, context, url.path.rstrip("/"), netloc
+        addresses=_look_up(gateway.address or name, url.port or default_port),
+        name=name,
+        context=context,
+        prefix=url.path.rstrip("/"),
+        host=url.netloc.rpartition("@")[2],
     )
 
 
 def tls_context(connection: ConnectionSettings) -> ssl.SSLContext:
-    """Return what to trust. Raises InputError for a file that is no certificate."""
+    """Return the certificates to trust. Raises InputError for a file that has none."""
     ca_file = connection.ca_file
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
-        reason = error.strerror if isinstance(error, FileNotFoundError) else "no certificate in PEM"
+        is_missing = isinstance(error, FileNotFoundError)
+        reason = error.strerror if is_missing else "no certificate in PEM"
         raise InputError(f"--ca-file {ca_file} cannot be used: {reason}") from None
     if connection.insecure:
         context.check_hostname = False
@@ -113,7 +119,7 @@ def tls_context(connection: ConnectionSettings) -> ssl.SSLContext:
 
 
 def resolve(names: Mapping[str, str]) -> None:
-    """Give names their addresses in this process, whatever the system's resolver says."""
+    """Give names addresses in this process, which replace those of the system's resolver."""
     modules: list[Any] = [socket, gevent.socket]
     for module in modules:
         original = getattr(module.getaddrinfo, "original", module.getaddrinfo)

@@ -1,12 +1,13 @@
 """The load engine: all connections of a process on one epoll.
 
-A request costs one `recv`, one `send` and a few hundred bytecodes.
+A request costs one `recv`, one `send` and some hundred bytecodes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,17 +16,20 @@ from time import monotonic as clock
 import gevent
 
 from trafficsplit.load.alarms import Alarms
-from trafficsplit.load.connection import Connection, Lane
+from trafficsplit.load.connection import Connection
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.endpoint import Endpoint
 from trafficsplit.load.http import Heads
+from trafficsplit.load.lane import Lane
 from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.poller import AVAILABLE, Poller
 from trafficsplit.load.schedule import Schedule
 
 __all__ = ["AVAILABLE", "Engine", "Waiting"]
 
-SWEEP = 0.25  # seconds between looks for what took too long
+SWEEP = 0.25  # seconds between two searches for requests that take too long
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Waiting:
 class Engine:
     """Sends requests over connections that are added and removed, and counts the answers.
 
-    Each connection is one to one of the endpoints. `on_failure(reason, seconds, length, row)` is
-    told of every lost request, `on_broken` of a fault of our own: there is no verdict then.
+    Each connection leads to one of the endpoints. `on_failure(reason, seconds, length, row)` is
+    called for every lost request, `on_broken` for a fault of ours, after which there is no verdict.
     """
 
     def __init__(
@@ -58,13 +62,17 @@ class Engine:
         self.on_failure: Callable[[str, float, int, str], None] = lambda *_: None
         self.on_broken: Callable[[BaseException], None] = _raise
         self.heads = Heads()
-        self.lanes = [Lane(self, number, one) for number, one in enumerate(endpoints)]
+        self.lanes: list[Lane] = []
+        for number, endpoint in enumerate(endpoints):
+            self.lanes.append(Lane(self, number, endpoint))
         self.poller = Poller(self._break)
         self.alarms = Alarms(self._break)
-        self._free: deque[Connection] = deque()  # ready to send, when the schedule says so
+        self._free: deque[Connection] = deque()  # that wait for the schedule
         self._numbers = itertools.count(1)
         self._connections: set[Connection] = set()
         self._sweeper = gevent.spawn(self._sweep)
+        for lane in self.lanes:
+            log.debug("gateway %s at %s", lane.endpoint.host, lane.endpoint.addresses)
 
     def _break(self, error: BaseException) -> None:
         self.on_broken(error)
@@ -76,7 +84,7 @@ class Engine:
     ) -> Connection:
         """Add a connection that sends a request at once, and again after each answer.
 
-        `pause` gives seconds to wait in between; `gateway` is the number of its endpoint.
+        `pause` returns the seconds to wait in between; `gateway` is the number of its endpoint.
         """
         connection = Connection(self, self.lanes[gateway], request, pause)
         self._connections.add(connection)
@@ -90,13 +98,13 @@ class Engine:
             self._break(error)
 
     def forget(self, connection: Connection) -> None:
-        """A connection has ended for good."""
+        """Remove a connection that has ended for good."""
         self._connections.discard(connection)
         with contextlib.suppress(ValueError):
             self._free.remove(connection)
 
     def close(self) -> None:
-        """End all connections; what is under way is given back."""
+        """End all connections; requests under way count as never sent."""
         for connection in list(self._connections):
             connection.abandon()
         self._sweeper.kill()
@@ -104,13 +112,13 @@ class Engine:
         self.poller.close()
 
     def next_number(self) -> int:
-        """Return the number of a new connection."""
+        """Return the number of a new connection, from 1 on."""
         return next(self._numbers)
 
     # --- time ---
 
     def _sweep(self) -> None:
-        """End what took too long; count what has come since."""
+        """Fail requests that take too long, and add up the others, again and again."""
         while True:
             gevent.sleep(SWEEP)
             try:
@@ -127,7 +135,7 @@ class Engine:
     # --- on schedule ---
 
     def wait_for_schedule(self, connection: Connection) -> None:
-        """The connection is free until the next request is due."""
+        """Let a connection send the next request of the schedule that no other one sends."""
         self._free.append(connection)
         if len(self._free) == 1:
             assert self.schedule is not None

@@ -1,8 +1,8 @@
 """HTTP/1.1 as this client speaks it: one request, again and again, and its answers.
 
-Bytes in, answers out; no sockets here. An answer that came whole, with a Content-Length, below a
-head that was seen before, is a comparison. Everything else goes through llhttp, the
-parser of Node.js, in C.
+This module turns bytes into answers; it has no sockets. A head that was seen before is recognised
+by comparing bytes, and the rest of an answer that came whole is its body. Every other answer goes
+through llhttp, the parser of Node.js, in C.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import httptools
 
 MOST_HEAD = 64 * 1024  # bytes
 MOST_BODY = 16 * 1024 * 1024  # bytes, also when decoded
-MOST_HEADS = 512  # remembered
+MOST_HEADS = 512  # that are remembered
 END_OF_HEAD = b"\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+CUT_OFF = "the connection was closed before the end of the answer"
 
 
 class BadAnswerError(Exception):
-    """What came is no answer of HTTP/1.1, or too large. The text says why."""
+    """An answer is not whole, not of HTTP/1.1, or too large. The text says why."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One whole answer. `headers` have lower-case names; of several with one name, a line each.
+    """One whole answer. `keep` says that the connection may be used again.
 
-    `keep` says that the connection may be used again.
+    `headers` have lower-case names; the values of several with one name are a line each.
     """
 
     status: int
@@ -39,9 +40,10 @@ class Answer:
 
 
 class Head:
-    """The head of an ordinary answer: 200, of a length or chunked, kept alive, nothing encoded.
+    """The head of an ordinary answer: status 200, kept alive, not encoded.
 
-    `whole` is the length of head and body in bytes, -1 where that is chunked.
+    `raw` are its bytes, `body_at` is their number, and `whole` that of head and body, -1 where the
+    body is chunked.
     """
 
     __slots__ = ("body_at", "headers", "raw", "whole")
@@ -53,17 +55,20 @@ class Head:
         self.headers = headers
 
     def body(self, data: bytes) -> bytes | None:
-        """The body of an answer that begins with this head, None unless it is just here."""
+        """Return the body of an answer with this head, None unless `data` is the whole answer."""
         if self.whole >= 0:
             return data[self.body_at :] if len(data) == self.whole else None
         return unchunked(data, self.body_at)
 
 
-NO_HEAD = Head(b"\0", 1 << 62, {})  # of no answer: nothing begins with it, or is as long
+NO_HEAD = Head(b"\0", 1 << 62, {})  # no answer begins with its bytes, or has its length
 
 
 def unchunked(data: bytes, at: int) -> bytes | None:
-    """A chunked body from `at` to the end, None unless it is whole and without frills."""
+    """Return the chunked body from `at` to the end; None unless it is whole and plain.
+
+    A body with extensions or a trailer is not plain.
+    """
     end = len(data) - len(LAST_CHUNK)
     if not data.endswith(LAST_CHUNK):
         return None
@@ -81,61 +86,90 @@ def unchunked(data: bytes, at: int) -> bytes | None:
             return None
         pieces.append(data[line + 2 : stop])
         at = stop + 2
-    return None if at != end else pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if at != end:
+        return None
+    return b"".join(pieces)
 
 
 class Heads:
-    """Remembers the heads of ordinary answers, by their bytes up to and with the empty line."""
+    """Remembers the heads of ordinary answers, by their bytes including the empty line."""
 
     def __init__(self) -> None:
         self.known: dict[bytes, Head] = {}
 
+    def parser_of(self, data: bytes) -> AnswerParser:
+        """Return a parser for the answer that begins with `data`, and learn its head."""
+        end = data.find(END_OF_HEAD)
+        if end >= 0:
+            self.learn(data[: end + len(END_OF_HEAD)])
+        return AnswerParser()
+
     def learn(self, raw: bytes) -> Head | None:
-        """Take in a head if it is ordinary, for the next time."""
+        """Remember a head if it is ordinary, and return it then."""
         parser = AnswerParser()
         try:
             parser.feed(raw)
         except BadAnswerError:
             return None
-        length = parser.headers.get("content-length", "")
-        chunked = parser.headers.get("transfer-encoding", "") == "chunked"
-        ordinary = (
-            parser.status == 200
-            and (chunked or (length.isdecimal() and int(length) <= MOST_BODY))
-            and "content-encoding" not in parser.headers
-            and parser.keep
-            and not (chunked and length)
-            and not is_cached(parser.headers)
-        )
-        if not ordinary:
+        headers = parser.headers
+        if parser.status != 200 or not parser.keep or not _is_plain(headers):
             return None
         if len(self.known) >= MOST_HEADS:
             self.known.clear()
-        head = Head(raw, None if chunked else int(length), parser.headers)
+        length = None if _is_chunked(headers) else int(headers["content-length"])
+        head = Head(raw, length, headers)
         self.known[raw] = head
         return head
 
 
+def _is_plain(headers: Mapping[str, str]) -> bool:
+    """Return whether a body is not encoded, not out of a cache, and has one kind of length."""
+    if "content-encoding" in headers or is_cached(headers):
+        return False
+    length = headers.get("content-length", "")
+    if _is_chunked(headers):
+        return not length
+    return length.isdecimal() and int(length) <= MOST_BODY
+
+
+def _is_chunked(headers: Mapping[str, str]) -> bool:
+    return headers.get("transfer-encoding", "") == "chunked"
+
+
 def is_cached(headers: Mapping[str, str]) -> bool:
-    """Whether an answer says that it comes out of a cache."""
+    """Return whether an answer says that it comes out of a cache."""
     return headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper()
 
 
 class AnswerParser:
-    """Takes one answer in pieces; interim answers (1xx) before it are passed over."""
+    """Takes the pieces of one answer; interim answers (1xx) before it are passed over."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._size = 0  # of the head so far, at most
+        self._size = 0  # bytes of the head so far, at most
         self._pieces: list[bytes] = []
-        self._length = 0
-        self._headed = self._done = self._more = False
+        self._length = 0  # bytes of the body so far
+        self._headed = False  # whether the head is whole
+        self._done = False
+        self._more = False  # whether bytes came after the end
         self.status = 0
         self.keep = True
         self.headers: dict[str, str] = {}
 
+    def take(self, data: bytes) -> Answer | None:
+        """Take what a socket gives, no bytes at its end; return the answer once it is whole.
+
+        Raises BadAnswerError.
+        """
+        if data:
+            return self.feed(data)
+        answer = self.end()
+        if answer is None:
+            raise BadAnswerError(CUT_OFF)
+        return answer
+
     def feed(self, data: bytes) -> Answer | None:
-        """The answer, once it is whole. Raises BadAnswerError."""
+        """Take bytes; return the answer once it is whole. Raises BadAnswerError."""
         if not self._headed:
             self._size += len(data)
         try:
@@ -143,47 +177,46 @@ class AnswerParser:
         except httptools.HttpParserUpgrade:
             raise BadAnswerError("the gateway switches protocols") from None
         except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            raise (
-                cause if isinstance(cause, BadAnswerError) else BadAnswerError(str(error))
-            ) from None
+            raise _cause_of(error) from None
         except httptools.HttpParserError as error:
             if not self._done:
                 raise BadAnswerError(f"no answer of HTTP/1.1 ({error})") from None
             self._more = True
         if not self._headed and self._size > MOST_HEAD:
             raise BadAnswerError(f"the head of the answer exceeds {MOST_HEAD:,} bytes")
-        return self._answer() if self._done else None
+        if self._done:
+            return self._answer()
+        return None
 
     def end(self) -> Answer | None:
-        """The answer if the end of the connection is its end; None where it is cut off."""
-        framed = "content-length" in self.headers or "chunked" in self.headers.get(
-            "transfer-encoding", ""
-        )
-        return self._answer(keep=False) if self._headed and not framed else None
+        """Return the answer if the connection's end may be its end; None where it is cut off."""
+        chunked = "chunked" in self.headers.get("transfer-encoding", "")
+        if not self._headed or chunked or "content-length" in self.headers:
+            return None
+        return self._answer(keep=False)
 
     def _answer(self, *, keep: bool = True) -> Answer:
         body = b"".join(self._pieces)
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding not in {"", "identity"} and body:
-            body = decoded(body, encoding)
+            body = decode_body(body, encoding)
         return Answer(self.status, self.headers, body, keep and self.keep and not self._more)
 
     # --- called by the parser ---
 
     def on_message_begin(self) -> None:
-        """A status line is coming."""
+        """Note that a status line is coming."""
         if self._done:
             self._more = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header line, or one of the trailer."""
+        """Take a header line; those of the trailer are passed over."""
         if self._done or self._headed:
             return
         add_header(self.headers, name.decode("latin-1"), value.decode("latin-1").strip())
 
     def on_headers_complete(self) -> None:
-        """The empty line."""
+        """Take the end of a head, that of an interim answer too."""
         if self._done:
             return
         self.status = self._parser.get_status_code()
@@ -192,7 +225,7 @@ class AnswerParser:
             self._headed = True
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
+        """Take a piece of the body. Raises BadAnswerError where it is too large."""
         if self._done:
             return
         self._length += len(data)
@@ -201,39 +234,58 @@ class AnswerParser:
         self._pieces.append(data)
 
     def on_message_complete(self) -> None:
-        """The end, of an interim answer too."""
+        """Take the end of an answer, or of an interim answer."""
         if self._headed:
             self._done = True
         else:
             self.headers = {}
 
 
+def _cause_of(error: httptools.HttpParserCallbackError) -> BadAnswerError:
+    """Return the exception that a callback of the parser has raised."""
+    if isinstance(error.__context__, BadAnswerError):
+        return error.__context__
+    return BadAnswerError(str(error))
+
+
 def add_header(headers: dict[str, str], name: str, value: str) -> None:
-    """Put a header under its lower-case name; of several with one name, a line each."""
+    """Add a header under its lower-case name; several with one name have a line each."""
     key = name.lower()
-    headers[key] = f"{headers[key]}\n{value}" if key in headers else value
+    if key in headers:
+        value = f"{headers[key]}\n{value}"
+    headers[key] = value
 
 
-def decoded(body: bytes, encoding: str) -> bytes:
-    """A body without its content encodings, the last applied first. Raises BadAnswerError."""
-    for name in reversed([part.strip() for part in encoding.split(",")]):
+def decode_body(body: bytes, encodings: str) -> bytes:
+    """Return a body without its content encodings, of which the last was applied last.
+
+    Raises BadAnswerError.
+    """
+    for encoding in reversed(encodings.split(",")):
+        name = encoding.strip()
         try:
-            if name in {"gzip", "x-gzip"}:
-                body = _inflated(body, zlib.MAX_WBITS | 16)
-            elif name == "deflate":
-                # RFC 9110 means zlib's format; some send the bare stream.
-                raw = body[:1] and (body[0] & 0x0F) != 8
-                body = _inflated(body, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS)
-            elif name == "br":
-                body = _unbrotli(body)
-            elif name != "identity":
-                raise BadAnswerError(f"the content encoding {name!r} is not known")
+            body = _decode(body, name)
         except (zlib.error, brotli.error) as error:
             raise BadAnswerError(f"the body is not {name}: {error}") from None
     return body
 
 
-def _inflated(body: bytes, window: int) -> bytes:
+def _decode(body: bytes, encoding: str) -> bytes:
+    """Return a body without one encoding. Raises BadAnswerError, zlib.error or brotli.error."""
+    if encoding in {"gzip", "x-gzip"}:
+        return _inflate(body, zlib.MAX_WBITS | 16)
+    if encoding == "deflate":
+        # RFC 9110 means zlib's format, but some servers send the bare stream.
+        is_bare = body[:1] and (body[0] & 0x0F) != 8
+        return _inflate(body, -zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS)
+    if encoding == "br":
+        return _unbrotli(body)
+    if encoding == "identity":
+        return body
+    raise BadAnswerError(f"the content encoding {encoding!r} is not known")
+
+
+def _inflate(body: bytes, window: int) -> bytes:
     inflater = zlib.decompressobj(window)
     result = inflater.decompress(body, MOST_BODY + 1)
     if len(result) > MOST_BODY:
@@ -257,10 +309,13 @@ def _unbrotli(body: bytes) -> bytes:
 
 
 def request_bytes(path: str, host: str, headers: Mapping[str, str]) -> bytes:
-    """A GET request. `headers` may replace Host and User-Agent."""
-    lines = {"host": ("Host", host), "user-agent": ("User-Agent", "trafficsplit"),
-             "accept": ("Accept", "*/*")}  # fmt: skip
+    """Return the bytes of a GET request. `headers` may replace Host, User-Agent and Accept."""
+    lines = {
+        "host": f"Host: {host}",
+        "user-agent": "User-Agent: trafficsplit",
+        "accept": "Accept: */*",
+    }
     for name, value in headers.items():
-        lines[name.lower()] = (name, value)
-    text = f"GET {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in lines.values())
-    return (text + "\r\n").encode("latin-1")
+        lines[name.lower()] = f"{name}: {value}"
+    text = "\r\n".join([f"GET {path} HTTP/1.1", *lines.values(), "", ""])
+    return text.encode("latin-1")

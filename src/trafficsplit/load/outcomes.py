@@ -1,24 +1,21 @@
-"""From an answer to what it counts as: the same for every client."""
+"""What an answer counts as, for every client."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from trafficsplit.analysis.kinds import Kind, Outcome, status_class
 from trafficsplit.identify.identifier import Identifier
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.http import Answer, is_cached
 
-# A cache that repeats answers shows among the first of them.
-BODIES_COMPARED = 1000
+BODIES_COMPARED = 1000  # answers among which a cache shows that repeats them
 UNIDENTIFIED = "unidentified"  # a row of Locust's statistics
 
 
 class Outcomes:
-    """Reads answers, and keeps what it learns.
+    """Finds the codes that answers are counted by, and notices a cache in front of the gateway.
 
-    `codes` are of variants with a good answer, a dict for each gateway. While it is `comparing`,
-    bodies are looked at for those that a cache repeats.
+    `codes` are those of variants that have answered with status 200, a dict for each gateway. While
+    it is `comparing`, bodies are compared with earlier ones, which a cache may repeat.
     """
 
     def __init__(self, identifier: Identifier, counter: Counter) -> None:
@@ -31,33 +28,33 @@ class Outcomes:
 
     def of_answer(self, answer: Answer, gateway: int = 0) -> tuple[int, str]:
         """Return the code to count an answer by, and why it is lost, empty where it is not."""
-        self._look_for_a_cache(answer)
-        found = self.read(answer.body, answer.headers)
-        variant = found.variant or ""
-        admitted = bool(variant) and self._counter.kinds.admits(variant)
-        status = status_class(answer.status)
+        self._compare(answer)
+        identified = self.read(answer.body, answer.headers)
+        variant = identified.variant or ""
+        reason = identified.reason
+        if variant and not self._counter.kinds.admits(variant):
+            variant = ""
+            reason = "too many different names of variants"
         if not 200 <= answer.status < 300:
-            known = variant if admitted else ""
-            code = self._code(Kind(Outcome.ERROR, known, status, gateway, answer.status))
-            return code, _status(answer)
-        if not admitted:
-            reason = "too many different names of variants" if variant else found.reason
-            kind = Kind(Outcome.UNIDENTIFIED, "", status, gateway, answer.status)
-            return self._code(kind), reason
-        code = self._code(Kind(Outcome.IDENTIFIED, variant, status, gateway, answer.status))
-        if answer.status == 200:
+            outcome = Outcome.ERROR
+            reason = _status(answer)
+        elif variant:
+            outcome = Outcome.IDENTIFIED
+            reason = ""
+        else:
+            outcome = Outcome.UNIDENTIFIED
+        status = status_class(answer.status)
+        code = self._counter.code_of(Kind(outcome, variant, status, gateway, answer.status))
+        if outcome is Outcome.IDENTIFIED and answer.status == 200:
             self.codes[gateway][variant] = code
-        return code, ""
+        return code, reason
 
     def of_failure(self, gateway: int = 0) -> int:
         """Return the code of a request without an answer."""
-        return self._code(Kind(Outcome.ERROR, "", "none", gateway, 0))
+        return self._counter.code_of(Kind(Outcome.ERROR, "", "none", gateway, 0))
 
-    def _code(self, kind: Kind) -> int:
-        return self._counter.code_of(kind)
-
-    def _look_for_a_cache(self, answer: Answer) -> None:
-        """Count an answer out of a cache: it says so, or shows an older request's id."""
+    def _compare(self, answer: Answer) -> None:
+        """Count an answer out of a cache: it says so, or shows an earlier request's id."""
         self._seen += 1
         if is_cached(answer.headers):
             self._counter.sums.cached += 1
@@ -72,15 +69,12 @@ class Outcomes:
 
 
 def row_of(kind: Kind) -> str:
-    """Return the row of Locust's statistics for a kind of end, empty for no variant's."""
+    """Return the row of Locust's statistics for a kind of end, empty where no variant is known."""
     return UNIDENTIFIED if kind.outcome is Outcome.UNIDENTIFIED else kind.variant
 
 
 def _status(answer: Answer) -> str:
+    """Return the status of an answer that is no good one, for people."""
     if 300 <= answer.status < 400:
-        return f"HTTP {answer.status} to {_location(answer.headers)}"
+        return f"HTTP {answer.status} to {answer.headers.get('location', 'nowhere')}"
     return f"HTTP {answer.status}"
-
-
-def _location(headers: Mapping[str, str]) -> str:
-    return headers.get("location", "nowhere")

@@ -1,6 +1,6 @@
 """The format of recordings: every request of a run as Parquet.
 
-A recording is a directory of parts, each whole or not there; any single Parquet file with these
+A recording is a directory of parts, each of them a whole file. A single Parquet file with these
 columns can be read as well:
 
     number      int64                order of sending, within a worker
@@ -8,11 +8,11 @@ columns can be read as well:
     variant     string               null where the answer names none
     status      int16                HTTP's, 0 without an answer
     latency_us  int32
-    connection  int32                0: one of its own
+    connection  int32                0: a connection of its own
     gateway     string
     bytes       int32                of the body
 
-Only `variant` must be there. Needs pyarrow, the extra `record`.
+Only `variant` is required. pyarrow is needed, the extra `record`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RECORDING = "requests.parquet"
-KEY = b"trafficsplit"  # of our facts in a file's metadata
+KEY = b"trafficsplit"  # of the facts about a run in a file's metadata
 NO_PYARROW = "recordings need pyarrow: pip install 'trafficsplit[record]'"
 
 
 def part_name(worker: int, number: int) -> str:
-    """The file name of a part: they sort by worker, then by number."""
+    """Return the file name of a part; the names sort by worker, then by number."""
     return f"part-{worker:02d}-{number:05d}.parquet"
 
 
 def schema() -> pa.Schema:
-    """The columns."""
+    """Return the columns."""
     import pyarrow as pa
 
     name = pa.dictionary(pa.int16(), pa.string())
@@ -58,7 +58,7 @@ def schema() -> pa.Schema:
 
 
 def parquet_of_arrow() -> Any:
-    """pyarrow.parquet. Raises InputError where it is not installed."""
+    """Return the module pyarrow.parquet. Raises InputError where it is not installed."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -69,18 +69,24 @@ def parquet_of_arrow() -> Any:
 def table_of(
     columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], facts: Mapping[str, Any]
 ) -> pa.Table:
-    """A part's table, from arrays by column; of variant and gateway: indices and names."""
+    """Return a part's table from arrays by column; `facts` are about the run.
+
+    For `variant` and `gateway` the array is a pair: indices, -1 for none, and names.
+    """
     import pyarrow as pa
 
-    arrays = []
+    arrays: list[Any] = []
     for field in schema():
-        value: Any = columns[field.name]
-        if pa.types.is_dictionary(field.type):
-            indices, names = value
-            mask = np.asarray(indices) < 0
-            value = pa.DictionaryArray.from_arrays(
+        column = columns[field.name]
+        if not pa.types.is_dictionary(field.type):
+            arrays.append(pa.array(column, field.type))
+            continue
+        indices, names = column
+        mask = np.asarray(indices) < 0
+        arrays.append(
+            pa.DictionaryArray.from_arrays(
                 pa.array(indices, pa.int16(), mask=mask), pa.array(names, pa.string())
             )
-        arrays.append(pa.array(value, field.type) if not isinstance(value, pa.Array) else value)
+        )
     text = json.dumps(facts, ensure_ascii=False).encode()
     return pa.Table.from_arrays(arrays, schema=schema().with_metadata({KEY: text}))

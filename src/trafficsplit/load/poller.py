@@ -1,7 +1,7 @@
 """All sockets of a process on one epoll, beside gevent.
 
-gevent's hub watches the epoll's own descriptor, so that greenlets go on beside it; sockets stay
-registered for reading as long as they live.
+gevent's hub watches the epoll's own descriptor, so that greenlets run beside it. A socket is
+registered for reading from its beginning to its end.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 import gevent
 from gevent import monkey
 
-# From before gevent's patches: an epoll that is really one.
+# The epoll of the system, and not that of gevent's patches.
 try:
     _epoll: Any = monkey.get_original("select", "epoll")
 except AttributeError:  # macOS, Windows
     _epoll = None
 AVAILABLE = _epoll is not None
-READ = 0x001
+READ = 0x001  # the bits of an epoll's events
 WRITE = 0x004
-MOST_EVENTS = 256  # of one turn, before others have theirs
+MOST_EVENTS = 256  # of one turn, before other greenlets have theirs
 
 
 class Poller:
-    """Calls a function with the events of a descriptor: nothing that it calls may block.
+    """Calls functions with the events of descriptors. None of them may block.
 
-    `on_broken` hears of exceptions in what is called.
+    `on_broken` is called with an exception of such a function.
     """
 
     def __init__(self, on_broken: Callable[[BaseException], None]) -> None:
@@ -37,16 +37,16 @@ class Poller:
         self._watcher.start(self._turn)
 
     def watch(self, descriptor: int, events: int, callback: Callable[[int], None]) -> None:
-        """Call a function with the events of a descriptor, from now on."""
+        """Call a function with the events of a descriptor from now on."""
         self._callbacks[descriptor] = callback
         self._epoll.register(descriptor, events)
 
     def change(self, descriptor: int, events: int) -> None:
-        """Watch for other events."""
+        """Watch a descriptor for other events."""
         self._epoll.modify(descriptor, events)
 
     def unwatch(self, descriptor: int) -> None:
-        """Forget a descriptor that is about to be closed, which takes it out of the epoll."""
+        """Forget a descriptor that is about to be closed; closing it takes it out of the epoll."""
         self._callbacks.pop(descriptor, None)
 
     def _turn(self) -> None:
@@ -67,7 +67,7 @@ class Poller:
             handled += len(events)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Watch no more descriptors."""
         self._watcher.stop()
         self._watcher.close()
         self._epoll.close()

@@ -1,11 +1,12 @@
-"""Counting begins when the gateway answers.
+"""The wait for a gateway's first good answer, before anything is counted.
 
-Tests that counted before the route was in force, and retried until one try passed, are the flaky
-ones (DESIGN.md 6). So wait until the gateway gives one good answer, discard it, then judge once.
+A test that counts before the route is in force, and is retried until one try passes, is flaky
+(DESIGN.md 6). So one good answer is awaited and discarded, and then the gateway is judged once.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 
 import requests
@@ -14,7 +15,11 @@ import urllib3
 from trafficsplit.settings.load import ConnectionSettings, RequestSettings
 
 PATIENCE = 3.0  # seconds
-PAUSE = 0.2
+PAUSE = 0.2  # seconds between two tries
+SHORTEST_TRY = 0.5  # seconds
+LONGEST_TRY = 2.0  # seconds
+
+log = logging.getLogger(__name__)
 
 
 def why_not_ready(
@@ -23,10 +28,13 @@ def why_not_ready(
     connection: ConnectionSettings,
     patience: float = PATIENCE,
 ) -> str:
-    """Wait for a 2xx answer; return what came instead, in one sentence, empty where one came."""
+    """Wait for a 2xx answer; return what came instead, in one sentence, empty where one came.
+
+    `patience` is in seconds.
+    """
     deadline = time.monotonic() + patience
     with requests.Session() as session:
-        session.trust_env = False  # the gateway is asked as the load asks it: no proxy, no netrc
+        session.trust_env = False  # no proxy and no netrc, as for the load
         session.headers.update(request.headers)
         session.verify = connection.ca_file or True
         if connection.insecure:
@@ -34,37 +42,43 @@ def why_not_ready(
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         while True:
             left = deadline - time.monotonic()
-            reason = _why_not(session, host, request.path, min(max(left, 0.5), 2.0))
-            if not reason or time.monotonic() + PAUSE > deadline:
+            timeout = min(max(left, SHORTEST_TRY), LONGEST_TRY)
+            reason = _why_not(session, host, request.path, timeout)
+            if not reason:
+                log.info("%s is ready", host)
+                return ""
+            log.debug("not ready: %s", reason)
+            if time.monotonic() + PAUSE > deadline:
                 return reason
             time.sleep(PAUSE)
 
 
 def _why_not(session: requests.Session, host: str, path: str, timeout: float) -> str:
+    """Try once; return what came instead of a 2xx answer, empty where one came."""
     try:
         with session.get(
             host + path, timeout=timeout, allow_redirects=False, stream=True
         ) as response:
             status = response.status_code
-            target = response.headers.get("location", "")
+            location = response.headers.get("location", "")
     except requests.exceptions.SSLError as error:
         return (
             f"{host} has no certificate to trust ({_cause(error)}): give --ca-file, or do not "
             "check it, with --insecure."
         )
     except requests.exceptions.Timeout:
-        return f"{host} does not answer: nothing came within {timeout:.0f} seconds."
-    except (OSError, UnicodeError) as error:  # requests' own among them
+        return f"{host} does not answer: nothing came within {timeout:.1g} seconds."
+    except (OSError, ValueError) as error:  # those of requests and of urllib3 among them
         return f"{host} cannot be reached ({_cause(error)}): check the address, and that it is up."
     if 200 <= status < 300:
         return ""
-    return f"{host}{path} {_of_status(status, target)}"
+    return f"{host}{path} {_meaning(status, location)}"
 
 
-def _of_status(status: int, target: str) -> str:
-    """Return what a status that is not 2xx means here."""
+def _meaning(status: int, location: str) -> str:
+    """Return what a status that is not 2xx means here, and the way out."""
     if 300 <= status < 400:
-        return f"redirects to {target or 'nowhere'}: give that as --host or --path."
+        return f"redirects to {location or 'nowhere'}: give that as --host or --path."
     if status == 404:
         return "answers 404: does its route match this path and host?"
     if status >= 500:
@@ -73,11 +87,11 @@ def _of_status(status: int, target: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the innermost reason, in its own few words."""
-    causes = [error]
-    while causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(causes[-1].__cause__ or causes[-1].__context__)  # type: ignore[arg-type]
-    innermost = causes[-1]
+    """Return the text of the exception that all the others were raised from."""
+    innermost = error
+    while cause := innermost.__cause__ or innermost.__context__:
+        innermost = cause
     if isinstance(innermost, OSError) and innermost.strerror:
         return innermost.strerror
-    return str(innermost).splitlines()[0] if str(innermost) else type(innermost).__name__
+    lines = str(innermost).splitlines() or [type(innermost).__name__]
+    return lines[0]

@@ -1,28 +1,30 @@
-"""Open load: requests are due at fixed times, whatever the answers do."""
+"""A schedule of requests: each is due at a fixed time, however slow the answers are."""
 
 from __future__ import annotations
 
 import time
 
-LATE = 0.01  # seconds
+LATE = 0.01  # seconds after which a request counts as late
 
 
 class Schedule:
-    """`rate` requests a second from `began` on. Latency counts from the time each was due.
+    """A schedule of `rate` requests a second from `began` on, in seconds of the monotonic clock.
 
-    Measured from the sending, a stall of the gateway would show in the one request that met it,
-    and not in those that could not be sent meanwhile (coordinated omission).
+    Latency is measured from the time at which a request was due. Measured from its sending, a stall
+    of the gateway would show in the one request that met it, and not in those that could not be
+    sent meanwhile (coordinated omission).
     """
 
     def __init__(self, rate: float, began: float) -> None:
-        self.rate, self._began = rate, began
+        self.rate = rate
+        self._began = began
         self._taken = 0
-        self.late = 0  # requests that were taken after their time: no connection was free
+        self.late = 0  # requests that were taken late, as no connection was free
         self.next_at = began
         self._last = began
 
     def take(self) -> float:
-        """The time at which the next request is due; the one after it is next."""
+        """Take the next request; return the time at which it is due."""
         due = self.next_at
         self._last = time.monotonic()
         self.late += self._last - due > LATE
@@ -32,6 +34,8 @@ class Schedule:
 
     @property
     def achieved(self) -> float:
-        """Requests a second that were really sent."""
+        """The requests a second that were really sent."""
         lasted = self._last - self._began
-        return min((self._taken - 1) / lasted, self.rate) if lasted > 0 else self.rate
+        if lasted <= 0:
+            return self.rate
+        return min((self._taken - 1) / lasted, self.rate)

@@ -1,11 +1,11 @@
-"""One socket to a gateway that does not block, with TLS where it is asked for."""
+"""One socket to a gateway that does not block, with TLS where the gateway wants it."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import socket as names
+import socket as names  # gevent's patches leave its constants alone
 import ssl
 import struct
 from collections.abc import Callable
@@ -17,23 +17,24 @@ from trafficsplit.errors import BrokenError
 from trafficsplit.load.endpoint import Address, Endpoint
 from trafficsplit.load.poller import READ, WRITE, Poller
 
-# From before gevent's patches: sockets that never yield.
+# The socket of the system: gevent's would yield.
 _socket: Any = monkey.get_original("socket", "socket")
-# No socket because of a limit of this machine says nothing of the gateway.
+BUFFER = 64 * 1024  # bytes of one read; a larger one costs two to four times as much
+# Errors of a machine without sockets, ports or memory; they say nothing about the gateway.
 OUR_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
 class Wire:
-    """A socket to one of an endpoint's addresses. `receive` and `send` are as a socket's.
+    """A socket to one of an endpoint's addresses. `receive` and `send` are like those of a socket.
 
-    `on_events` is called with the socket's events. Several of its methods raise OSError, for the
-    gateway's doing, and BrokenError where this machine has no sockets left.
+    Its methods raise OSError for a fault of the gateway, and BrokenError where this machine has no
+    sockets left.
     """
 
     __slots__ = ("_poller", "_reset", "_socket", "_tls", "_unsent", "receive", "send")
 
     def __init__(self, poller: Poller, *, reset: bool) -> None:
-        """With `reset` no port is kept for a minute after the end."""
+        """Create a wire without a socket. With `reset` its port is free as soon as it is closed."""
         self._poller = poller
         self._reset = reset
         self._socket: Any = None
@@ -48,12 +49,15 @@ class Wire:
         return self._socket is not None
 
     def connect(self, address: Address, on_events: Callable[[int], None]) -> None:
-        """Begin to connect. Raises OSError, BrokenError."""
+        """Begin to connect; `on_events` is called with the socket's events from now on.
+
+        Raises OSError, BrokenError.
+        """
         family, where = address
         try:
             sock = _socket(family, names.SOCK_STREAM)
         except OSError as error:
-            raise _ours(error) from None
+            raise _blamed(error) from None
         self._socket = sock
         sock.setblocking(False)
         sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
@@ -61,11 +65,11 @@ class Wire:
             sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, struct.pack("ii", 1, 0))
         code = sock.connect_ex(where)
         if code not in (0, errno.EINPROGRESS):
-            raise _ours(OSError(code, os.strerror(code)))
+            raise _blamed(OSError(code, os.strerror(code)))
         self._poller.watch(sock.fileno(), READ | WRITE, on_events)
 
     def finish_connecting(self) -> None:
-        """The socket has something to say of the connecting. Raises OSError where it failed."""
+        """Watch for reading only, from now on. Raises OSError where the connecting has failed."""
         code = self._socket.getsockopt(names.SOL_SOCKET, names.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
@@ -74,7 +78,7 @@ class Wire:
         self.send = self._socket.send
 
     def begin_tls(self, endpoint: Endpoint) -> None:
-        """Speak TLS from here on."""
+        """Speak TLS from now on, beginning with the handshake."""
         assert endpoint.context
         descriptor = self._socket.fileno()
         poller = self._poller
@@ -113,7 +117,7 @@ class Wire:
             self._poller.change(self._socket.fileno(), READ | WRITE)
 
     def send_rest(self) -> None:
-        """Send what the socket did not take before. Raises OSError."""
+        """Send the bytes that the socket did not take before. Raises OSError."""
         try:
             if self._unsent:
                 self._unsent = self._unsent[self.send(self._unsent) :]
@@ -123,7 +127,7 @@ class Wire:
             return
 
     def close(self) -> None:
-        """End it, where it is open."""
+        """Close the socket, if there is one."""
         self._tls = None
         self._unsent = b""
         if self._socket is not None:
@@ -133,8 +137,8 @@ class Wire:
             sock.close()
 
 
-def _ours(error: OSError) -> Exception:
-    """Return the error, or that it is this machine's and no gateway's."""
+def _blamed(error: OSError) -> Exception:
+    """Return the error of a gateway as it is, and that of this machine as a BrokenError."""
     if error.errno in OUR_FAULTS:
         reason = error.strerror or str(error)
         return BrokenError(
@@ -145,9 +149,9 @@ def _ours(error: OSError) -> Exception:
 
 
 class Tls:
-    """TLS over a socket that does not block, with the two methods of a socket that are used.
+    """TLS over a socket that does not block, with a socket's methods `recv` and `send`.
 
-    `on_blocked` is called when the socket takes no more for now; `flush` goes on when it does.
+    `on_blocked` is called when the socket takes no more bytes; `flush` goes on when it does again.
     """
 
     def __init__(
@@ -171,7 +175,7 @@ class Tls:
         return True
 
     def receive(self, size: int) -> None:
-        """Take in what the socket has. Raises BlockingIOError where there is nothing, OSError."""
+        """Read encrypted bytes from the socket. Raises BlockingIOError without any, OSError."""
         data = self._socket.recv(size)
         if data:
             self._incoming.write(data)
@@ -179,9 +183,9 @@ class Tls:
             self._incoming.write_eof()
 
     def recv(self, size: int) -> bytes:
-        """Return all that can be read now, empty at the end, as a socket does.
+        """Return all bytes that can be read now; none at the end, as a socket does.
 
-        Raises BlockingIOError where there is nothing.
+        Raises BlockingIOError where there are none before the end.
         """
         self.receive(size)
         pieces = []
@@ -196,13 +200,13 @@ class Tls:
         return b"".join(pieces)
 
     def send(self, data: bytes) -> int:
-        """Take all of the data; what the socket refuses waits for `flush`."""
+        """Take all of the data; bytes that the socket refuses wait for `flush`."""
         self._object.write(data)
         self.flush()
         return len(data)
 
     def flush(self) -> bool:
-        """Send what waits; return whether all is sent. Raises OSError."""
+        """Send the bytes that wait; return whether all are sent. Raises OSError."""
         self._unsent += self._outgoing.read()
         if self._unsent:
             with contextlib.suppress(BlockingIOError):
