@@ -6,6 +6,7 @@ not a verdict gets an exit code of its own, and one line for a person.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -103,6 +104,9 @@ def open_standard_streams() -> None:
     while descriptor <= 2:
         descriptor = os.open(os.devnull, os.O_RDWR)
     os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ± is told the rest
+            stream.reconfigure(errors="replace")
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 — a descriptor that stays open
 

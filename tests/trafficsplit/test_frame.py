@@ -137,7 +137,9 @@ def test_saying_tells_whether_it_was_taken(
 # --- streams that take nothing, or are not there ---
 
 
-def framed(code: str, redirections: str = "") -> subprocess.CompletedProcess[str]:
+def framed(
+    code: str, redirections: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run an action in a process of its own, whose streams a shell redirects."""
     program = (
         "import os, sys\n"
@@ -149,7 +151,7 @@ def framed(code: str, redirections: str = "") -> subprocess.CompletedProcess[str
     )
     return subprocess.run(
         ["sh", "-c", f'"$0" -c "$1" {redirections}', sys.executable, program],
-        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -218,6 +220,11 @@ def test_a_file_does_not_get_a_closed_streams_place(redirections: str, tmp_path:
     )
     assert result.returncode == 0
     assert file.read_text() == ""
+
+
+def test_a_stream_of_another_encoding_gets_what_it_can_hold() -> None:
+    result = framed("say('match: 25 % \\u00b1 2 points')\nreturn 0", PYTHONIOENCODING="ascii")
+    assert (result.stdout, result.stderr) == ("match: 25 % ? 2 points\n", "")
 
 
 def test_a_closed_standard_input_is_an_empty_one() -> None:
