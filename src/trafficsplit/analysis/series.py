@@ -1,15 +1,16 @@
 """A run as series of numbers: what the pictures show, for whatever draws them.
 
-Shares are fractions, latencies milliseconds, times seconds; a series has None where there is
-nothing to say.
+Shares are fractions, latencies milliseconds, times seconds. A series has None where there is no
+value. Each result is a dict that JSON can hold; its lists have an element for each of `x`.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import NotRequired, TypedDict, TypeVar
 
 from trafficsplit.analysis.judge import looks_at
 from trafficsplit.analysis.latency import middle_of
@@ -17,94 +18,145 @@ from trafficsplit.analysis.run import LatencyKey, Run, Stretch
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.tally import Tally
 
-Series = dict[str, Any]
 POINTS = 120  # of a line
 INTERVALS = 40  # of a confidence sequence, each of which costs some root finding
+STRETCHES = 60  # of time
+FARTHEST = 10.0  # of the way to the threshold: evidence beyond is drawn there
+Line = list[float | None]
+Point = TypeVar("Point")
 
 
-def shares(run: Run) -> Series:
-    """The share of each variant as responses came in, with its confidence sequence.
+class ShareSeries(TypedDict):
+    """Shares as responses came in: `x` are responses; `low` and `high` the interval's ends."""
 
-    `x` are responses; `y`, `low` and `high` are lists by variant.
+    x: list[int]
+    y: dict[str, Line]
+    low: dict[str, Line]
+    high: dict[str, Line]
+
+
+class EvidenceSeries(TypedDict):
+    """Evidence as responses came in, as parts of its threshold: `x` are responses."""
+
+    x: list[int]
+    match: Line
+    mismatch: Line
+
+
+class RateSeries(TypedDict):
+    """What was answered a second, by variant, and `lost`; and the `share` of each variant.
+
+    `x` are the middles of stretches of time, and `borders` their ends, one more.
     """
+
+    x: list[float]
+    borders: list[float]
+    y: dict[str, list[float]]
+    lost: list[float]
+    share: dict[str, Line]
+
+
+class LatencyLine(TypedDict):
+    """One line of `LatencySeries`; a `label` can be added before it is drawn."""
+
+    variant: str
+    status: str
+    y: Line
+    label: NotRequired[str]
+
+
+class LatencySeries(TypedDict):
+    """The fraction of requests that were answered within a time: `x` are milliseconds."""
+
+    x: list[float]
+    lines: list[LatencyLine]
+
+
+def shares(run: Run) -> ShareSeries:
+    """Return the share of each variant as responses came in, with its confidence sequence."""
     variants = list(run.tally.counts)
-    sums = [
-        total for total in accumulate(s.tally for s in run.counted.stretches) if total.identified
-    ]
-    totals = _thinned(sums, POINTS, [total.identified for total in sums])
+    sums = accumulate(stretch.tally for stretch in run.counted.stretches)
+    totals = [total for total in sums if total.identified]
+    totals = _thin_out(totals, [total.identified for total in totals])
+    series = ShareSeries(
+        x=[total.identified for total in totals],
+        y={variant: [total.share(variant) for total in totals] for variant in variants},
+        low={variant: [] for variant in variants},
+        high={variant: [] for variant in variants},
+    )
     every = max(-(-len(totals) // INTERVALS), 1)
-    last = len(totals) - 1
-    low: dict[str, list[float | None]] = {variant: [] for variant in variants}
-    high: dict[str, list[float | None]] = {variant: [] for variant in variants}
     for index, total in enumerate(totals):
         test = None
-        if index % every == 0 or index == last:
+        if index % every == 0 or index == len(totals) - 1:
             test = SequentialTest.of(run.question)
             test.update(total.counts)
         for variant in variants:
-            known = variant in run.question.split or total.counts.get(variant)
-            ends = test.confidence(variant) if test and known else (None, None)
-            low[variant].append(ends[0])
-            high[variant].append(ends[1])
-    return {
-        "x": [total.identified for total in totals],
-        "y": {variant: [total.share(variant) for total in totals] for variant in variants},
-        "low": low,
-        "high": high,
-    }
+            low, high = _interval(test, variant)
+            series["low"][variant].append(low)
+            series["high"][variant].append(high)
+    return series
 
 
-def evidence(run: Run) -> Series:
-    """The evidence for each verdict on its way to the threshold, as parts of it; `x` responses."""
-    points = [(test.tally.identified, test.log_match, test.log_mismatch) for test in looks_at(run)]
-    points = _thinned(points, POINTS, [float(point[0]) for point in points])
+def _interval(test: SequentialTest | None, variant: str) -> tuple[float | None, float | None]:
+    """Return a variant's interval; none without a test, or before an unexpected one answered."""
+    if test is None:
+        return None, None
+    if variant not in test.question.split and not test.tally.counts.get(variant):
+        return None, None
+    return test.confidence(variant)
+
+
+def evidence(run: Run) -> EvidenceSeries:
+    """Return the evidence for each verdict on its way to the threshold."""
+    looks = [(test.tally.identified, test.log_match, test.log_mismatch) for test in looks_at(run)]
+    looks = _thin_out(looks, [identified for identified, _, _ in looks])
     threshold = SequentialTest.of(run.question).threshold
-
-    def part(value: float) -> float | None:
-        return None if math.isinf(value) and value < 0 else min(value / threshold, 10.0)
-
-    return {
-        "x": [point[0] for point in points],
-        "match": [part(point[1]) for point in points],
-        "mismatch": [part(point[2]) for point in points],
-    }
+    return EvidenceSeries(
+        x=[identified for identified, _, _ in looks],
+        match=[_part(match, threshold) for _, match, _ in looks],
+        mismatch=[_part(mismatch, threshold) for _, _, mismatch in looks],
+    )
 
 
-def rates(run: Run, most: int = 60) -> Series:
-    """What was answered a second, by variant, and `lost`; `x` are the middles of the seconds.
+def _part(log_evidence: float, threshold: float) -> float | None:
+    if log_evidence == -math.inf:
+        return None
+    return min(log_evidence / threshold, FARTHEST)
 
-    `borders` are the ends of what was counted together, one more than `x`.
-    """
+
+def rates(run: Run, most: int = STRETCHES) -> RateSeries:
+    """Return what was answered a second, in at most `most` stretches of time."""
     borders, tallies = merge_stretches(run.counted.stretches, most)
     widths = [after - before for before, after in pairwise(borders)]
-    pairs = list(zip(tallies, widths, strict=True))
-    variants = list(run.tally.counts)
-    return {
-        "x": [(a + b) / 2 for a, b in pairwise(borders)],
-        "borders": borders,
-        "y": {v: [tally.counts.get(v, 0) / width for tally, width in pairs] for v in variants},
-        "lost": [tally.lost / width for tally, width in pairs],
-        "share": {v: [tally.share(v) for tally in tallies] for v in variants},
-    }
+    answered: dict[str, list[float]] = {}
+    shares_of: dict[str, Line] = {}
+    for variant in run.tally.counts:
+        answered[variant] = _per_second([t.counts.get(variant, 0) for t in tallies], widths)
+        shares_of[variant] = [tally.share(variant) for tally in tallies]
+    return RateSeries(
+        x=[(before + after) / 2 for before, after in pairwise(borders)],
+        borders=borders,
+        y=answered,
+        lost=_per_second([tally.lost for tally in tallies], widths),
+        share=shares_of,
+    )
 
 
-def latencies(run: Run) -> Series:
-    """The fraction of requests that were answered within a time, by who answered and how.
+def _per_second(counts: Iterable[int], seconds: Iterable[float]) -> list[float]:
+    return [count / width for count, width in zip(counts, seconds, strict=True)]
 
-    `x` are milliseconds; a series is a list of the dict `y`, by `variant` and `status`.
-    """
-    groups = {key: buckets for key, buckets in run.counted.latency.items() if sum(buckets.values())}
-    every = sorted({bucket for buckets in groups.values() for bucket in buckets})
+
+def latencies(run: Run) -> LatencySeries:
+    """Return the fraction of requests answered within a time, by variant and class of status."""
+    groups = {key: buckets for key, buckets in run.counted.latency.items() if any(buckets.values())}
+    every = sorted(set().union(*groups.values()))
     lines = []
     for key, buckets in groups.items():
-        total, seen = sum(buckets.values()), 0
-        line: list[float | None] = []
-        for bucket in every:
-            count = buckets.get(bucket, 0)
-            seen += count
-            line.append(seen / total if seen else None)
-        lines.append({"variant": key.variant, "status": key.status, "y": line})
-    return {"x": [middle_of(bucket) / 1000 for bucket in every], "lines": lines}
+        answered = accumulate(buckets.get(bucket, 0) for bucket in every)
+        total = sum(buckets.values())
+        line = [count / total if count else None for count in answered]
+        lines.append(LatencyLine(variant=key.variant, status=key.status, y=line))
+    return LatencySeries(x=[middle_of(bucket) / 1000 for bucket in every], lines=lines)
 
 
 def answerer(key: LatencyKey) -> str:
@@ -116,35 +168,50 @@ def answerer(key: LatencyKey) -> str:
 
 
 def merge_stretches(
-    stretches: Sequence[Stretch], most: int = 60
+    stretches: Sequence[Stretch], most: int = STRETCHES
 ) -> tuple[list[float], list[Tally]]:
     """Return at most `most` stretches, merged: their borders in seconds, and their tallies."""
     size = max(-(-len(stretches) // most), 1)
-    groups = [list(stretches[i : i + size]) for i in range(0, len(stretches), size)]
+    groups = [stretches[start : start + size] for start in range(0, len(stretches), size)]
     # A last one that is hardly begun would show a rate of its own making.
-    if len(groups) > 1 and groups[-1][-1].end - groups[-1][0].start < 0.5 * (
-        groups[0][-1].end - groups[0][0].start
-    ):
-        groups[-2:] = [groups[-2] + groups[-1]]
-    groups = [group for group in groups if group[-1].end > group[0].start]
-    borders = [group[0].start for group in groups] + [group[-1].end for group in groups[-1:]]
-    return borders, [sum((s.tally for s in group), Tally()) for group in groups]
+    if len(groups) > 1 and _width(groups[-1]) < 0.5 * _width(groups[0]):
+        groups[-2:] = [[*groups[-2], *groups[-1]]]
+    groups = [group for group in groups if _width(group) > 0]
+    if not groups:
+        return [], []
+    borders = [*(group[0].start for group in groups), groups[-1][-1].end]
+    tallies = []
+    for group in groups:
+        tallies.append(sum((stretch.tally for stretch in group), Tally()))
+    return borders, tallies
 
 
-def _thinned(points: Sequence[Any], most: int, places: Sequence[float]) -> list[Any]:
-    """At most about `most` of the points, the last among them: half evenly, half by logarithm.
+def _width(group: Sequence[Stretch]) -> float:
+    return group[-1].end - group[0].start
 
-    A line begins wildly and settles, so that its beginning needs more of them.
+
+def _thin_out(points: Sequence[Point], responses: Sequence[int]) -> list[Point]:
+    """Return about `POINTS` of the points at most, the last among them.
+
+    Half of them are spaced evenly, and half by the logarithm of `responses`, of which each point
+    has some: a line begins wildly and settles, so that its beginning needs more of them.
     """
-    if len(points) <= most:
+    if len(points) <= POINTS:
         return list(points)
-    kept = {round(i * (len(points) - 1) / (most // 2)) for i in range(most // 2 + 1)}
-    first, last = max(places[0], 1.0), max(places[-1], 2.0)
-    target = iter(first * (last / first) ** (i / (most // 2)) for i in range(most // 2 + 1))
-    wanted = next(target)
-    for index, place in enumerate(places):
-        if place >= wanted:
-            kept.add(index)
-            while wanted <= place:
-                wanted = next(target, math.inf)
+    half = POINTS // 2
+    kept = {round(number * (len(points) - 1) / half) for number in range(half + 1)}
+    kept |= _spaced_by_logarithm(responses, half)
     return [points[index] for index in sorted(kept)]
+
+
+def _spaced_by_logarithm(responses: Sequence[int], number: int) -> set[int]:
+    """Return the indices at which responses first reach `number` spaced numbers, from the first."""
+    first = max(responses[0], 1.0)
+    last = max(responses[-1], 2.0)
+    indices = set()
+    for step in range(number + 1):
+        wanted = first * (last / first) ** (step / number)
+        index = bisect.bisect_left(responses, wanted)
+        if index < len(responses):
+            indices.add(index)
+    return indices

@@ -12,22 +12,22 @@ from scipy.special import chdtrc, xlogy
 
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.fixed import homogeneity
-from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.run import Run, Stretch
 
-MOST_GROUPS = 60
+MOST_GROUPS = 60  # of stretches, whose shares are compared
 MOST_CHANGES = 8
-UNSTEADY = 1.5  # dispersion between stretches
-LEVEL = 0.001  # chance of a change that is none, over all places where one may be
+UNSTEADY = 1.5  # dispersion between groups: less is steady, however certain it is
+LEVEL = 0.001  # the probability of a change that is none, over all boundaries
 
 
 @dataclass(frozen=True)
 class Change:
     """The split changed: the new one was in force `at` seconds after the start.
 
-    That is in [`earliest`, `latest`]. The old one was over at `began`: in between old and new were
-    mixed, as by gateways of which some learn late; a change at once begins where it ends.
-    `before` and `after` are the shares on either side; `steady` says that on each side they kept
-    still and in between went one way, so that this one change is all there was.
+    That is in [`earliest`, `latest`]. The old one was over at `began`. In between old and new were
+    mixed, as by several gateways of which some learn late; a change at once begins where it ends.
+    `before` and `after` are the shares on either side. `steady` says that this change is all there
+    was: the shares kept still on each side, and went one way in between.
     """
 
     at: float
@@ -40,94 +40,131 @@ class Change:
 
     @property
     def mixed(self) -> float:
-        """For how many seconds old and new were mixed."""
+        """The seconds for which old and new were mixed."""
         return self.at - self.began
 
 
-def change_in(run: Run) -> Change | None:
-    """The change of the shares during a run, None where nothing speaks for one.
+@dataclass(frozen=True)
+class _Course:
+    """What a run's stretches have counted, in order of sending.
 
-    The likelihood ratio of a split at each boundary of the stretches (in order of sending) against
-    none at all (Hinkley 1970), sure after Bonferroni's correction for looking at all of them; and
-    again within the parts, until none is left (binary segmentation, Vostrikova 1981), each boundary
-    being placed anew between its neighbours. The interval of the last holds every boundary whose
-    log likelihood is less than c below the best: each side of it is a random walk, so it covers
-    with probability (1 − e^−c)² (Siegmund 1988, "Confidence sets in change-point problems").
+    `table` has a row for each stretch in which a variant was named, and a column for each variant.
     """
-    variants = list(run.tally.counts)
-    stretches = [stretch for stretch in run.counted.stretches if stretch.tally.identified]
-    table = np.array([[s.tally.counts.get(v, 0) for v in variants] for s in stretches], dtype=float)
-    if len(stretches) < 2 or len(variants) < 2:
+
+    stretches: Sequence[Stretch]
+    variants: Sequence[str]
+    table: Floats
+
+
+def change_in(run: Run) -> Change | None:
+    """Return the change of the shares during a run, None if there is no evidence of one.
+
+    Each boundary of the stretches (in order of sending) has a likelihood ratio, of a split that
+    changes there against one that never does (Hinkley 1970). The best is a change if it is certain
+    after Bonferroni's correction for looking at all of them. The same is done again within the
+    parts, until none is left (binary segmentation, Vostrikova 1981), and each boundary is placed
+    anew between its neighbours.
+    """
+    course = _course(run)
+    if len(course.stretches) < 2 or len(course.variants) < 2:
         return None
-    seen = [i for i in range(len(variants)) if table[:, i].any()]
-    if len(seen) < 2:
+    boundaries = _boundaries(course.table)
+    if not boundaries:
         return None
-    table = table[:, seen]
-    places = _boundaries(table)
-    if not places:
-        return None
-    # The last is when the new split was wholly in force.
-    offset = places[-2] if len(places) > 1 else 0
-    gain = _gains(table[offset:])
-    drop = -math.log(1 - math.sqrt(1 - run.question.alpha))
-    near = np.flatnonzero(gain >= gain.max() - drop) + offset
-    ends = [stretch.end for stretch in stretches]
-    parts = np.split(table, places)
-    shares = np.array([part.sum(axis=0) / part.sum() for part in parts])
-    steps = np.diff(shares, axis=0)
-    one_way = bool(((steps >= 0).all(axis=0) | (steps <= 0).all(axis=0)).all())
+    first, last = _interval_of_last(course.table, boundaries, run.question.alpha)
+    parts = np.split(course.table, boundaries)
     return Change(
-        at=ends[places[-1] - 1],
-        # It is known to the stretch only: each boundary stands for the stretches beside it.
-        earliest=stretches[int(near[0])].start,
-        latest=stretches[int(near[-1]) + 1].end,
-        before=_shares([variants[i] for i in seen], parts[0].sum(axis=0)),
-        after=_shares([variants[i] for i in seen], parts[-1].sum(axis=0)),
-        steady=one_way and _steady(parts[0]) and _steady(parts[-1]),
-        began=ends[places[0] - 1],
+        at=course.stretches[boundaries[-1] - 1].end,
+        # A boundary is known to the stretch only: it stands for the stretches beside it.
+        earliest=course.stretches[first].start,
+        latest=course.stretches[last + 1].end,
+        before=_shares(course.variants, parts[0]),
+        after=_shares(course.variants, parts[-1]),
+        steady=_go_one_way(parts) and _is_steady(parts[0]) and _is_steady(parts[-1]),
+        began=course.stretches[boundaries[0] - 1].end,
     )
 
 
+def _course(run: Run) -> _Course:
+    variants = [variant for variant, count in run.tally.counts.items() if count]
+    stretches = [stretch for stretch in run.counted.stretches if stretch.tally.identified]
+    rows = []
+    for stretch in stretches:
+        rows.append([stretch.tally.counts.get(variant, 0) for variant in variants])
+    return _Course(stretches, variants, np.array(rows, dtype=float))
+
+
 def _boundaries(table: Floats) -> list[int]:
-    """The rows of a table at which its shares change, in order."""
-    places: list[int] = []
-    while len(places) < MOST_CHANGES:
-        ends = [0, *places, len(table)]
-        found = [
-            start + best + 1
-            for start, end in pairwise(ends)
-            if (best := _change(table[start:end], len(table))) is not None
-        ]
-        if not found:
+    """Return the rows of a table at which its shares change, in order."""
+    boundaries: list[int] = []
+    while len(boundaries) < MOST_CHANGES:
+        new = _new_boundaries(table, boundaries)
+        if not new:
             break
-        places = sorted([*places, *found])
-        for index in range(len(places)):  # each anew, between its neighbours
-            ends = [0, *places, len(table)]
-            start, end = ends[index], ends[index + 2]
-            places[index] = start + int(_gains(table[start:end]).argmax()) + 1
-        places = sorted(set(places))
-    return places
+        boundaries = _placed_anew(table, sorted([*boundaries, *new]))
+    return boundaries
 
 
-def _change(table: Floats, looks: int) -> int | None:
-    """The likeliest boundary in a part, where a change is sure."""
-    if len(table) < 2:
-        return None
-    gain = _gains(table)
-    best = int(gain.argmax())
+def _new_boundaries(table: Floats, boundaries: Sequence[int]) -> list[int]:
+    """Return one more boundary within each part in which a change is certain."""
+    new = []
+    for start, end in pairwise([0, *boundaries, len(table)]):
+        gains = _gains(table[start:end])
+        if len(gains) and _is_certain(gains.max(), table):
+            new.append(start + int(gains.argmax()) + 1)
+    return new
+
+
+def _is_certain(gain: float, table: Floats) -> bool:
     freedom = table.shape[1] - 1
-    return best if float(chdtrc(freedom, 2 * gain[best])) * looks <= LEVEL else None
+    return float(chdtrc(freedom, 2 * gain)) * len(table) <= LEVEL
+
+
+def _placed_anew(table: Floats, boundaries: Sequence[int]) -> list[int]:
+    """Return each boundary where it is likeliest between its neighbours."""
+    placed = [0, *boundaries, len(table)]
+    for index in range(1, len(placed) - 1):
+        start = placed[index - 1]
+        end = placed[index + 1]
+        placed[index] = start + int(_gains(table[start:end]).argmax()) + 1
+    return sorted(set(placed[1:-1]))
+
+
+def _interval_of_last(table: Floats, boundaries: Sequence[int], alpha: float) -> tuple[int, int]:
+    """Return the rows before the first and last places at which the last change may be.
+
+    These are all whose log likelihood is less than c below the best. Each side of it is a random
+    walk, so that they cover the truth with probability (1 − e^−c)², which is 1 − alpha (Siegmund
+    1988, "Confidence sets in change-point problems").
+    """
+    offset = boundaries[-2] if len(boundaries) > 1 else 0
+    gains = _gains(table[offset:])
+    c = -math.log(1 - math.sqrt(1 - alpha))
+    near = np.flatnonzero(gains >= gains.max() - c) + offset
+    return int(near[0]), int(near[-1])
 
 
 def _gains(table: Floats) -> Floats:
-    """How much likelier each boundary makes a table than none."""
+    """Return how much likelier a change behind each row but the last makes a table, in nats."""
     before = table.cumsum(axis=0)[:-1]
     total = table.sum(axis=0)
     return _log_likelihood(before) + _log_likelihood(total - before) - _log_likelihood(total)
 
 
-def _steady(table: Floats) -> bool:
-    """Whether the stretches of a table do not differ, by Pearson's test of homogeneity."""
+def _log_likelihood(counts: Floats) -> Floats:
+    n = counts.sum(axis=-1, keepdims=True)
+    return np.asarray(xlogy(counts, counts / np.maximum(n, 1)).sum(axis=-1))
+
+
+def _go_one_way(parts: Sequence[Floats]) -> bool:
+    """Return whether each variant's share only grows, or only shrinks, from part to part."""
+    shares = np.array([part.sum(axis=0) / part.sum() for part in parts])
+    steps = np.diff(shares, axis=0)
+    return bool(((steps >= 0).all(axis=0) | (steps <= 0).all(axis=0)).all())
+
+
+def _is_steady(table: Floats) -> bool:
+    """Return whether a table's stretches do not differ, by Pearson's test of homogeneity."""
     table = table[:, table.any(axis=0)]
     # Some stretches together, so that each group has responses enough of every variant.
     groups = int(min(len(table), MOST_GROUPS, table.sum(axis=0).min() // 5 + 1))
@@ -139,11 +176,6 @@ def _steady(table: Floats) -> bool:
     return statistic < UNSTEADY * freedom or float(chdtrc(freedom, statistic)) > LEVEL
 
 
-def _log_likelihood(counts: Floats) -> Floats:
-    n = counts.sum(axis=-1, keepdims=True)
-    return np.asarray(xlogy(counts, counts / np.maximum(n, 1)).sum(axis=-1))
-
-
-def _shares(variants: Sequence[str], counts: Sequence[float]) -> dict[str, float]:
-    total = float(sum(counts))
-    return {v: float(x) / total for v, x in zip(variants, counts, strict=True)}
+def _shares(variants: Sequence[str], table: Floats) -> dict[str, float]:
+    counts = table.sum(axis=0)
+    return dict(zip(variants, (counts / counts.sum()).tolist(), strict=True))
