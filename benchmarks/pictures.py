@@ -113,8 +113,11 @@ def evidence(run: Run) -> None:
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 3.4), layout="constrained", facecolor="white")
         axes = figure.add_subplot()
-        for name, color, style in (("match", "#1a7f37", "-"), ("mismatch", "#b00020", "--")):
-            values = [np.nan if v is None else max(v, -1.0) for v in found[name]]
+        for name, series_of, color, style in (
+            ("match", found["match"], "#1a7f37", "-"),
+            ("mismatch", found["mismatch"], "#b00020", "--"),
+        ):
+            values = [np.nan if value is None else max(value, -1.0) for value in series_of]
             axes.plot(found["x"], values, style, color=color, lw=2, label=f"for {name}")
         axes.axhline(1, color="#555555", ls=":", lw=1.2)
         axes.annotate("a verdict", (0, 1.03))

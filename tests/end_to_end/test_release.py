@@ -202,7 +202,10 @@ def test_a_deadline_of_which_nothing_is_known_is_not_kept(
     assert in_force(our_lab) == {"blue": 72, "green": 28}
 
 
-@pytest.mark.parametrize(("deadline", "code"), [(("--in-force-within", "30s"), 3), ((), 0)])
+@pytest.mark.parametrize(
+    ("deadline", "code"),
+    [(("--in-force-within", "0.001s"), 3), (("--in-force-within", "30s"), 3), ((), 0)],
+)
 def test_a_change_whose_observer_was_killed_was_not_seen(
     cli: Cli, our_lab: lab.State, tmp_path: Path, deadline: tuple[str, ...], code: int
 ) -> None:
