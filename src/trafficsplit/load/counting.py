@@ -357,6 +357,13 @@ class Counter:
         return self.sums.elapsed
 
     @property
+    def rate(self) -> float:
+        """The requests a second, of those that have been added up."""
+        if not self.elapsed:
+            return 0.0
+        return self.counted_tally.requests / self.elapsed
+
+    @property
     def tally(self) -> Tally:
         """The counts of all requests that have ended."""
         self.flush()

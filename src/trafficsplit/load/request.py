@@ -1,4 +1,4 @@
-"""What a user of Locust's sends, again and again."""
+"""The request that a user of Locust's sends, again and again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Locust as a child of ours: `python -P -m trafficsplit.locust.child PIPE`.
 
-It imports what it needs, and waits for its task: one line of JSON on standard input, with the run's
-own directory, where its settings are, and Locust's arguments. What it counted goes to the pipe.
+It imports Locust, and waits for its task: one line of JSON on standard input, with the run's own
+directory, where the settings are, and Locust's arguments. The counts go to the pipe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trafficsplit.frame import run_framed
 
 
 def main() -> int:
-    """Run Locust."""
+    """Run Locust when the task has come; return the exit code."""
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
     from locust.main import main as locust_main  # its patches of sockets come first

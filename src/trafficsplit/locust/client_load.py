@@ -1,4 +1,4 @@
-"""Whether the sending process itself keeps up: its CPU, and how late its event loop is.
+"""The load of the sending process itself: its CPU time, and the delays of its event loop.
 
 A client that has no time left measures itself and not the gateway.
 """
@@ -13,20 +13,23 @@ import gevent
 from trafficsplit.analysis.latency import bucket_of, quantile
 
 BEAT = 0.05  # seconds
+MICROSECONDS = 1e6  # in a second
 
 
 class ClientLoad:
-    """A greenlet that wakes up at intervals, and notes how late."""
+    """A greenlet that wakes up at intervals, and notes how late it does."""
 
     def __init__(self) -> None:
-        self._lags: Multiset[int] = Multiset()
+        self._lags: Multiset[int] = Multiset()  # by bucket
         self._greenlet: gevent.Greenlet | None = None
-        self._cpu = self._wall = 0.0
-        self.cpu = 0.0  # of one core, 0 to 1
+        self._cpu_at_start = 0.0  # seconds
+        self._wall_at_start = 0.0  # seconds
+        self.cpu = 0.0  # of one core, from 0 to 1
 
     def start(self) -> None:
         """Begin to measure."""
-        self._cpu, self._wall = time.process_time(), time.monotonic()
+        self._cpu_at_start = time.process_time()
+        self._wall_at_start = time.monotonic()
         self._greenlet = gevent.spawn(self._beat)
 
     def stop(self) -> None:
@@ -41,14 +44,15 @@ class ClientLoad:
             due = time.monotonic() + BEAT
             gevent.sleep(BEAT)
             late = max(time.monotonic() - due, 0.0)
-            self._lags[bucket_of(int(late * 1e6))] += 1
+            self._lags[bucket_of(int(late * MICROSECONDS))] += 1
             self._measure()
 
     def _measure(self) -> None:
-        wall = time.monotonic() - self._wall
-        self.cpu = (time.process_time() - self._cpu) / wall if wall > 0 else 0.0
+        wall = time.monotonic() - self._wall_at_start
+        if wall > 0:
+            self.cpu = (time.process_time() - self._cpu_at_start) / wall
 
     @property
     def lag(self) -> float:
-        """The 99th percentile of how late it woke up, in seconds."""
+        """The 99th percentile of the delays, in seconds."""
         return (quantile(self._lags, 0.99) or 0.0) / 1000

@@ -1,14 +1,15 @@
 """Several processes: workers send and count, the master judges.
 
-A worker's counts travel in Locust's own report, twice a second: what Locust says and what we say of
-a worker arrive together or not at all, so that both agree whatever happens to it. The messages
-that are ours are few: a worker says which version it is, and is refused if it is another's; and
-the master says when to stop sending.
+A worker's counts travel in Locust's own report, twice a second. So Locust's statistics of a worker
+and our counts arrive together or not at all, and agree whatever happens to it. There are three more
+messages: a worker says which version it has, the master refuses it if its own is another, and the
+master says when to stop sending.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -29,20 +30,23 @@ HELLO = "trafficsplit_hello"
 REFUSED = "trafficsplit_refused"
 CLOSE = "trafficsplit_close"
 KEY = "trafficsplit"  # of our part of a worker's report
+PAUSE = 0.02  # seconds between two looks at whether all workers have reported everything
+
+log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """A master's view of its workers: who is refused, who takes part, who has told all."""
+    """The workers of a master: those that are refused, and those that take part in a run."""
 
     def __init__(self, runner: MasterRunner) -> None:
         self._runner = runner
         self._refused: set[str] = set()
-        self._complete: dict[str, bool] = {}  # of those that take part: whether they told all
+        self._complete: dict[str, bool] = {}  # whether each that takes part has reported all
         self._senders: dict[str, Sender] = {}
         runner.register_message(HELLO, self._on_hello)
 
     def begin(self) -> None:
-        """Forget who took part in an earlier run."""
+        """Forget the workers of an earlier run."""
         self._complete = {}
         self._senders = {}
 
@@ -50,7 +54,7 @@ class Fleet:
         self.accepts(msg.node_id, msg.data["version"])
 
     def accepts(self, worker: str, version: str | None) -> bool:
-        """Return whether a worker is of our version; otherwise tell it to go, once."""
+        """Return whether a worker has our version; if it has not, refuse it, once."""
         if version == VERSION:
             return True
         if worker not in self._refused:
@@ -58,11 +62,12 @@ class Fleet:
             theirs = f"trafficsplit {version}" if version else "no trafficsplit"
             line = f"worker {worker} has {theirs}, the master {VERSION}: install the same on both"
             print(f"trafficsplit: {line}", file=sys.stderr)
+            log.info("refused: %s", line)
             self._runner.send_message(REFUSED, {"why": line}, client_id=worker)
         return False
 
     def take(self, counter: Counter, worker: str, data: dict[str, Any]) -> None:
-        """Take a worker's report: its counts, or nothing of it where it is refused."""
+        """Take the counts in a worker's report; clear the report where the worker is refused."""
         message = data.get(KEY)
         if not self.accepts(worker, message and message["version"]):
             nothing = StatsEntry(RequestStats(), "Aggregated", "")
@@ -70,6 +75,8 @@ class Fleet:
             return
         if message is None or not message["sender"]:
             return  # it does not send yet
+        if worker not in self._senders:
+            log.info("worker %s takes part", worker)
         self._senders[worker] = Sender(**message["sender"])
         self._complete[worker] = message["complete"]
         absorb(counter, message, time.monotonic() - counter.began)
@@ -79,16 +86,19 @@ class Fleet:
 
     @property
     def all_complete(self) -> bool:
-        """Whether every worker has told all that it counted, but for those that are lost."""
+        """Whether every worker has reported all that it counted, but for those that are lost."""
         missing = {worker.id for worker in self._runner.clients.missing}
         return all(done or worker in missing for worker, done in self._complete.items())
 
     def close(self, patience: float) -> None:
-        """Let the workers send no more, and wait for all that they have counted."""
+        """Let the workers send no more, and wait for their counts, `patience` seconds at most."""
         self._runner.send_message(CLOSE)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and not self.all_complete:
-            gevent.sleep(0.02)
+            gevent.sleep(PAUSE)
+        for worker, complete in self._complete.items():
+            if not complete:
+                log.warning("worker %s has not reported all that it counted", worker)
 
     @property
     def sender(self) -> Sender:
@@ -107,9 +117,10 @@ def report_of(counter: Counter, sender: Sender) -> dict[str, Any]:
 
 
 def introduce(runner: WorkerRunner, close: Callable[[], None]) -> None:
-    """Tell the master who we are; stop sending when it says so, leave when it refuses us."""
+    """Tell the master our version; call `close` when it says so, and leave where it refuses us."""
 
     def on_refused(environment: Environment, msg: Any, **_: Any) -> None:
+        log.info("refused by the master: %s", msg.data["why"])
         print(f"trafficsplit: refused: {msg.data['why']}", file=sys.stderr)
         environment.process_exit_code = ExitCode.WRONG_USAGE
         gevent.spawn(runner.quit)

@@ -1,7 +1,8 @@
-"""The judge of a run that goes on: shown counts in order of sending, until the answer is known."""
+"""The judge of a running load: it looks at counts in order of sending until it knows the answer."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from trafficsplit.analysis.independence import telling_pairs
@@ -12,11 +13,14 @@ from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import Counter
 
+log = logging.getLogger(__name__)
+
 
 class Judging:
-    """Looks at a counter's counts, and says when no more requests are needed.
+    """Judges the counts of a counter, and says when no more requests are needed.
 
-    `new_connections` says that each request has a connection of its own.
+    `verdict` is the one that was reached. `new_connections` says that each request has a connection
+    of its own.
     """
 
     def __init__(self, question: Question, counter: Counter, *, new_connections: bool) -> None:
@@ -28,23 +32,29 @@ class Judging:
         counter.looks.judge_by(self.look)
 
     def look(self, batch: Sequence[Tally]) -> int:
-        """Show the judge a batch; return 0 when no more requests are needed, or may be sent."""
+        """Judge a batch, a tally for each gateway; return after how many responses to look again.
+
+        0 ends the run: the answer is known, or the budget is used up.
+        """
         counter = self._counter
         self.verdict = self.test.look(batch)
         left = MANY
-        if counter.ledger.budget is None:  # a master's: its workers have shares of the budget
+        if counter.ledger.budget is None:  # a master's counter: its workers have shares of it
             left = self.question.requests - counter.sent
         if left <= 0:
             return 0
         if self.verdict is Verdict.INCONCLUSIVE:
             return min(self.test.least_more, left)
-        return 0 if self._is_telling() else 1
+        if self._knows_connections():
+            log.info("the verdict is known after %s requests: %s", counter.sent, self.verdict)
+            return 0
+        return 1
 
-    def _is_telling(self) -> bool:
-        """Return whether it is known if the gateway keeps connections on one variant.
+    def _knows_connections(self) -> bool:
+        """Return whether it is known if the gateway keeps a connection on one variant.
 
-        Quick verdicts come before connections were used twice; a few more requests tell, and where
-        the gateway does keep them there is no verdict.
+        There is no verdict where it does. A quick verdict comes before connections were used twice,
+        and then some more requests are needed to know.
         """
         if self.verdict is Verdict.FAILING or self._new_connections:
             return True

@@ -1,7 +1,8 @@
-"""What happens around a run: it is prepared, watched, judged and handed on, by Locust's events.
+"""The listeners to Locust's events, which prepare, begin, end and judge a run, and hand it over.
 
-Registered at module level, because a listener that judges must have been there before Locust's own
-(DESIGN.md 6). A fault of our own in any of them ends the run, and is never taken for a verdict.
+They are registered when the locustfile is imported, because the one that judges has to be there
+before Locust's own (DESIGN.md 6). A fault of ours in any of them ends the run, and is never taken
+for a verdict.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ from trafficsplit.report.run_files import write_run
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
-# How long an answer may still come after a run was asked to stop.
+# The time in which an answer may still come after a run was asked to stop.
 LAST_ANSWERS = 2.0  # seconds
+PAUSE = 0.01  # seconds between two looks at whether the last answer has come
 
 _sessions: dict[int, Session] = {}
 _fleets: dict[int, fleet.Fleet] = {}
 
 
 def session_of(environment: Environment) -> Session:
-    """Return the run that is going on in an environment of Locust's."""
+    """Return the present run of an environment of Locust's."""
     return _sessions[id(environment)]
 
 
@@ -65,7 +67,7 @@ def register() -> None:
 
 
 def _guarded(listener: Callable[P, None]) -> Callable[P, None]:
-    """Return a listener of which no exception is lost: Locust would log it, and go on."""
+    """Return a listener whose exceptions end the run; Locust would log them and go on."""
 
     @functools.wraps(listener)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -79,7 +81,7 @@ def _guarded(listener: Callable[P, None]) -> Callable[P, None]:
 
 
 def _break(session: Session, error: BaseException) -> None:
-    """End a run that we cannot go on with: there is no verdict."""
+    """End a run for a fault of ours: there is no verdict."""
     if session.notes.broken:
         return
     session.notes.broken = broken_line(error)
@@ -92,7 +94,7 @@ def _break(session: Session, error: BaseException) -> None:
 
 
 def _on_init(environment: Environment, **_: Any) -> None:
-    """Refuse wrong options before anything is sent; the web form gets its chance at the start."""
+    """Refuse wrong options before anything is sent; those of the web form come with the start."""
     try:
         _initialise(environment)
     except InputError as error:
@@ -102,6 +104,7 @@ def _on_init(environment: Environment, **_: Any) -> None:
 
 
 def _leave(message: str, code: ExitCode) -> None:
+    """End this process with one line."""
     print(f"trafficsplit: {message}", file=sys.stderr)
     sys.exit(code)
 
@@ -124,7 +127,7 @@ def _initialise(environment: Environment) -> None:
 
 
 def _prepared(environment: Environment) -> Session:
-    """Return a session for the options as they are now. Raises InputError."""
+    """Return a new session for the present options. Raises InputError."""
     before = _sessions.get(id(environment))
     if before:
         before.end()
@@ -133,8 +136,8 @@ def _prepared(environment: Environment) -> Session:
     client = _client(environment, plan)
     check_gateways(plan, client, alone=not isinstance(environment.runner, WorkerRunner))
     if client != "engine":
-        # Without it Locust cuts off the answers that are on their way, and the slower variant
-        # loses. The engine waits for its answers itself.
+        # Locust would cut off the requests under way, which are the slower variant's more often.
+        # The engine waits for its answers itself.
         environment.stop_timeout = environment.stop_timeout or plan.load.request.timeout
     session = Session(
         environment,
@@ -148,28 +151,36 @@ def _prepared(environment: Environment) -> Session:
 
 
 def _client(environment: Environment, plan: RunPlan) -> str:
-    """Return the client that was asked for; else the engine, unless something speaks against it."""
+    """Return the client that --client names, or else the engine, where it can be used.
+
+    Raises InputError where the system has no epoll for the engine.
+    """
     wanted = plan.load.client
     if wanted == "engine" and not AVAILABLE:
         raise InputError("there is no epoll on this system for --client engine: say stock")
     if wanted:
         return wanted
     why = _why_not_the_engine(environment)
-    if why and id(environment) not in _sessions:
+    if not why:
+        return "engine"
+    if id(environment) not in _sessions:
         print(f"trafficsplit: {why}, so Locust's FastHttpUser sends (--client)", file=sys.stderr)
-    return "stock" if why else "engine"
+    return "stock"
 
 
 def _why_not_the_engine(environment: Environment) -> str:
-    handlers = environment.events.request._handlers
-    listeners = {one.__module__ for one in handlers if not one.__module__.startswith("locust.")}
-    if listeners:
-        return f"{', '.join(sorted(listeners))} listens to every request"
-    return "" if AVAILABLE else "there is no epoll on this system"
+    """Return why the engine cannot be used, empty where it can."""
+    listeners = {handler.__module__ for handler in environment.events.request._handlers}
+    foreign = [name for name in sorted(listeners) if not name.startswith("locust.")]
+    if foreign:
+        return f"{', '.join(foreign)} listens to every request"
+    if not AVAILABLE:
+        return "there is no epoll on this system"
+    return ""
 
 
 def _on_test_start(environment: Environment, **_: Any) -> None:
-    """Begin with a fresh tally, once the gateway answers."""
+    """Begin a new run, when the gateway answers."""
     runner = environment.runner
     options: Any = environment.parsed_options
     if isinstance(runner, MasterRunner):
@@ -180,7 +191,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         if not session.is_worker:
             session.notes.unreachable = session.why_not_ready()
         session.begin(partial(_break, session))
-    except InputError as error:  # from the web form: the run is not begun, the page stays
+    except InputError as error:  # in the web form: the run does not begin, and the page stays
         session = session_of(environment)
         session.notes.unreachable = str(error)
     if session.notes.unreachable:
@@ -200,7 +211,7 @@ def _on_complete(environment: Environment) -> None:
 
 
 def _end(environment: Environment) -> None:
-    """Stop the run from outside of the user that noticed it should: headless, all of Locust."""
+    """Stop the run, and headless all of Locust, in a greenlet that is not one of the users'."""
     options: Any = environment.parsed_options
     runner: Any = environment.runner
 
@@ -209,7 +220,7 @@ def _end(environment: Environment) -> None:
             runner.stop()
             return
         _guarded(_on_test_stopping)(environment)
-        if options.csv_prefix:  # Locust's CSV files are as old as its last look: one more
+        if options.csv_prefix:  # Locust is to write its CSV files once more
             gevent.sleep(1.2 * CSV_STATS_INTERVAL_SEC)
         runner.quit()
 
@@ -217,36 +228,40 @@ def _end(environment: Environment) -> None:
 
 
 def _on_test_stopping(environment: Environment, **_: Any) -> None:
-    """Send no more, and let the last answers come in."""
+    """Send no more, and wait for the last answers."""
     session = session_of(environment)
     counter = session.counter
     if session.is_worker or session.finished:
         return
     if not counter.complete and not session.notes.unreachable:
-        session.notes.interrupted = _why_it_ends(session)
+        session.notes.interrupted = _why_interrupted(session)
+        log.info("ends early: %s", session.notes.interrupted)
     counter.close()
     if session.fleet:
         session.fleet.close(LAST_ANSWERS + 4 * patches.REPORT_INTERVAL)
         return
     deadline = time.monotonic() + LAST_ANSWERS
     while counter.under_way > 0 and time.monotonic() < deadline:
-        gevent.sleep(0.01)
+        gevent.sleep(PAUSE)
+    if counter.under_way > 0:
+        log.info("requests that are still under way at the end: %s", counter.under_way)
 
 
-def _why_it_ends(session: Session) -> str:
+def _why_interrupted(session: Session) -> str:
     run_time = session.options.run_time
-    over = run_time and time.monotonic() - session.counter.began >= run_time
-    return "--run-time was over" if over else "the run was interrupted"
+    if run_time and time.monotonic() - session.counter.began >= run_time:
+        return "--run-time was over"
+    return "the run was interrupted"
 
 
 def _on_test_stop(environment: Environment, **_: Any) -> None:
-    """Say how a run ended, where Locust goes on because it has a web page."""
+    """Say how a run has ended, where Locust goes on with its web page."""
     options: Any = environment.parsed_options
     if isinstance(environment.runner, WorkerRunner):
         session_of(environment).end_recording()
     elif not options.headless:
         session = _finish(environment)
-        print(_spoken(session), file=sys.stderr)
+        print(_result_line(session), file=sys.stderr)
 
 
 def _on_spawning_complete(**_: Any) -> None:
@@ -262,23 +277,29 @@ def _on_reset_stats(**_: Any) -> None:
 
 
 def _on_quitting(environment: Environment, **_: Any) -> None:
-    """Headless: judge, hand over, and set the exit code."""
+    """Hand the run over; headless, judge it and set the exit code too."""
     if isinstance(environment.runner, WorkerRunner):
         session_of(environment).end_recording()
         return
     if not environment.parsed_options:
         return
     session = _finish(environment)
-    if not environment.parsed_options.headless:
-        return
+    if environment.parsed_options.headless:
+        code = _exit_code(session)
+        if code is not None:
+            environment.process_exit_code = code
+
+
+def _exit_code(session: Session) -> ExitCode | None:
+    """Return the exit code of a run; None leaves it to Locust."""
     if session.notes.broken or locust_log.unhandled_greenlet_exception:
-        environment.process_exit_code = ExitCode.BROKEN
-        return
-    judgement = None if parent() else session.judged()
-    if judgement:
-        environment.process_exit_code = judgement.verdict.exit_code
-    elif parent():
-        environment.process_exit_code = ExitCode.MATCH  # the verdict is our parent's affair
+        return ExitCode.BROKEN
+    if parent():
+        return ExitCode.MATCH  # our parent judges the run
+    judgement = session.judged()
+    if judgement is None:
+        return None
+    return judgement.verdict.exit_code
 
 
 def _finish(environment: Environment) -> Session:
@@ -307,25 +328,25 @@ def _write_down(session: Session) -> None:
         write_run(session.run(session.plan.question), Path(directory))
     except OSError as error:
         reason = error.strerror or str(error)
-        # What was counted is not lost with the disk: it is said.
+        # The verdict needs no disk.
         print(
             f"trafficsplit: {directory} cannot be written ({reason}); the verdict was "
-            f"{_spoken(session)}",
+            f"{_result_line(session)}",
             file=sys.stderr,
         )
 
 
 def _on_quit(**_: Any) -> None:
-    """The verdict is the last word, after Locust's own tables."""
+    """Print the verdict, below Locust's own tables."""
     if parent():
         return
     for session in _sessions.values():
         if session.options.headless and not session.options.run_dir and session.finished:
-            print(_spoken(session), file=sys.stderr)
+            print(_result_line(session), file=sys.stderr)
 
 
-def _spoken(session: Session) -> str:
-    """Return the verdict, or the shares where none was asked for, in one line."""
+def _result_line(session: Session) -> str:
+    """Return the verdict in one line, or the shares where no split was expected."""
     if session.notes.broken:
         return f"trafficsplit: {session.notes.broken}"
     judgement = session.judged()
@@ -334,10 +355,13 @@ def _spoken(session: Session) -> str:
     if session.notes.unreachable:
         return f"trafficsplit: {session.notes.unreachable}"
     tally = session.counter.tally
-    shares = ", ".join(f"{v} {100 * (tally.share(v) or 0):.1f} %" for v in sorted(tally.counts))
+    shares = []
+    for variant in sorted(tally.counts):
+        shares.append(f"{variant} {100 * (tally.share(variant) or 0):.1f} %")
+    answered = ", ".join(shares) or "no variant answered"
     return (
-        f"{tally.requests:,} requests: {shares or 'no variant answered'}. No split was expected, "
-        "so there is no verdict: give --weight or --weights."
+        f"{tally.requests:,} requests: {answered}. No split was expected, so there is no verdict: "
+        "give --weight or --weights."
     )
 
 

@@ -1,6 +1,6 @@
-"""The run as it goes on: what the live page and Locust's tab show, and how it came to that.
+"""The state of a running load, and its history, as the live page and Locust's tab show them.
 
-Plain data only; `web` serves it.
+All of it is plain data, which `web` serves.
 """
 
 from __future__ import annotations
@@ -18,16 +18,28 @@ from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import LatencyKey
 from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.tally import Tally
 from trafficsplit.locust.session import Session
 
 Plain = dict[str, Any]
-INTERVAL = 0.25  # seconds between points, at first; doubled whenever there are too many
+Quantiles = dict[str, float | None]  # latencies in milliseconds, by name
+INTERVAL = 0.25  # seconds between points at first; doubled whenever there are too many
 MOST_POINTS = 400
 QUANTILES = {"p50": 0.5, "p99": 0.99}
+# The titles of the columns in Locust's tab, by key.
+COLUMNS = {
+    "what": "",
+    "expected": "expected",
+    "observed": "observed",
+    "confidence": "confidence",
+    "responses": "responses",
+    "p50": "p50, ms",
+    "p99": "p99, ms",
+}
 
 
 class History:
-    """Points in time of one session, a bounded number of them."""
+    """The points in time of one session; their number is bounded."""
 
     def __init__(self) -> None:
         self.points: list[Plain] = []
@@ -36,25 +48,21 @@ class History:
         self._latency: dict[str, Multiset[int]] = {}
 
     def note(self, session: Session, *, last: bool = False) -> None:
-        """Add a point, when it is time, or the last one; and something was counted since."""
+        """Add a point if it is time, or if it is the `last`, and if something was counted since."""
         counter = session.counter
         counter.flush()
         if counter.began != self._began:  # a new run, or a reset
-            self.points = []
-            self._interval = INTERVAL
-            self._latency = {}
-            self._began = counter.began
+            self._begin(counter.began)
         tally = counter.counted_tally
-        before = self.points[-1] if self.points else {"elapsed": 0.0, "responses": 0}
         elapsed = counter.elapsed
-        due = elapsed - before["elapsed"] >= 0.9 * self._interval or last
-        if not due or tally.identified == before["responses"]:
+        is_due = elapsed - self._last("elapsed") >= 0.9 * self._interval
+        if not (is_due or last) or tally.identified == self._last("responses"):
             return
         self.points.append(
             {
                 "elapsed": elapsed,
                 "responses": tally.identified,
-                "shares": {v: tally.share(v) for v in tally.counts},
+                "shares": _shares(tally),
                 "evidence": evidence(session),
                 "latency": self._latency_since(session),
                 "errors": tally.errors,
@@ -65,39 +73,65 @@ class History:
             self.points = self.points[1::2]
             self._interval *= 2
 
-    def _latency_since(self, session: Session) -> dict[str, dict[str, float | None]]:
-        found = {}
+    def _begin(self, began: float) -> None:
+        """Forget the points of an earlier run."""
+        self.points = []
+        self._interval = INTERVAL
+        self._latency = {}
+        self._began = began
+
+    def _last(self, key: str) -> float:
+        """Return a number of the last point, 0 where there is none."""
+        return float(self.points[-1][key]) if self.points else 0.0
+
+    def _latency_since(self, session: Session) -> dict[str, Quantiles]:
+        """Return the quantiles of the latencies since the last point, by variant."""
+        quantiles = {}
         for variant, buckets in _good(session.counter.sums.latency).items():
             every = Multiset(buckets)
-            found[variant] = _quantiles(every - self._latency.get(variant, Multiset()))
+            quantiles[variant] = _quantiles(every - self._latency.get(variant, Multiset()))
             self._latency[variant] = every
-        return found
+        return quantiles
 
 
 def _good(latency: Mapping[LatencyKey, Mapping[int, int]]) -> dict[str, Mapping[int, int]]:
     """Return the latencies of good answers, by variant."""
-    return {k.variant: b for k, b in latency.items() if k.status == "2xx" and k.variant}
+    good = {}
+    for key, buckets in latency.items():
+        if key.status == "2xx" and key.variant:
+            good[key.variant] = buckets
+    return good
 
 
-def _quantiles(buckets: Mapping[int, int]) -> dict[str, float | None]:
+def _shares(tally: Tally) -> dict[str, float | None]:
+    return {variant: tally.share(variant) for variant in tally.counts}
+
+
+def _quantiles(buckets: Mapping[int, int]) -> Quantiles:
     return {name: quantile(buckets, q) for name, q in QUANTILES.items()}
 
 
 def evidence(session: Session) -> dict[str, float | None] | None:
-    """Return both kinds of it as fractions of what a verdict takes; None where there is none."""
-    test = session.judging.test if session.judging else None
-    if not isinstance(test, SequentialTest):
+    """Return the evidence for match and mismatch, as fractions of the evidence for a verdict.
+
+    None instead of a fraction is infinite evidence. The result is None for a session without a
+    sequential test.
+    """
+    if session.judging is None or not isinstance(session.judging.test, SequentialTest):
         return None
-    logs = {"match": test.log_match, "mismatch": test.log_mismatch}
-    return {name: _part(log, test.threshold) for name, log in logs.items()}
+    test = session.judging.test
+    return {
+        "match": _fraction(test.log_match, test.threshold),
+        "mismatch": _fraction(test.log_mismatch, test.threshold),
+    }
 
 
-def _part(log: float, threshold: float) -> float | None:
+def _fraction(log: float, threshold: float) -> float | None:
     return max(log, 0.0) / threshold if math.isfinite(log) else None
 
 
 def note_for_ever(session_of: Callable[[], Session], history: History) -> None:
-    """Note points for ever. To be spawned."""
+    """Add points to a history for ever. To be spawned."""
     while True:
         gevent.sleep(INTERVAL)
         session = session_of()
@@ -106,24 +140,28 @@ def note_for_ever(session_of: Callable[[], Session], history: History) -> None:
 
 
 def state(session: Session, history: History) -> Plain:
-    """Return all that is shown. Shares, tolerances and confidence are fractions, latencies ms."""
+    """Return the state that is shown: shares, tolerances and confidence are fractions.
+
+    Latencies are in milliseconds.
+    """
     counter = session.counter
     question = session.plan.question
     tally = counter.tally
+    latencies = _good(counter.sums.latency)
     shown: Plain = {
         "host": session.plan.host,
         "path": session.plan.load.request.path,
         "running": bool(counter.began) and not session.finished,
         "requests": tally.requests,
         "budget": question.requests if question else None,
-        "requests_per_second": tally.requests / counter.elapsed if counter.elapsed else 0.0,
+        "requests_per_second": counter.rate,
         "elapsed_seconds": counter.elapsed,
         "observed": dict(tally.counts),
-        "shares": {v: tally.share(v) for v in tally.counts},
+        "shares": _shares(tally),
         "errors": tally.errors,
         "unidentified": tally.unidentified,
         "losses": dict(counter.sums.losses),
-        "latency_ms": {v: _quantiles(b) for v, b in _good(counter.sums.latency).items()},
+        "latency_ms": {variant: _quantiles(latencies[variant]) for variant in latencies},
         "expected": {},
         "tolerances": {},
         "confidence": {},
@@ -137,11 +175,11 @@ def state(session: Session, history: History) -> Plain:
 
 
 def _expected(session: Session, question: Question, shown: Plain) -> Plain:
-    """Return what is expected, and what is known of it so far."""
+    """Return the question, and what is known of its answer so far."""
     run = session.run(question)
     variants = list(shown["observed"])
     verdict = str(session.verdict)
-    reason = _so_far(shown)
+    reason = _reason_so_far(shown)
     if session.notes.broken:
         verdict = ""
         reason = session.notes.broken
@@ -156,38 +194,37 @@ def _expected(session: Session, question: Question, shown: Plain) -> Plain:
     return {
         "verdict": verdict,
         "reason": reason,
-        "expected": {v: question.split[v] for v in variants},
-        "tolerances": {v: question.tolerance_of(v) for v in variants},
-        "confidence": {v: list(run.interval(v)) for v in variants},
+        "expected": {variant: question.split[variant] for variant in variants},
+        "tolerances": {variant: question.tolerance_of(variant) for variant in variants},
+        "confidence": {variant: list(run.interval(variant)) for variant in variants},
     }
 
 
-def _so_far(shown: Plain) -> str:
+def _reason_so_far(shown: Plain) -> str:
     if not shown["running"]:
         return "The run has not begun."
-    found = shown["evidence"]
-    if found is None:
+    fractions = shown["evidence"]
+    if fractions is None:
         return "The fixed-sample test is looked at once, at the end."
     parts = []
-    for name, part in found.items():
-        parts.append(f"{name} reached" if part is None else f"{name} {100 * part:.0f} %")
+    for name, fraction in fractions.items():
+        amount = "reached" if fraction is None else f"{100 * fraction:.0f} %"
+        parts.append(f"{name} {amount}")
     return f"Evidence so far, of what a verdict takes: {', '.join(parts)}."
 
 
-TITLES = ("", "expected", "observed", "confidence", "responses", "p50, ms", "p99, ms")
-KEYS = ("what", "expected", "observed", "confidence", "responses", "p50", "p99")
-
-
 def rows(shown: Plain) -> list[dict[str, str]]:
-    """Return the state as a table of text, a dict by `KEYS` each: for Locust's tab."""
+    """Return the state as the rows of Locust's tab: texts by the keys of `COLUMNS`."""
     table = [_row(f"verdict: {shown['verdict'] or 'none'}", shown["requests"])]
     for variant, count in shown["observed"].items():
         latency = shown["latency_ms"].get(variant, {})
-        ends = shown["confidence"].get(variant)
+        interval = shown["confidence"].get(variant)
         row = _row(variant, count)
         row["expected"] = _percent(shown["expected"].get(variant))
         row["observed"] = _percent(shown["shares"][variant])
-        row["confidence"] = f"{_percent(ends[0])} to {_percent(ends[1])}" if ends else ""
+        if interval:
+            low, high = interval
+            row["confidence"] = f"{_percent(low)} to {_percent(high)}"
         row["p50"] = _milliseconds(latency.get("p50"))
         row["p99"] = _milliseconds(latency.get("p99"))
         table.append(row)
@@ -196,7 +233,7 @@ def rows(shown: Plain) -> list[dict[str, str]]:
 
 
 def _row(what: str, responses: int) -> dict[str, str]:
-    return {**dict.fromkeys(KEYS, ""), "what": what, "responses": f"{responses:,}"}
+    return {**dict.fromkeys(COLUMNS, ""), "what": what, "responses": f"{responses:,}"}
 
 
 def _percent(fraction: float | None) -> str:
@@ -207,14 +244,14 @@ def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def as_csv(history: History, variants: Sequence[str]) -> str:
-    """Return the points, a line each."""
+def csv_of(history: History, variants: Sequence[str]) -> str:
+    """Return the points of a history as CSV, a line each."""
     text = io.StringIO()
     lines = csv.writer(text)
     columns = ["elapsed_seconds", "responses", "errors", "unidentified"]
     columns += ["evidence_for_match", "evidence_for_mismatch"]
     for variant in variants:
-        columns += [f"{what} {variant}" for what in ("share", "p50_ms", "p99_ms")]
+        columns += [f"share {variant}", f"p50_ms {variant}", f"p99_ms {variant}"]
     lines.writerow(columns)
     for point in history.points:
         lines.writerow(_line(point, variants))
@@ -222,9 +259,9 @@ def as_csv(history: History, variants: Sequence[str]) -> str:
 
 
 def _line(point: Plain, variants: Sequence[str]) -> list[Any]:
-    found = point["evidence"] or {}
+    fractions = point["evidence"] or {}
     line = [f"{point['elapsed']:.3f}", point["responses"], point["errors"], point["unidentified"]]
-    line += [found.get("match"), found.get("mismatch")]
+    line += [fractions.get("match"), fractions.get("mismatch")]
     for variant in variants:
         latency = point["latency"].get(variant, {})
         line += [point["shares"].get(variant), latency.get("p50"), latency.get("p99")]

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Add the options to Locust's own. Not in groups: its web form leaves those out."""
+    """Add our options to Locust's own, outside of groups, which its web form leaves out."""
     for option in LOCUSTFILE:
         _add(parser, option)
-    # Of no use in a form.
+    # The options that are of no use in a form.
     parser.add_argument(
         "--run-dir",
         metavar="DIR",
@@ -24,7 +24,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
         help=f"Write the counts here at the end: run.json, tally.csv, latency.csv; {RECORDING}.",
     )
-    parser.add_argument(  # the master tells its workers
+    parser.add_argument(  # the master sets it for its workers
         "--shared-by",
         metavar="N",
         type=int,
@@ -64,10 +64,12 @@ def _add(parser: LocustArgumentParser, option: Option) -> None:
 
 
 class _OneMore(Action):
-    """An option that may be repeated: a line each."""
+    """An option that may be repeated; its text has a line each time."""
 
     def __call__(
         self, _: object, options: Namespace, value: object, flag: str | None = None
     ) -> None:
         before = getattr(options, self.dest)
-        setattr(options, self.dest, f"{before}\n{value}" if before else value)
+        if before:
+            value = f"{before}\n{value}"
+        setattr(options, self.dest, value)

@@ -1,4 +1,4 @@
-"""The pipe to the process that has begun this one: what Locust counted does not need a disk."""
+"""The pipe to the process that has started this one: the counts of Locust need no disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ RUN = "run"
 
 @dataclass(frozen=True)
 class Parent:
-    """A process that waits for our run: the settings that it gave, and the pipe to it."""
+    """A process that waits for our run: the settings that it gave, and the pipe to it.
+
+    `directory` is the run's own, `descriptor` the pipe's end here.
+    """
 
     settings: VerifySettings
     directory: str
@@ -32,12 +35,12 @@ class Parent:
             (Path(self.directory) / BEGUN).touch()
 
     def hand_over(self, run: Run) -> None:
-        """Give all that was counted."""
+        """Send all that was counted."""
         self._send({"event": RUN, "run": run_as_plain(run)})
 
     def _send(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode() + b"\n"
-        with contextlib.suppress(BrokenPipeError):  # it has gone, and nobody waits
+        with contextlib.suppress(BrokenPipeError):  # the parent has ended
             while data:
                 data = data[os.write(self.descriptor, data) :]
 
@@ -46,7 +49,7 @@ _parents: list[Parent] = []
 
 
 def connect(parent: Parent) -> None:
-    """Take note whose child this process is."""
+    """Make a process the parent of this one."""
     _parents[:] = [parent]
 
 

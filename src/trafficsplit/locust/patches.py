@@ -1,4 +1,4 @@
-"""All that is changed in Locust itself, in one place: what, and why."""
+"""All changes to Locust itself, each with its reason."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import locust.argument_parser
 import locust.runners
 import locust.stats
 
-REPORT_INTERVAL = 0.5  # seconds between a worker's reports; Locust's own are 3 s
+REPORT_INTERVAL = 0.5  # seconds between a worker's reports; Locust's own value is 3
 
 
 def apply() -> None:
-    """Apply the patches that every run needs. Doing so again changes nothing."""
+    """Apply the patches that every run needs; applied again they change nothing."""
     # A verdict that is known should not have to wait for a worker's next report.
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL
     # Locust rounds latencies to whole milliseconds, and most gateways answer within one.
@@ -22,11 +22,11 @@ def apply() -> None:
 
 
 def isolate() -> None:
-    """Keep the files and modules of the user's own directory out of a process of ours.
+    """Keep the files and modules of the user's own directory out of a child of ours.
 
-    `~/.locust.conf` and `./locust.conf` are for the runs that people start themselves; and Locust
-    puts the working directory first on `sys.path`, where a user's `requests.py` would take the
-    place of the library.
+    `~/.locust.conf` and `./locust.conf` are for the runs that people start themselves. Locust puts
+    the working directory first on `sys.path`, where a user's `requests.py` would replace the
+    library.
     """
     parser: Any = locust.argument_parser
     parser.DEFAULT_CONFIG_FILES = []
@@ -34,9 +34,11 @@ def isolate() -> None:
 
 
 def two_digits(milliseconds: float) -> float:
-    """Return a latency to two significant digits, as Locust has them, but below 10 ms too."""
+    """Return a latency with two significant digits; Locust has fewer below 10 ms."""
     if milliseconds <= 0:
         return 0
     digits = 1 - math.floor(math.log10(milliseconds))
     rounded = round(milliseconds, digits)
-    return int(rounded) if digits <= 0 else rounded
+    if digits <= 0:
+        return int(rounded)
+    return rounded

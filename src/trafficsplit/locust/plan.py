@@ -1,4 +1,4 @@
-"""What a run of Locust's is for: of whom what is asked, parsed before anything is sent."""
+"""The plan of a run of Locust's: gateways, question and load, parsed before anything is sent."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from trafficsplit.weights.sources import source_of
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run: the gateways that are asked, the question (None: no split is expected), and the load.
+    """A run: its gateways, its question (None: no split is expected), and its load.
 
-    `users` is how many ask at once, in all processes together.
+    `users` is the number of users in all processes together.
     """
 
     hosts: tuple[str, ...]
@@ -41,11 +41,19 @@ class RunPlan:
     @property
     def split(self) -> Split | None:
         """The split that is expected, None where none is."""
-        return self.question.split if self.question else None
+        if self.question is None:
+            return None
+        return self.question.split
+
+    @property
+    def known_addresses(self) -> dict[str, str]:
+        """An address for each name that options give any."""
+        addresses = self.load.connection.addresses
+        return {name: of_name[0] for name, of_name in addresses.items() if of_name}
 
     @property
     def host(self) -> str:
-        """All gateways, for people."""
+        """The base URLs of all gateways, for people."""
         return ", ".join(self.hosts)
 
 
@@ -54,10 +62,10 @@ def plan_of(options: Namespace, host: str | None) -> RunPlan:
 
     Its settings are our parent's, where there is one, and otherwise Locust's own options.
     """
-    given = parent()
+    above = parent()
     users = int(options.num_users or 1)
-    if given is not None:
-        settings = given.settings
+    if above is not None:
+        settings = above.settings
         limits = settings.limits
         plan = _plan(settings.hosts, settings.split, limits, settings.load, users)
         return replace(plan, run_id=settings.run_id)
@@ -74,7 +82,9 @@ def _texts(options: Namespace) -> Texts:
     given = {}
     for option in LOCUSTFILE:
         value = getattr(options, option.name, "")
-        given[option.name] = ("yes" if value else "") if option.flag else str(value or "")
+        if option.flag and value:
+            value = "yes"
+        given[option.name] = str(value or "")
     return Texts(LOCUSTFILE, given)
 
 
@@ -104,7 +114,9 @@ def _plan(
     users: int,
 ) -> RunPlan:
     gateways = tuple(gateway_addresses(hosts, load.connection.addresses)) or (GatewayAddress(""),)
-    question = limits.question(split, len(gateways)) if split is not None else None
+    question = None
+    if split is not None:
+        question = limits.question(split, len(gateways))
     identifier_of(load.request.variant_from, split or ())
     if load.connection.ca_file:
         tls_context(load.connection)
@@ -124,9 +136,10 @@ def check_settings(settings: VerifySettings) -> None:
 
 
 def check_gateways(plan: RunPlan, client: str, *, alone: bool) -> None:
-    """Refuse gateways that cannot be asked as they should. Raises InputError.
+    """Refuse a plan that a client cannot carry out, or with too few users. Raises InputError.
 
-    `client` is what sends; `alone` says that all users are in this process, or known to it.
+    `client` is the kind of client that sends; `alone` says that this is no worker, which knows only
+    of its own users.
     """
     if client != "engine" and any(gateway.address for gateway in plan.gateways):
         raise InputError(

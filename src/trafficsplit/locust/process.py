@@ -1,4 +1,4 @@
-"""Locust, run on the locustfile: the same one that people run by hand."""
+"""A child that runs Locust on the locustfile, the same one that people run by hand."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from trafficsplit.processes import free_port
 from trafficsplit.settings.verify import SETTINGS, VerifySettings, write_settings
 
 LOG = "locust.log"
-MOST_LINES = 2000  # of what it says
-OURS = "trafficsplit: "  # begins our lines among Locust's
-KILL_AFTER = 30.0  # seconds that a child may take to end
+MOST_LINES = 2000  # of its output that are kept, the last ones
+OURS = "trafficsplit: "  # the beginning of our lines among Locust's
+LONGEST_SHOWN = 300  # characters of a line in a message
 
 
 class LocustProcess:
-    """A run of Locust's that goes on beside us, in a directory of its own.
+    """A run of Locust's in a process and a directory of its own.
 
-    `warm` is the process to take for it, if there is one already. SIGTERM ends the load early;
-    what was counted comes all the same. Use it as a context manager, so that nothing is left
-    running. Raises OSError where the directory cannot be written.
+    `warm` is the process to take for it, if there is one already. SIGTERM ends the load early, and
+    the counts come all the same. Use it as a context manager, so that nothing is left running.
+    Raises OSError where the directory cannot be written.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LocustProcess:
         self._begun = threading.Event()
         self._stopped = False
         self._messages: list[Any] = []
-        self._said: deque[str] = deque(maxlen=MOST_LINES)
+        self._output: deque[str] = deque(maxlen=MOST_LINES)
         write_settings(settings, self._directory)
         warm = warm or WarmProcess()
         self._process = warm.process
@@ -61,7 +61,7 @@ class LocustProcess:
         assert self._process.stdout
         self._threads = [
             threading.Thread(target=self._take_messages, args=(pipe,), daemon=True),
-            threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._keep_output, args=(self._process.stdout,), daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -71,24 +71,24 @@ class LocustProcess:
             for line in pipe:
                 try:
                     message = json.loads(line)
-                except ValueError:  # cut off by its end
+                except ValueError:  # the process has ended in the middle of a line
                     continue
                 self._messages.append(message)
                 self._begun.set()
         self._begun.set()
 
-    def _listen(self, output: IO[str]) -> None:
+    def _keep_output(self, output: IO[str]) -> None:
         with output:
             for line in output:
-                self._said.append(line.rstrip())
+                self._output.append(line.rstrip())
 
     def await_begin(self, seconds: float) -> bool:
-        """Wait until requests are on their way; return whether they are."""
+        """Wait until requests are sent, `seconds` at most; return whether they are."""
         self._begun.wait(seconds)
         return bool(self._messages)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for its end; return whether it came."""
+        """Wait for the end, `seconds` at most; return whether it has come."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -96,7 +96,7 @@ class LocustProcess:
         return True
 
     def stop(self, *_: object) -> None:
-        """Ask it to send no more, and to hand over what it has counted."""
+        """Ask the process to send no more, and to hand over its counts."""
         self._stopped = True
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
@@ -108,53 +108,50 @@ class LocustProcess:
         return self._stopped and not self._messages and self._process.returncode in codes
 
     def run(self) -> Run:
-        """Return what was counted, once it has ended.
+        """Wait for the end, and return the run.
 
-        Raises InputError where it was wrongly asked for, BrokenError where it came to nothing.
+        Raises InputError where a setting was wrong, BrokenError where there are no counts.
         """
         self._process.wait()
         for thread in self._threads:
             thread.join()
-        # It may hold a header that is nobody's business.
+        # The settings may have a secret in a header.
         (self._directory / SETTINGS).unlink(missing_ok=True)
         (self._directory / BEGUN).unlink(missing_ok=True)
         for message in self._messages:
             if "run" in message:
                 self._write_log()
-                return self._taken(message["run"])
-        line = self._why()
+                return _run_of(message["run"])
+        line = self._why_no_counts()
         if self._process.returncode == ExitCode.WRONG_USAGE:
             raise InputError(line)
         if not self.stopped_early:
             self._write_log()
         raise BrokenError(line)
 
-    def _taken(self, plain: Any) -> Run:
-        try:
-            return run_from_plain(plain)
-        except (TypeError, KeyError, ValueError) as error:
-            raise BrokenError(f"broken: the run that came back is damaged: {error}") from None
-
     def _write_log(self) -> None:
-        text = "\n".join(self._said).strip()
+        text = "\n".join(self._output).strip()
         if text:
-            with contextlib.suppress(OSError):  # on a full disk there is more to say than this
+            with contextlib.suppress(OSError):  # the run is worth more than its log
                 (self._directory / LOG).write_text(text + "\n", "utf-8")
 
-    def _why(self) -> str:
-        said = [line for line in self._said if line.strip()]
-        ours = [line.removeprefix(OURS) for line in said if line.startswith(OURS)]
-        if ours:
-            return ours[-1]
+    def _why_no_counts(self) -> str:
+        """Return the last line that is ours, or else how Locust has ended."""
+        last = ""
+        for line in reversed(self._output):
+            if line.startswith(OURS):
+                return line.removeprefix(OURS)
+            if not last and line.strip():
+                last = line
         code = self._process.returncode
         ended = f"signal {-code}" if code < 0 else f"code {code}"
-        last = "it said nothing"
-        if said:
-            last = f"{said[-1][:300]} (all of it: {self._directory / LOG})"
-        return f"broken: Locust ended with {ended} and left no counts: {last}"
+        hint = "it said nothing"
+        if last:
+            hint = f"{last[:LONGEST_SHOWN]} (all of it: {self._directory / LOG})"
+        return f"broken: Locust ended with {ended} and left no counts: {hint}"
 
     def close(self) -> None:
-        """End it at once, where it has not ended."""
+        """End the process at once, where it has not ended."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -171,16 +168,26 @@ class LocustProcess:
         self.close()
 
 
+def _run_of(plain: Any) -> Run:
+    try:
+        return run_from_plain(plain)
+    except (TypeError, KeyError, ValueError) as error:
+        raise BrokenError(f"broken: the run that came back is damaged: {error}") from None
+
+
 def _arguments(settings: VerifySettings) -> list[str]:
+    """Return Locust's own options for these settings."""
     sending = settings.sending
-    spawn_rate = sending.users / sending.ramp if sending.ramp else sending.users
+    spawn_rate = float(sending.users)
+    if sending.ramp:
+        spawn_rate = sending.users / sending.ramp
     arguments = [
         *("-f", str(asset("locustfiles", "color.py")), "--headless", "--only-summary"),
         *("--host", ",".join(settings.hosts), "--loglevel", "WARNING"),
         *("--users", str(sending.users), "--spawn-rate", f"{spawn_rate:g}"),
     ]
     if sending.processes > 1:
-        # Locust's own port may be another run's, whose master would get our workers.
+        # Locust's default port may be another run's, whose master would get our workers.
         port = str(free_port())
         arguments += ["--processes", str(sending.processes), "--master-bind-host", "127.0.0.1"]
         arguments += ["--master-bind-port", port, "--master-port", port]
@@ -189,9 +196,9 @@ def _arguments(settings: VerifySettings) -> list[str]:
 
 @contextlib.contextmanager
 def signals_passed_on(process: LocustProcess, caught: Sequence[int] = ()) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the load early, and not us: its counts are waited for.
+    """Let SIGINT and SIGTERM end the load early, and not this process, which waits for its counts.
 
-    `caught` are signals that came before.
+    `caught` are signals that have come before.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, process.stop) for number in numbers]

@@ -1,4 +1,4 @@
-"""One line that tells how far a run is, for people who watch it."""
+"""One line of progress, for people who watch a run on a terminal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.load.counting import Counter
 
 INTERVAL = 0.25  # seconds
-CLEAR = "\r\x1b[K"
+CLEAR = "\r\x1b[K"  # returns to the beginning of the line, and clears it
 
 
 def show_progress(question: Question | None, counter: Counter, descriptor: int) -> None:
-    """Write the line, again and again, until the run is complete. To be spawned."""
+    """Write the line to a descriptor again and again, until the run is complete. To be spawned."""
     terminal = os.fdopen(descriptor, "w", closefd=False)
     while not counter.complete and not counter.closed:
         gevent.sleep(INTERVAL)
@@ -25,16 +25,24 @@ def show_progress(question: Question | None, counter: Counter, descriptor: int) 
 
 
 def progress_line(question: Question | None, counter: Counter) -> str:
-    """Rate, shares, and what is still needed."""
+    """Return the rate, the shares, and the requests that are still needed, in one line."""
     tally = counter.tally
-    rate = tally.requests / counter.elapsed if counter.elapsed else 0.0
-    parts = [f"{rate:,.0f}/s"]
-    parts += [f"{v} {100 * (tally.share(v) or 0):.1f} %" for v in reversed(list(tally.counts))]
+    parts = [f"{counter.rate:,.0f}/s"]
+    for variant in reversed(list(tally.counts)):
+        parts.append(f"{variant} {100 * (tally.share(variant) or 0):.1f} %")
     if tally.lost:
         parts.append(f"{tally.lost:,} lost")
     if question:
-        left = max(question.requests - tally.requests, 0)
-        most = "at most " if question.test == "sequential" else ""
-        seconds = f", {left / rate:.0f} s to go" if rate else ""
-        parts.append(f"{tally.requests:,} of {most}{question.requests:,} requests{seconds}")
+        parts.append(_still_needed(question, tally.requests, counter.rate))
     return "  ·  ".join(parts)
+
+
+def _still_needed(question: Question, sent: int, rate: float) -> str:
+    budget = f"{question.requests:,}"
+    if question.test == "sequential":
+        budget = f"at most {budget}"
+    line = f"{sent:,} of {budget} requests"
+    if rate:
+        left = max(question.requests - sent, 0)
+        line += f", {left / rate:.0f} s to go"
+    return line

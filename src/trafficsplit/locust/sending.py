@@ -1,10 +1,11 @@
-"""What sends, in a process that sends: the engine or Locust's own clients, and what watches it."""
+"""The clients of a process that sends: the engine, or Locust's own."""
 
 from __future__ import annotations
 
 import gc
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from locust.env import Environment
 
@@ -21,14 +22,14 @@ from trafficsplit.locust.statistics import Statistics
 
 
 class Sending:
-    """The clients of one process. `client` is what sends; `begin` starts it.
+    """The clients of one process; `client` is their kind, and `begin` starts them.
 
-    `turn` is the number of the gateway that the first user asks: workers begin with different ones.
+    `turn` is the number of the gateway that the first user asks, another one in each worker.
     """
 
     def __init__(self, plan: RunPlan, counter: Counter, client: str, turn: int = 0) -> None:
         self.client = client
-        self.numbers: Iterator[int] = itertools.count(1)  # of the stock clients' connections
+        self.numbers: Iterator[int] = itertools.count(1)  # of connections of Locust's clients
         self.outcomes = Outcomes(
             identifier_of(plan.load.request.variant_from, plan.split or ()), counter
         )
@@ -41,7 +42,7 @@ class Sending:
         self._client_load = ClientLoad()
 
     def begin(self, environment: Environment, on_broken: Callable[[BaseException], None]) -> None:
-        """Start the client. Raises InputError; `on_broken` hears of a fault of our own."""
+        """Start the client; `on_broken` is called for a fault of ours. Raises InputError."""
         if self.client == "engine":
             self._begin_engine(environment, on_broken)
         self._client_load.start()
@@ -52,27 +53,28 @@ class Sending:
         plan = self._plan
         statistics = Statistics(environment, self._counter, plan.load.request.path)
         endpoints = [endpoint_of(gateway, plan.load.connection) for gateway in plan.gateways]
-        # The collector need not look at Locust again and again; the engine makes no cycles.
+        # The garbage collector need not go through Locust again and again; the engine makes no
+        # cycles.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         waiting = Waiting(plan.load.request.timeout, plan.load.request.new_connections)
         self.engine = Engine(endpoints, self._counter, self.outcomes, waiting)
-        self.engine.on_failure = statistics.lost
+        self.engine.on_failure = statistics.add_lost
         self.engine.on_broken = on_broken
         self._statistics = statistics
 
     def follow_schedule(self, rate: float) -> None:
-        """Send so many requests a second, from now on."""
+        """Send `rate` requests a second from now on."""
         self.schedule = Schedule(rate, self._counter.began)
         if self.engine:
             self.engine.schedule = self.schedule
 
     def next_gateway(self) -> int:
-        """Return the gateway that the next user asks: the load is theirs in equal parts."""
+        """Return the number of the gateway that the next user asks; each gets as many users."""
         return next(self._turns) % len(self._plan.gateways)
 
     def add(self, ended: Ended) -> None:
-        """Put requests that have ended into Locust's statistics, where its clients do not."""
+        """Add requests that have ended to Locust's statistics, if its own clients do not."""
         if self._statistics:
             self._statistics.add(ended)
 
@@ -85,13 +87,9 @@ class Sending:
 
     @property
     def sender(self) -> Sender:
-        """How this process kept up."""
+        """How this process kept up with its load."""
+        sender = Sender(client=self.client, cpu=self._client_load.cpu, lag=self._client_load.lag)
         schedule = self.schedule
-        return Sender(
-            client=self.client,
-            cpu=self._client_load.cpu,
-            lag=self._client_load.lag,
-            rate=schedule.rate if schedule else 0.0,
-            achieved=schedule.achieved if schedule else 0.0,
-            late=schedule.late if schedule else 0,
-        )
+        if schedule is None:
+            return sender
+        return replace(sender, rate=schedule.rate, achieved=schedule.achieved, late=schedule.late)

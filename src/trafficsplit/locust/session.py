@@ -1,8 +1,9 @@
-"""One run of Locust's, from start to stop: what it is for, what sends, what was counted."""
+"""One run of Locust's from start to stop: its plan, its clients, and its counts."""
 
 from __future__ import annotations
 
 import datetime
+import logging
 import shlex
 import sys
 import time
@@ -21,7 +22,7 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Ending, Run, Sender, Subject
 from trafficsplit.analysis.verdict import Judgement, Verdict
 from trafficsplit.load.counting import Counter, Ended
-from trafficsplit.load.endpoint import resolve
+from trafficsplit.load.endpoint import GatewayAddress, resolve
 from trafficsplit.load.readiness import why_not_ready
 from trafficsplit.load.recorder import Recorder
 from trafficsplit.locust.fleet import Fleet
@@ -30,21 +31,24 @@ from trafficsplit.locust.parent import parent
 from trafficsplit.locust.plan import RunPlan
 from trafficsplit.locust.sending import Sending
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Notes:
-    """What is to be said of a run's end; each is empty where it does not apply."""
+    """What has gone wrong in a run, in words; each is empty where it has not."""
 
-    interrupted: str = ""
-    unreachable: str = ""
-    unrecorded: str = ""
-    broken: str = ""
+    interrupted: str = ""  # the run has ended before the answer was known
+    unreachable: str = ""  # the gateway does not answer
+    unrecorded: str = ""  # the recording has stopped
+    broken: str = ""  # a fault of ours
 
 
 class Session:
-    """One run. A process that sends (all but a master) does so once `begin` was called.
+    """One run. A process that sends, which all do but a master, does so from `begin` on.
 
-    `client` is what sends; `fleet` is a master's view of its workers, None elsewhere.
+    `client` is the kind of client that sends; `fleet` has a master's workers, None elsewhere.
+    `on_complete` is called when no more requests are needed.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class Session:
         self.sending = Sending(plan, self.counter, client, self._worker_index)
         self.recorder: Recorder | None = None
         self.judging = self._new_judging()
-        resolve(self._known_addresses)
+        resolve(plan.known_addresses)
 
     @property
     def is_worker(self) -> bool:
@@ -90,13 +94,11 @@ class Session:
     def _worker_index(self) -> int:
         return int(getattr(self.environment.runner, "worker_index", 0))
 
-    @property
-    def _known_addresses(self) -> dict[str, str]:
-        addresses = self.plan.load.connection.addresses
-        return {name: given[0] for name, given in addresses.items() if given}
-
     def _budget(self) -> int | None:
-        """Return the most requests that this process may send: a worker's is its share of them."""
+        """Return the most requests that this process may send, None where it has no bound.
+
+        A worker may send its part of the budget.
+        """
         question = self.plan.question
         if question is None or self.is_master:
             return None
@@ -114,7 +116,10 @@ class Session:
         return Judging(question, self.counter, new_connections=new_connections)
 
     def begin(self, on_broken: Callable[[BaseException], None]) -> None:
-        """Time starts; in a process that sends, so does its client. Raises InputError."""
+        """Start the time, and the client in a process that sends. Raises InputError.
+
+        `on_broken` is called for a fault of ours.
+        """
         if self.fleet:
             self.fleet.begin()
         if not self.is_master:
@@ -124,6 +129,7 @@ class Session:
         self._record()
         if self.plan.load.rate:
             self.sending.follow_schedule(self.plan.load.rate / self.options.shared_by)
+        log.info("begun: %s to %s", self.sending.client, self.plan.host)
 
     def _record(self) -> None:
         """Begin a recording, where one is wanted and this process sends. Raises InputError."""
@@ -139,14 +145,14 @@ class Session:
             "users": self.plan.users,
             "question": question_as_plain(question) if question else None,
         }
+        directory = self.options.run_dir or "."
         above = parent()
-        directory = above.directory if above else self.options.run_dir
-        self.recorder = Recorder(
-            Path(directory or "."), self._worker_index, facts, self.counter.gateways
-        )
+        if above:
+            directory = above.directory
+        self.recorder = Recorder(Path(directory), self._worker_index, facts, self.counter.gateways)
 
     def end_recording(self) -> None:
-        """Write the rest of a recording."""
+        """Write the rest of a recording, if there is one; say where it is not whole."""
         if self.recorder is None:
             return
         self.counter.flush()
@@ -162,42 +168,43 @@ class Session:
             self.recorder.add(ended, list(self.counter.kinds), self.counter.elapsed)
 
     def why_not_ready(self) -> str:
-        """Wait until every gateway answers; return what one does instead, empty where none does."""
-        load = self.plan.load
+        """Wait until every gateway answers; return why one does not, empty where all do."""
         try:
             for gateway in self.plan.gateways:
-                own = {gateway.name: gateway.address} if gateway.address else {}
-                resolve({**self._known_addresses, **own})
-                reason = why_not_ready(gateway.host, load.request, load.connection)
+                reason = _why_not_ready(self.plan, gateway)
                 if reason:
-                    return f"{gateway}: {reason}" if gateway.address else reason
+                    return reason
         finally:
-            resolve(self._known_addresses)
+            resolve(self.plan.known_addresses)
         return ""
 
     def reset(self) -> None:
-        """Forget what was counted, as Locust does with its statistics; the run goes on."""
+        """Forget the counts, as Locust forgets its statistics; the run goes on."""
         self.counter.reset(time.monotonic())
         self.started_at = datetime.datetime.now(datetime.UTC)
         self._record()
         self.judging = self._new_judging()
 
     def end(self) -> None:
-        """Nothing is sent any more."""
+        """Stop the client, and end the recording."""
         self.end_recording()
         self.sending.end()
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict that was reached so far."""
-        return self.judging.verdict if self.judging else Verdict.INCONCLUSIVE
+        """The verdict that has been reached so far."""
+        if self.judging is None:
+            return Verdict.INCONCLUSIVE
+        return self.judging.verdict
 
     def judged(self) -> Judgement | None:
-        """Return the verdict on what was counted, None where no split was expected."""
-        return judge(self.run(self.plan.question)) if self.plan.question else None
+        """Return the verdict on the counts, None where no split was expected."""
+        if self.plan.question is None:
+            return None
+        return judge(self.run(self.plan.question))
 
     def run(self, question: Question) -> Run:
-        """Return all that was counted, to be handed on."""
+        """Return everything that is known of the run, to be handed over."""
         self.counter.flush()
         load = self.plan.load
         decided = None if self.verdict is Verdict.INCONCLUSIVE else self.verdict
@@ -224,5 +231,19 @@ class Session:
 
     @property
     def sender(self) -> Sender:
-        """How the sending side kept up: this process, or all workers."""
-        return self.fleet.sender if self.fleet else self.sending.sender
+        """How the sending side kept up with its load: this process, or all workers."""
+        if self.fleet:
+            return self.fleet.sender
+        return self.sending.sender
+
+
+def _why_not_ready(plan: RunPlan, gateway: GatewayAddress) -> str:
+    """Wait until one gateway answers; return why it does not, empty where it does."""
+    addresses = plan.known_addresses
+    if gateway.address:
+        addresses[gateway.name] = gateway.address
+    resolve(addresses)
+    reason = why_not_ready(gateway.host, plan.load.request, plan.load.connection)
+    if reason and gateway.address:
+        return f"{gateway}: {reason}"
+    return reason

@@ -1,7 +1,7 @@
-"""Locust's own HTTP clients, asked one request at a time.
+"""Locust's own HTTP clients, which send one request after the other.
 
-Slower than the engine, by one or two orders of magnitude, but every request fires Locust's
-`request` event, which some listeners want.
+They are slower than the engine, by one or two orders of magnitude, but each of their requests fires
+Locust's `request` event, which some listeners want.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from locust.contrib.fasthttp import FastHttpSession
 from trafficsplit.load.connection import backoff
 from trafficsplit.load.counting import NO_MORE
 from trafficsplit.load.endpoint import tls_context
-from trafficsplit.load.http import Answer, add_header
+from trafficsplit.load.http import CUT_OFF, Answer, add_header
 from trafficsplit.load.outcomes import row_of
 from trafficsplit.load.request import Request
+from trafficsplit.settings.load import LoadSettings
 
 if TYPE_CHECKING:
     from trafficsplit.locust.session import Session
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A request: its ticket, when it was sent, and when it was due (None: at once)."""
+    """A request: its ticket, when it was sent, and when it was due (None: without a schedule)."""
 
     ticket: int
     began: float
@@ -40,8 +41,8 @@ class _Sent:
 class StockClient:
     """Sends and counts one request after the other, for one user.
 
-    Cookies are refused, so that no request depends on the answer to an earlier one; redirects are
-    not followed, so that what answers is what was asked.
+    Cookies are refused, so that no request depends on the answer to an earlier one. Redirects are
+    not followed, so that the answer is that of the gateway.
     """
 
     def __init__(self, user: User, session: Session, request: Request, gateway: int) -> None:
@@ -52,15 +53,20 @@ class StockClient:
         self._headers = {**request.headers, **settings.headers}
         self._number = next(session.sending.numbers)
         if settings.new_connections:
-            # A session is a new connection: the gateway is asked to close each behind its answer.
+            # A session is a new connection: the gateway is to close each after its answer.
             self._headers["Connection"] = "close"
             self._number = 0
-        self._failures = 0
-        make = _requests_session if session.sending.client == "requests" else _fast_session
-        self._client, self._settings = make(user, session, session.plan.gateways[gateway].host)
+        self._failures = 0  # in a row
+        self._arguments: dict[str, Any] = {}  # of each request
+        host = session.plan.gateways[gateway].host
+        if session.sending.client == "requests":
+            self._client = _requests_session(user, session.plan.load, host)
+            self._arguments["timeout"] = settings.timeout
+        else:
+            self._client = _fast_session(user, session.plan.load, host)
 
-    def ask(self) -> bool:
-        """Send one request, when it is due; return False when no more are to be sent."""
+    def send(self) -> bool:
+        """Send one request when it is due; return False when no more are to be sent."""
         session = self._session
         counter = session.counter
         schedule = session.sending.schedule
@@ -73,7 +79,7 @@ class StockClient:
         ticket = counter.take(self._number)
         if ticket == NO_MORE:
             return False
-        status = self._ask(_Sent(ticket, time.monotonic(), due))
+        status = self._send(_Sent(ticket, time.monotonic(), due))
         if status:
             self._failures = 0
         else:
@@ -81,7 +87,7 @@ class StockClient:
             self._failures += 1
         return True
 
-    def _ask(self, sent: _Sent) -> int:
+    def _send(self, sent: _Sent) -> int:
         """Send a request and count its answer; return its status, 0 without one."""
         answered = False
         try:
@@ -91,24 +97,26 @@ class StockClient:
                 catch_response=True,
                 allow_redirects=False,
                 headers=self._headers,
-                **self._settings,
+                **self._arguments,
             ) as response:
                 self._count(sent, response)
                 answered = True
                 return int(response.status_code or 0)
         finally:
-            if not answered:  # killed in the middle: an answer that never came is nobody's
+            if not answered:  # killed while it waited: an answer that never came counts as nothing
                 self._session.counter.give_back(sent.ticket)
 
     def _count(self, sent: _Sent, response: Any) -> None:
-        """Put one answer into the tally, and under its variant's name into Locust's statistics."""
+        """Count one answer, and put it into Locust's statistics under its variant's name."""
         counter = self._session.counter
         path = self._session.plan.load.request.path
         meta = cast("dict[str, Any]", response.request_meta)
         body = response.content or b""
         code, reason = self._outcome(response, body, meta["exception"])
+        meta["name"] = path
         row = row_of(counter.kinds[code])
-        meta["name"] = f"{path} [{row}]" if row else path
+        if row:
+            meta["name"] = f"{path} [{row}]"
         sent_at = sent.began
         latency = meta["response_time"] / 1000
         if sent.due is not None:
@@ -126,13 +134,11 @@ class StockClient:
             return outcomes.of_failure(self._gateway), f"{type(cause).__name__}: {cause}"
         headers = _headers(response)
         if _is_cut_off(headers, body):
-            reason = "the connection was closed before the end of the answer"
-            return outcomes.of_failure(self._gateway), reason
+            return outcomes.of_failure(self._gateway), CUT_OFF
         return outcomes.of_answer(Answer(response.status_code, headers, body, True), self._gateway)
 
 
-def _fast_session(user: User, session: Session, host: str) -> tuple[Any, dict[str, Any]]:
-    load = session.plan.load
+def _fast_session(user: User, load: LoadSettings, host: str) -> Any:
     client = FastHttpSession(
         base_url=host,
         request_event=user.environment.events.request,
@@ -145,18 +151,17 @@ def _fast_session(user: User, session: Session, host: str) -> tuple[Any, dict[st
         max_redirects=0,
     )
     client.cookiejar.set_policy(_no_cookies())
-    return client, {}
+    return client
 
 
-def _requests_session(user: User, session: Session, host: str) -> tuple[Any, dict[str, Any]]:
-    load = session.plan.load
+def _requests_session(user: User, load: LoadSettings, host: str) -> Any:
     client = HttpSession(base_url=host, request_event=user.environment.events.request, user=user)
     client.trust_env = False
     client.cookies.set_policy(_no_cookies())
     client.verify = load.connection.ca_file or True
     if load.connection.insecure:
         client.verify = False
-    return client, {"timeout": load.request.timeout}
+    return client
 
 
 def _no_cookies() -> http.cookiejar.DefaultCookiePolicy:
@@ -164,14 +169,14 @@ def _no_cookies() -> http.cookiejar.DefaultCookiePolicy:
 
 
 def _is_cut_off(headers: Mapping[str, str], body: bytes) -> bool:
-    """Return whether a body is shorter than was said, which FastHttpUser's client does not mind."""
+    """Return whether a body is shorter than its length says; FastHttpUser does not mind that."""
     length = headers.get("content-length", "")
     encoded = headers.get("content-encoding", "identity") != "identity"
     return length.isdecimal() and not encoded and len(body) < int(length)
 
 
 def _headers(response: Any) -> Mapping[str, str]:
-    """Return headers by lower-case name; of several with one name, a line each."""
+    """Return headers by lower-case name; the values of several with one name are a line each."""
     raw = getattr(getattr(response, "raw", None), "headers", None)
     pairs: Iterable[tuple[str, str]] = response.headers.items()
     if raw is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from locust import User, task
 
 from trafficsplit.load.connection import Connection
+from trafficsplit.load.engine import Engine
 from trafficsplit.load.request import Request
 from trafficsplit.locust.lifecycle import LAST_ANSWERS, register, session_of
 from trafficsplit.locust.stock import StockClient
@@ -19,10 +21,10 @@ register()
 
 
 class SplitUser(User):
-    """A user whose every request is one draw from the split, over one kept connection.
+    """A user whose every request is one draw from the split, over one connection.
 
-    What is sent is the same each time: `request` says it. `wait_time` is what it is for every user
-    of Locust's.
+    `request` says what is sent, which is the same each time. `wait_time` means the same as for
+    every user of Locust's.
     """
 
     abstract = True
@@ -33,19 +35,26 @@ class SplitUser(User):
         self.path: str = self._session.plan.load.request.path
         self._connection: Connection | None = None
         self._stock: StockClient | None = None
-        waits = type(self).wait_time is not User.wait_time
-        self._configured = self.wait_time if waits else None
-        # Between requests the engine waits itself; and a user that ended by itself would be
-        # missed, and complained of, when Locust stops it.
+        self._wait_time: Callable[[], float] | None = None  # the locustfile's own
+        if type(self).wait_time is not User.wait_time:
+            self._wait_time = self.wait_time
+        # The engine waits between requests itself. A user that ended by itself would be missed, and
+        # complained of, when Locust stops it, so it waits for that.
         self._parked = False
-        self.wait_time = lambda: FOREVER if self._parked else self._pause()  # type: ignore[method-assign]
+        self.wait_time = self._next_pause  # type: ignore[method-assign]
 
     def request(self) -> Request:
-        """What to send; asked once, at the start."""
+        """Return what to send; it is called once, at the start."""
         return Request(self.path)
 
+    def _next_pause(self) -> float:
+        return FOREVER if self._parked else self._pause()
+
     def _pause(self) -> float:
-        return float(self._configured()) if self._configured else 0.0
+        """Return the seconds between an answer and the next request."""
+        if self._wait_time is None:
+            return 0.0
+        return float(self._wait_time())
 
     def on_start(self) -> None:
         """Begin to send."""
@@ -53,26 +62,26 @@ class SplitUser(User):
         sending = session.sending
         request = self.request()
         if sending.engine:
-            settings = session.plan.load.request
-            headers = {**request.headers, **settings.headers}
-            if settings.new_connections:
-                headers["Connection"] = "close"
-            gateway = sending.next_gateway()
-            endpoint = sending.engine.lanes[gateway].endpoint
-            self._connection = sending.engine.add(
-                endpoint.request(request.path, headers),
-                self._pause if self._configured else None,
-                gateway,
-            )
+            self._connection = self._connect(sending.engine, sending.next_gateway(), request)
         elif sending.client != "engine" and not session.notes.unreachable:
             self._stock = StockClient(self, session, request, sending.next_gateway())
 
+    def _connect(self, engine: Engine, gateway: int, request: Request) -> Connection:
+        """Add a connection to a gateway that sends a request again and again."""
+        settings = self._session.plan.load.request
+        headers = {**request.headers, **settings.headers}
+        if settings.new_connections:
+            headers["Connection"] = "close"
+        data = engine.lanes[gateway].endpoint.request(request.path, headers)
+        pause = self._pause if self._wait_time else None
+        return engine.add(data, pause, gateway)
+
     @task
     def draw(self) -> None:
-        """With the engine there is nothing to do here; Locust's clients send one request."""
-        self._parked = self._stock is None or not self._stock.ask()
+        """Send one request with Locust's own clients; the engine sends by itself."""
+        self._parked = self._stock is None or not self._stock.send()
 
     def on_stop(self) -> None:
-        """Send no more; the last answer may still come."""
+        """Send no more, and wait a while for the last answer."""
         if self._connection and not self._connection.leave().wait(LAST_ANSWERS):
             self._connection.abandon()

@@ -1,6 +1,6 @@
-"""A process that has imported Locust before it is known what to send.
+"""A process that imports Locust while this one still reads what is to be sent.
 
-Its imports take as long as a short run, and ours as long again: so both go on at once.
+The imports of each take as long as a short run, so they go on side by side.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from trafficsplit.processes import dying_with_us, environment_without
 
 
 class WarmProcess:
-    """A child that waits for its task; it ends by itself when we end without one.
+    """A child that waits for its task, and ends when this process ends without giving it one.
 
-    `messages` is the descriptor of the pipe on which it will say what it counted, and `terminal`
-    its own copy of our standard error if that is a terminal. Use it as a context manager, so that
+    `messages` is the descriptor of the pipe that its counts will come on, and `terminal` its own
+    copy of our standard error, None where that is no terminal. Use it as a context manager, so that
     nothing is left running. Raises OSError where no process can be started.
     """
 
@@ -36,14 +36,14 @@ class WarmProcess:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "trafficsplit.locust.child", str(pipe)],
-                # A user's own files, in the directory where the command was typed, are not ours.
+                # The user's own modules, in the present directory, are not ours to import.
                 cwd="/",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
                 errors="replace",
-                # Options in the environment have been read, and were perhaps overruled.
+                # Options in the environment have been read already; others may have replaced them.
                 env=environment_without("TRAFFICSPLIT_", "LOCUST_"),
                 pass_fds=descriptors,
                 start_new_session=True,  # a Ctrl-C comes to us first
@@ -57,7 +57,7 @@ class WarmProcess:
                 os.close(descriptor)
 
     def begin(self, directory: Path, arguments: Sequence[str]) -> None:
-        """Give it its task: Locust's arguments, and the run's directory with its settings."""
+        """Give the child its task: Locust's arguments, and the directory of the settings."""
         assert self.process.stdin
         self._begun = True
         with contextlib.suppress(BrokenPipeError):  # it has ended, and its exit code says why
@@ -65,11 +65,11 @@ class WarmProcess:
             self.process.stdin.close()
 
     def close(self) -> None:
-        """End it at once, where it has not ended."""
+        """End the child at once, where it has not ended."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        if self._begun:  # whoever gave the task reads what it says
+        if self._begun:  # the LocustProcess reads the pipes, and closes them
             return
         os.close(self.messages)
         for stream in (self.process.stdin, self.process.stdout):
