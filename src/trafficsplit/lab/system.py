@@ -11,7 +11,14 @@ from pathlib import Path
 
 from trafficsplit.errors import LabError
 from trafficsplit.weights.fields import Fields, documents_of_files
-from trafficsplit.weights.istio import Match, Matcher, Rule, VirtualService, read_virtual_service
+from trafficsplit.weights.istio import (
+    PROTOCOLS,
+    Match,
+    Matcher,
+    Rule,
+    VirtualService,
+    read_virtual_service,
+)
 from trafficsplit.weights.routes import Destination, compile_pattern, kind_of, short
 
 ISTIO = "networking.istio.io"
@@ -242,14 +249,14 @@ def _check_hosts(service: VirtualService, gateways: Iterable[str], system: Syste
             raise service.spec.error(f"no gateway of it serves the host {host}", "hosts")
 
 
-def _http_rules(service: VirtualService) -> Iterator[Rule]:
-    """Yield the rules of a VirtualService. Raises InputError where one is not for HTTP."""
+def _http_rules(service: VirtualService) -> tuple[Rule, ...]:
+    """Return the rules of a VirtualService. Raises InputError where some are not for HTTP."""
+    for protocol in PROTOCOLS:
+        if protocol != "http" and protocol in service.spec:
+            raise service.spec.error(UNTRANSLATABLE, protocol)
     if not service.rules:
         raise service.spec.error("http is missing: the lab translates HTTP routes")
-    for rule in service.rules:
-        if rule.protocol != "http":
-            raise service.spec.error(UNTRANSLATABLE, rule.protocol)
-        yield rule
+    return service.rules
 
 
 def _covers(wider: str, host: str) -> bool:
