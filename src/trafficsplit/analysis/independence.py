@@ -218,7 +218,8 @@ def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> _Measured
     n = sum(counts.values())
     shares = [x / n for x in counts.values() if x]
     chance = math.fsum(p * p for p in shares)
-    if agreement.pairs < FEWEST_PAIRS or chance > 0.999:
+    # With sessions there are no counts until a block is full.
+    if not shares or agreement.pairs < FEWEST_PAIRS or chance > 0.999:
         return _Measured()
     excess = (agreement.agreed / agreement.pairs - chance) / (1 - chance)
     cubes = math.fsum(p**3 for p in shares)
