@@ -7,15 +7,18 @@ back from there.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.files import replace_text
 from trafficsplit.settings.commands import SourceSettings
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
+from trafficsplit.text import one_line
 from trafficsplit.weights.percent import complete_weights, in_words
 
 STATE = "rollout.json"
@@ -24,6 +27,7 @@ VERIFYING = "verifying"
 PASSED = "passed"
 GOING_BACK = "going back"
 FINISHED = "finished"
+PHASES = (SETTING, VERIFYING, PASSED, GOING_BACK, FINISHED)
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,32 @@ def read_release(directory: Path) -> Release:
         verification = verify_from_plain(plan.pop("verification"))
         steps = tuple(plan.pop("steps"))
         log = [StepLog(**step) for step in facts.pop("log")]
-        return Release(
+        release = Release(
             directory=directory,
             plan=Plan(steps=steps, source=source, verification=verification, **plan),
             log=log,
             **facts,
         )
+        _check(release)
+        return release
     except OSError as error:
         raise InputError(f"no rollout in {directory}: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"the rollout in {directory} is damaged: {error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = one_line(str(error))
+        raise InputError(f"the rollout in {directory} is damaged: {reason}") from None
+
+
+def _check(release: Release) -> None:
+    """Refuse what would be found out in mid-walk only. Raises ValueError, TypeError and others."""
+    plan = release.plan
+    if release.phase not in PHASES or not 0 <= release.index <= len(plan.steps):
+        raise ValueError(f"there is no step {release.index}, or no phase {release.phase!r}")
+    for index in range(len(plan.steps)):
+        plan.weights_at(index)
+    for seconds in (plan.pause, plan.in_force_within or 0.0):
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"{seconds} is no time")
+    _ = Split(release.weights), Split(plan.before), release.where
 
 
 def unfinished(directory: Path) -> Release | None:

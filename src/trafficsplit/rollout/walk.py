@@ -64,13 +64,14 @@ class Walk:
         release = self.release
         while (weights := release.next_weights) is not None:
             code = self._step_or_broken(weights)
+            if code is ExitCode.MATCH:
+                code = self._pass_step()
             if code is not ExitCode.MATCH:
                 return self._stop(code)
-            release.pass_step()
             if release.next_weights is not None and release.plan.pause:
                 say(f"pause: {release.plan.pause:g} s")
                 time.sleep(release.plan.pause)
-        release.enter(FINISHED)
+        self._enter(FINISHED)
         self._write_timeline()
         before = in_words(release.plan.before)
         say(f"done: {before} → {in_words(release.weights)}, every step verified")
@@ -86,9 +87,17 @@ class Walk:
             say(f"it holds: {release.where}")
             return code
         if release.plan.hold:
-            release.enter(FINISHED)
+            self._enter(FINISHED)
             return code
         return self.back(code)
+
+    def _pass_step(self) -> ExitCode:
+        """Take note that a step is verified; without a disk nobody could go on from there."""
+        try:
+            self.release.pass_step()
+        except InputError as error:
+            return complain(str(error), ExitCode.BROKEN)
+        return ExitCode.MATCH
 
     def back(self, code: ExitCode = ExitCode.MATCH) -> ExitCode:
         """Go to where the release began, and verify that; the code says why it went back."""
@@ -112,12 +121,16 @@ class Walk:
         return code
 
     def _enter(self, phase: str) -> None:
-        """Put a phase into the state's file. On the way back no full disk may stop us."""
+        """Put a phase into the state's file. At the end, and on the way back, no disk may stop us.
+
+        Raises InputError on the way onward.
+        """
         release = self.release
+        onward = phase != FINISHED and release.phase != GOING_BACK
         try:
             release.enter(phase)
         except InputError as error:
-            if release.phase != GOING_BACK:
+            if onward:
                 raise
             complain(str(error), ExitCode.BROKEN)
 
