@@ -21,7 +21,7 @@ from trafficsplit.analysis.stationarity import Change, change_in
 from trafficsplit.errors import BrokenError, InputError
 from trafficsplit.locust.process import LocustProcess
 from trafficsplit.report.directory import report_directory
-from trafficsplit.report.publish import Clock, Saying, publish
+from trafficsplit.report.publish import Clock, Saying, command_line, publish
 from trafficsplit.settings.load import SendingSettings
 from trafficsplit.settings.question import Limits
 from trafficsplit.settings.verify import VerifySettings
@@ -201,6 +201,7 @@ def _added(effect: Effect, run: Run) -> Effect:
 
 def _publish(run: Run, directory: Path, *, plots: bool) -> None:
     """Write the report of the run that saw the change, beside its counts."""
+    run = replace(run, subject=replace(run.subject, command=command_line()))
     with report_directory(directory) as report:
         saying = Saying(quiet=True, github=False, plots=plots)
         publish(run, report, Clock(time.monotonic()), saying)
