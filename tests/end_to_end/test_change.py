@@ -1,15 +1,21 @@
 """A split that changes while it is verified, on the real lab."""
 
+from __future__ import annotations
+
+import datetime
 import json
 import os
 import subprocess
-import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import until
+from tests.support.envoys import envoy_has_seen
+from tests.support.processes import ended, started_command
+from tests.support.questions import SURE
+from tests.support.waiting import begun, until
 from trafficsplit import lab
 from trafficsplit.lab import MANIFESTS, System, read_system
 
@@ -25,86 +31,75 @@ def with_weights(tmp_path: Path, blue: int, green: int) -> System:
     return read_system([*MANIFESTS[:2], manifest])
 
 
-def verify(tmp_path: Path, host: str, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("trafficsplit")), "verify", "--host", host,
-         "--weight", "25", "--json", "--report", "out", *options],
-        cwd=tmp_path, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+def verify(
+    tmp_path: Path, host: str, *options: str
+) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A verify of 25 % that goes on beside the test."""
+    common = ("verify", "--host", host, "--weight", "25", "--json", "--report", "out")
+    return started_command(tmp_path, *common, *options)
 
 
-def envoy_has_seen(started: lab.Lab, requests: int) -> bool:
-    """Whether this many requests have come in since the start: the moment to change something."""
-    import urllib.request
-
-    with urllib.request.urlopen(f"{started.admin}/stats?filter=gateway.downstream_rq_total") as got:
-        return int(got.read().decode().split(": ")[1]) >= requests
-
-
+@pytest.mark.slow
 def test_new_weights_in_the_middle_are_told_with_their_time(tmp_path: Path) -> None:
     with lab.start(tmp_path / "lab") as started:
         started.set_routes(with_weights(tmp_path, 100, 0))
-        # A fixed sample goes on to its end, whatever it sees.
-        process = verify(
-            tmp_path, started.host, "--test", "fixed", "--requests", "9000",
-            "--previous-weight", "0",
-        )  # fmt: skip
-        assert until(lambda: envoy_has_seen(started, 3000), 60)
-        began = time.time()
-        started.set_routes(with_weights(tmp_path, 75, 25))
-        done = time.time()
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 1, err
-        change = json.loads(out)["change"]
-        assert change["before"]["green"] < 0.01
-        assert change["after"]["green"] == pytest.approx(0.25, abs=0.03)
-        import datetime
-
-        earliest, latest = (
-            datetime.datetime.fromisoformat(change[f"{name}_time"]).timestamp()
-            for name in ("earliest", "latest")
-        )
-        assert earliest <= done
-        assert latest >= began
-        assert "change: blue 7" in err
-        assert "UTC), blue 100.0 %, green 0.0 % before." in err
+        # A fixed sample goes on to its end, whatever it sees; at this rate that takes a while.
+        question = ("--test", "fixed", "--requests", "10000", "--previous-weight", "0")
+        with verify(tmp_path, started.host, *question, "--rate", "1000") as process:
+            assert until(lambda: envoy_has_seen(started.admin, 1000))
+            began = time.time()
+            started.set_routes(with_weights(tmp_path, 75, 25))
+            done = time.time()
+            code, out, err = ended(process)
+    assert code == 1, err
+    change = json.loads(out)["change"]
+    assert change["before"]["green"] < 0.01
+    assert change["after"]["green"] == pytest.approx(0.25, abs=0.04)
+    earliest = datetime.datetime.fromisoformat(change["earliest_time"]).timestamp()
+    latest = datetime.datetime.fromisoformat(change["latest_time"]).timestamp()
+    assert earliest <= done
+    assert latest >= began
+    assert "change: blue 7" in err
+    assert "UTC), blue 100.0 %, green 0.0 % before." in err
 
 
+@pytest.mark.slow
 def test_settle_leaves_out_what_is_sent_before_the_change(tmp_path: Path) -> None:
     with lab.start(tmp_path / "lab") as started:
         started.set_routes(with_weights(tmp_path, 100, 0))
-        process = verify(tmp_path, started.host, "--settle", "6")
-        assert until(lambda: envoy_has_seen(started, 200), 60)
-        started.set_routes(with_weights(tmp_path, 75, 25))
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        verdict = json.loads(out)
-        assert verdict["settle_seconds"] == 6
-        assert verdict["change"] is None
+        # Longer than a machine that is busy takes to set routes.
+        with verify(tmp_path, started.host, "--settle", "10", *SURE) as process:
+            assert until(begun(tmp_path / "out"))
+            assert until(lambda: envoy_has_seen(started.admin, 200))
+            started.set_routes(with_weights(tmp_path, 75, 25))
+            code, out, err = ended(process)
+    assert code == 0, err
+    verdict = json.loads(out)
+    assert verdict["settle_seconds"] == 10
+    assert verdict["change"] is None
 
 
 def test_old_weights_in_force_are_named(tmp_path: Path) -> None:
     with lab.start(tmp_path / "lab") as started:
         started.set_routes(with_weights(tmp_path, 90, 10))
-        process = verify(tmp_path, started.host, "--previous-weight", "10", "--alpha", "1e-6")
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 1, err
-        names = [e["name"] for e in json.loads(out)["diagnosis"]["explanations"]]
-        assert any(name.startswith("the old weights are still in force") for name in names)
+        question = ("--previous-weight", "10", "--alpha", "1e-6")
+        with verify(tmp_path, started.host, *question) as process:
+            code, out, err = ended(process)
+    assert code == 1, err
+    names = [e["name"] for e in json.loads(out)["diagnosis"]["explanations"]]
+    assert any(name.startswith("the old weights are still in force") for name in names)
 
 
 def test_a_variant_that_is_down_is_named_by_what_is_lost(tmp_path: Path) -> None:
     with lab.start(tmp_path / "lab") as started:
-        (green,) = [r for r in started.replicas if r.deployment == "dep-color-green"]
+        (green,) = (r for r in started.replicas if r.deployment == "dep-color-green")
         os.kill(green.pid, 9)
-        process = verify(
-            tmp_path, started.host, "--test", "fixed", "--requests", "3000", "--max-failing", "90"
-        )
-        out, err = process.communicate(timeout=60)
+        question = ("--test", "fixed", "--requests", "3000", "--max-failing", "90")
+        with verify(tmp_path, started.host, *question) as process:
+            _, out, err = ended(process)
         verdict = json.loads(out)
         assert verdict["errors"] > 500  # nothing is redistributed: its quarter answers 503
         assert verdict["losses"] == {"HTTP 503": verdict["errors"]}
-        process = verify(tmp_path, started.host)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 4, err
+        with verify(tmp_path, started.host) as process:
+            code, _, err = ended(process)
+        assert code == 4, err

@@ -1,19 +1,24 @@
 """Three clients, one tally: the engine, and Locust's own two."""
 
+from __future__ import annotations
+
 import gzip
+import itertools
 import json
 import socket
-import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Cli
 from tests.fakes.servers import Handler, always, page, plain, read_request, served
 from tests.support.gateways import certificate, nginx
+from tests.support.locusts import SOURCE, locust
 
 CLIENTS = ("engine", "stock", "requests")
-GREEN, BLUE = page("green"), page("blue")
+GREEN = page("green")
+BLUE = page("blue")
 # What the server answers, in turn.
 TURNS = [
     plain(GREEN),
@@ -23,7 +28,7 @@ TURNS = [
     b"%x\r\n%s\r\n0\r\n\r\n" % (len(GREEN), GREEN),
     plain(gzip.compress(BLUE), "200 OK", "Content-Encoding: gzip"),
     b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + BLUE,
-    plain(b"<html>no colour</html>"),
+    plain(b"<html>no color</html>"),
     plain(page("red")),
     plain(b"oops", "503 Service Unavailable"),
     plain(BLUE, "500 Internal Server Error"),
@@ -33,16 +38,17 @@ TURNS = [
     plain(GREEN, "200 OK", "Set-Cookie: color=green"),
 ]
 ENDS = {2, 5, 11}  # after which the server closes
+# Of a gateway with one variant, of which 100 responses say enough here.
+SOON = ("--zero-tolerance", "5")
 
 
 def in_turn() -> Handler:
-    lock, number = threading.Lock(), [-1]  # the first one asks whether it is ready
+    """Give each kind of answer in turn; the first one, which asks whether we are ready, is good."""
+    turns = itertools.count(-1)
 
     def handler(connection: socket.socket, _: int) -> None:
         while read_request(connection):
-            with lock:
-                turn = number[0] % len(TURNS) if number[0] >= 0 else 0
-                number[0] += 1
+            turn = max(next(turns), 0) % len(TURNS)
             connection.sendall(TURNS[turn])
             if turn in ENDS:
                 return
@@ -50,9 +56,8 @@ def in_turn() -> Handler:
     return handler
 
 
-def verdict_of(tmp_path: Path) -> dict[str, object]:
-    found = json.loads((tmp_path / "out" / "verdict.json").read_text())
-    assert isinstance(found, dict)
+def verdict_of(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "out" / "verdict.json").read_text())
     return found
 
 
@@ -61,24 +66,23 @@ def test_all_clients_count_the_same_answers_alike(cli: Cli, tmp_path: Path, clie
     rounds = 6
     with served(in_turn()) as port:
         result = cli(
-            "verify", "--host", f"http://127.0.0.1:{port}", "--weights", "blue=50,green=30,red=20",
-            "--test", "fixed", "--requests", str(rounds * len(TURNS)), "--max-failing", "99",
-            "--users", "1", "--client", client, "--report", "out",
-        )  # fmt: skip
+            *("verify", "--host", f"http://127.0.0.1:{port}"),
+            *("--weights", "blue=50,green=30,red=20", "--test", "fixed"),
+            *("--requests", str(rounds * len(TURNS)), "--max-failing", "99"),
+            *("--users", "1", "--client", client, "--report", "out"),
+        )
     assert result.returncode in (0, 1, 3), result.stderr
     found = verdict_of(tmp_path)
     per_round = {"blue": 4, "green": 3, "red": 1}
     assert found["observed"] == {v: rounds * n for v, n in per_round.items()}, found["losses"]
     assert (found["errors"], found["unidentified"]) == (4 * rounds, rounds)
     losses = found["losses"]
-    assert isinstance(losses, dict)
     assert losses["HTTP 302 to /login"] == losses["HTTP 503"] == losses["HTTP 500"] == rounds
-    assert losses["the page names no background colour"] == rounds
-    sender = found["sender"]
-    assert isinstance(sender, dict)
-    assert sender["client"] == client
+    assert losses["the page names no background color"] == rounds
+    assert found["sender"]["client"] == client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_tls_with_a_name_of_its_own_and_headers(cli: Cli, tmp_path: Path, client: str) -> None:
     cert, key = certificate(tmp_path, "color.example")
@@ -89,7 +93,7 @@ def test_tls_with_a_name_of_its_own_and_headers(cli: Cli, tmp_path: Path, client
     )
     with nginx(tmp_path, "", server, tls=True) as url:
         named = url.replace("127.0.0.1", "color.example")
-        common = ("--client", client, "--report", "out", "--requests", "6000")
+        common = ("--client", client, "--report", "out", *SOON)
         resolved = ("--host", named, "--resolve", "color.example:127.0.0.1", *common)
         trusted = (*resolved, "--ca-file", str(cert))
         for variant_from, weights, more in (
@@ -112,29 +116,36 @@ def test_tls_with_a_name_of_its_own_and_headers(cli: Cli, tmp_path: Path, client
 def test_an_address_of_ipv6(cli: Cli, tmp_path: Path, client: str) -> None:
     server = 'location /color { default_type text/plain; return 200 "green"; }'
     with nginx(tmp_path, "", server, address="[::1]") as url:
-        result = cli("verify", "--host", url, "--weight", "100", "--client", client)
+        result = cli("verify", "--host", url, "--weight", "100", "--client", client, *SOON)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+LISTENER = """
+from locust import events
+
+seen = []
+
+
+@events.request.add_listener
+def listen(**request):
+    seen.append(request)
+
+
+@events.quit.add_listener
+def tell(**_):
+    print("seen", len(seen))
+"""
+
+
 def test_a_listener_to_every_request_is_served_and_told_so(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from tests.conftest import ROOT
-
-    source = (ROOT / "locustfiles" / "color.py").read_text()
-    (tmp_path / "mine.py").write_text(
-        f"{source}\n\nfrom locust import events\nseen = []\n"
-        "@events.request.add_listener\ndef listen(**request): seen.append(request)\n"
-        "@events.quit.add_listener\ndef tell(**_): print('seen', len(seen))\n"
-    )
+    (tmp_path / "mine.py").write_text(SOURCE + LISTENER)
     with served(always(plain(GREEN))) as port:
-        result = subprocess.run(
-            [str(Path(sys.executable).with_name("locust")), "-f", "mine.py", "--headless", "-u",
-             "2", "--host", f"http://127.0.0.1:{port}", "--weight", "100", "--requests", "50",
-             "--loglevel", "ERROR"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        result = locust(
+            tmp_path,
+            *("--headless", "-u", "2", "--host", f"http://127.0.0.1:{port}", "--weight", "100"),
+            *("--requests", "50"),
+            file="mine.py",
+        )
     assert "listens to every request, so Locust's FastHttpUser sends" in result.stderr
     assert "seen 50" in result.stdout
 
@@ -149,7 +160,10 @@ def test_a_listener_to_every_request_is_served_and_told_so(tmp_path: Path) -> No
         (("--header", "Connection: close"), "the client needs it itself"),
         (("--resolve", "gateway:nowhere"), "is not NAME:ADDRESS"),
         (("--max-p99-ratio", "0.5"), "--max-p99-ratio is 0.5"),
-        (("--host", "https://127.0.0.1:9", "--ca-file", "nowhere.pem"), "--ca-file nowhere.pem"),
+        (
+            ("--host", "https://127.0.0.1:9", "--ca-file", "nowhere.pem"),
+            "nowhere.pem cannot be used",
+        ),
         (("--host", "http://me:secret@gateway"), "--header 'Authorization: …'"),
         (("--host", "http://no.such.name.invalid"), "no.such.name.invalid"),
     ],

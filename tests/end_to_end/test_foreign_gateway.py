@@ -1,5 +1,7 @@
 """A gateway that the project did not start: nginx with split_clients and the tutorial's page."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.conftest import Cli
 from tests.support.gateways import nginx
+from tests.support.questions import SURE_25
 from trafficsplit.lab import Lab
 
 PAGE = """<!DOCTYPE html>
@@ -41,7 +44,7 @@ def foreign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.nginx
 def test_a_gateway_of_somebody_else_is_judged_right(cli: Cli, foreign: str) -> None:
-    right = cli("verify", "--host", foreign, "--weight", "25")
+    right = cli("verify", "--host", foreign, *SURE_25)
     assert (right.returncode, right.stdout[:6]) == (0, "match:"), right.stdout + right.stderr
     wrong = cli("verify", "--host", foreign, "--weight", "50")
     assert (wrong.returncode, wrong.stdout[:9]) == (1, "mismatch:"), wrong.stdout + wrong.stderr
@@ -64,7 +67,7 @@ def test_other_applications_name_their_variant_elsewhere(
     answer, source = ANSWERS[kind]
     http = "split_clients $request_id $color { 25% green; * blue; }"
     with nginx(tmp_path, http, f"location /color {{ {answer} }}") as url:
-        result = cli("verify", "--host", url, "--weight", "25", "--variant-from", source)
+        result = cli("verify", "--host", url, *SURE_25, "--variant-from", source)
         assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -1,12 +1,16 @@
 """Gateways whose responses are not independent draws: real ones, from Debian's packages."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Cli
 from tests.support.gateways import haproxy, nginx
+from tests.support.questions import SURE_25
 from trafficsplit.lab import Lab
 
 
@@ -15,22 +19,20 @@ def upstreams(the_lab: Lab) -> tuple[int, int]:
     return ports["dep-color-blue"], ports["dep-color-green"]
 
 
-def verdict_of(cli: Cli, url: str, *options: str) -> dict[str, object]:
+def verdict_of(cli: Cli, url: str, *options: str) -> dict[str, Any]:
     result = cli("verify", "--host", url, "--json", *options)
     assert result.stdout, result.stderr
-    found: dict[str, object] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
-def draws(verdict: dict[str, object]) -> object:
-    found = verdict["independence"]
-    assert isinstance(found, dict)
-    return found["draws"]
+def draws(verdict: dict[str, Any]) -> object:
+    return verdict["independence"]["draws"]
 
 
 @pytest.mark.lab
 def test_envoys_draws_are_independent(cli: Cli, the_lab: Lab) -> None:
-    verdict = verdict_of(cli, the_lab.host, "--weight", "25")
+    verdict = verdict_of(cli, the_lab.host, *SURE_25)
     assert (verdict["verdict"], draws(verdict)) == ("match", "independent")
 
 
@@ -88,10 +90,18 @@ def test_nginx_by_connection_is_clustered_and_right_by_session(
             verdict = verdict_of(cli, url, "--weight", weight, *MANY_CONNECTIONS)
             assert verdict["verdict"] == "inconclusive", verdict["reason"]
             assert "--unit session" in str(verdict["reason"])
-        right = verdict_of(cli, url, "--weight", "25", "--unit", "session", "--tolerance", "4")
+        right = verdict_of(cli, url, *SURE_25, "--unit", "session")
         assert right["verdict"] == "match", right["reason"]
         wrong = verdict_of(cli, url, "--weight", "50", "--unit", "session")
         assert wrong["verdict"] == "mismatch", wrong["reason"]
+
+
+@pytest.mark.lab
+def test_a_few_sessions_say_nothing_and_break_nothing(cli: Cli, the_lab: Lab) -> None:
+    # More than agreement needs, and less than a block.
+    few = ("--weight", "25", "--test", "fixed", "--requests", "30", "--unit", "session")
+    verdict = verdict_of(cli, the_lab.host, *few)
+    assert (verdict["verdict"], draws(verdict)) == ("inconclusive", "too few to tell")
 
 
 @pytest.mark.lab
@@ -103,7 +113,7 @@ def test_haproxys_stick_table_is_clustered_and_right_by_session(
         verdict = verdict_of(cli, url, "--weight", "60", *MANY_CONNECTIONS)
         assert verdict["verdict"] == "inconclusive", verdict["reason"]
         assert "--unit session" in str(verdict["reason"])
-        right = verdict_of(cli, url, "--weight", "25", "--unit", "session", "--tolerance", "4")
+        right = verdict_of(cli, url, *SURE_25, "--unit", "session")
         assert right["verdict"] == "match", right["reason"]
 
 
@@ -120,7 +130,7 @@ def test_a_cookie_of_the_gateway_binds_nobody_who_refuses_it(
         "  stick store-response res.cook(color)",
     ):
         with haproxy(tmp_path, balance, *upstreams(the_lab)) as url:
-            verdict = verdict_of(cli, url, "--weight", "25", "--tolerance", "4")
+            verdict = verdict_of(cli, url, *SURE_25)
             assert verdict["verdict"] == "match", verdict["reason"]
 
 
@@ -136,6 +146,5 @@ def test_nginx_by_address_keeps_us_all_on_one_variant_and_we_say_so(
     with nginx(tmp_path, http, "location /color { proxy_pass http://color; }") as url:
         verdict = verdict_of(cli, url, "--weight", "25")
         assert verdict["verdict"] == "mismatch"
-        diagnosis = verdict["diagnosis"]
-        assert isinstance(diagnosis, dict)
-        assert "keeps this machine's address, or requests without its cookie" in str(diagnosis)
+        diagnosis = str(verdict["diagnosis"])
+        assert "keeps this machine's address, or requests without its cookie" in diagnosis

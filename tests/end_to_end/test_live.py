@@ -1,52 +1,32 @@
 """The run seen live, in a real browser: Locust's page with our tab, and the charts."""
 
-import contextlib
+from __future__ import annotations
+
 import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, expect, sync_playwright
 
-from tests.conftest import ROOT, needs
+from tests.conftest import needs
 from tests.fakes.servers import free_port
 from tests.support.gateways import nginx
-from tests.support.locusts import fetched
-from tests.support.waiting import until
+from tests.support.locusts import fetched, said_in, started_locust
+from tests.support.waiting import PATIENCE, until
 
-LOCUST = [
-    str(Path(sys.executable).with_name("locust")), "-f",
-    str(ROOT / "locustfiles" / "color.py"), "--loglevel", "WARNING",
-]  # fmt: skip
 THREE = (
     'split_clients "$request_id" $v { 50% blue; 30% green; * red; }',
     "location /color { default_type text/plain; return 200 $v; }",
 )
+expect.set_options(timeout=PATIENCE * 1000)
 # Wide enough a question for a browser to look on while it is being answered.
-LONG = ("--weights", "blue=50,green=30,red=20", "--tolerance", "0.05", "--requests", "9000000")
-
-
-@contextlib.contextmanager
-def started(*options: str, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    log = directory / "locust.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen([*LOCUST, *options], cwd=directory, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    assert "Traceback" not in log.read_text()
+LONG = ("--weights", "blue=50,green=30,red=20", "--tolerance", "0.05%", "--requests", "9000000")
 
 
 @pytest.fixture
@@ -64,6 +44,7 @@ def page() -> Iterator[Page]:
         )
         try:
             page = browser.new_page(color_scheme="light", viewport={"width": 1280, "height": 1200})
+            page.set_default_timeout(PATIENCE * 1000)
             mistakes: list[str] = []
             page.on("pageerror", lambda error: mistakes.append(str(error)))
             yield page
@@ -99,6 +80,11 @@ def coloured(frame: Any, chart: str) -> int:
     return int(count)
 
 
+def is_drawn(frame: Any, chart: str) -> bool:
+    """Return whether there is something to be seen on a chart."""
+    return coloured(frame, chart) > 100
+
+
 def show_tab(page: Page) -> None:
     page.get_by_role("tab", name="Traffic split").click()
     expect(page.get_by_text("unidentified", exact=True)).to_be_visible()
@@ -111,56 +97,79 @@ def data_of(url: str) -> dict[str, Any]:
     return found
 
 
+def count_of(page: Page, variant: str) -> int:
+    """Return the responses of a variant as the table of the tab has them, 0 before there is one."""
+    row = cells(page).get(variant)
+    return int(row[3].replace(",", "")) if row else 0
+
+
+def requests_in_locusts_table(url: str) -> int:
+    return int(json.loads(fetched(f"{url}/stats/requests"))["stats"][-1]["num_requests"])
+
+
+def check_table(page: Page) -> None:
+    """The tab's table tells weights, shares, confidence and the verdict."""
+    assert until(lambda: count_of(page, "red") > 100)
+    table = cells(page)
+    assert table["blue"][0] == "50.00 %"
+    assert re.fullmatch(r"\d\d\.\d\d %", table["red"][1])
+    assert re.fullmatch(r"[\d.]+ % to [\d.]+ %", table["green"][2])
+    assert float(table["green"][4]) > 0
+    assert "verdict: inconclusive" in table
+
+
+def check_charts(page: Page) -> None:
+    """The charts are drawn, and their theme is Locust's, and follows when that is changed."""
+    frame = charts(page)
+    expect(frame.locator("#reason")).to_contain_text("Evidence so far")
+    for chart in ("share", "evidence", "latency"):
+        assert until(partial(is_drawn, frame, chart)), chart
+    body = frame.locator("body")
+    expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
+    page.get_by_role("banner").get_by_role("button").last.click()
+    expect(body).to_have_css("background-color", "rgb(18, 18, 18)")
+
+
+def check_reset(page: Page, url: str) -> None:
+    """Locust's button makes the counts begin again."""
+    before = data_of(url)["elapsed_seconds"]
+    page.get_by_role("button", name="Reset").click()
+    assert until(lambda: 0 < data_of(url)["elapsed_seconds"] < before)
+    series = data_of(url)["series"]
+    assert series == [] or series[0]["elapsed"] < before
+    assert until(lambda: "blue" in cells(page))
+
+
+def check_end(page: Page, url: str) -> None:
+    """Stopped, our figures and Locust's are the same."""
+    page.get_by_role("button", name="Stop").click()
+    assert until(lambda: not data_of(url)["running"])
+    found = data_of(url)
+    assert until(lambda: requests_in_locusts_table(url) == found["requests"])
+    stats = json.loads(fetched(f"{url}/stats/requests"))
+    assert stats["extended_stats"][0]["data"][1]["what"] == "blue"
+    rows = list(csv.DictReader(io.StringIO(fetched(f"{url}/trafficsplit/csv"))))
+    assert int(rows[-1]["responses"]) == found["requests"]
+
+
+@pytest.mark.slow
 def test_three_variants_are_seen_while_they_are_counted(
     tmp_path: Path, gateway: str, page: Page
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     options = ("--host", gateway, "--web-host", "127.0.0.1", "--web-port", port, *LONG)
-    with started(*options, "-u", "4", "-r", "4", directory=tmp_path):
+    with started_locust(tmp_path, *options, "-u", "4", "-r", "4"):
         fetched(url)
         page.goto(url)
         assert data_of(url)["reason"] == "The run has not begun."
         page.get_by_role("button", name="Start").click()
         show_tab(page)
         assert until(lambda: len(data_of(url)["series"]) > 3)
-        page.wait_for_timeout(2500)  # the page asks every two seconds
-        table = cells(page)
-        assert table["blue"][0] == "50.00 %"
-        assert re.fullmatch(r"\d\d\.\d\d %", table["red"][1])
-        assert re.fullmatch(r"[\d.]+ % to [\d.]+ %", table["green"][2])
-        assert float(table["green"][4]) > 0
-        assert "verdict: inconclusive" in table
-        frame = charts(page)
-        expect(frame.locator("#reason")).to_contain_text("Evidence so far")
-        for chart in ("share", "evidence", "latency"):
-            assert coloured(frame, chart) > 100, chart
-        # Its theme is Locust's, and follows when that is changed.
-        paper = "getComputedStyle(document.body).backgroundColor"
-        body = frame.locator("body")
-        assert body.evaluate(paper) == "rgb(255, 255, 255)"
-        page.get_by_role("banner").get_by_role("button").last.click()
-        page.wait_for_timeout(2500)
-        assert body.evaluate(paper) == "rgb(18, 18, 18)"
-
-        page.get_by_role("button", name="Reset").click()
-        assert until(lambda: 0 < data_of(url)["elapsed_seconds"] < 2)
-        assert data_of(url)["series"] == [] or data_of(url)["series"][0]["elapsed"] < 1
-        page.wait_for_timeout(2500)
-        assert "blue" in cells(page)
-        page.get_by_role("button", name="Stop").click()
-        assert until(lambda: not data_of(url)["running"], 20)
-        found = data_of(url)
-        stats = json.loads(fetched(f"{url}/stats/requests"))
-        assert until(
-            lambda: (
-                json.loads(fetched(f"{url}/stats/requests"))["stats"][-1]["num_requests"]
-                == found["requests"]
-            )
-        ), (stats["stats"][-1], found["requests"])
-        assert stats["extended_stats"][0]["data"][1]["what"] == "blue"
-        rows = list(csv.DictReader(io.StringIO(fetched(f"{url}/trafficsplit/csv"))))
-        assert int(rows[-1]["responses"]) == found["requests"]
+        check_table(page)
+        check_charts(page)
+        check_reset(page, url)
+        check_end(page, url)
         # by itself, and on a small screen
         page.set_viewport_size({"width": 420, "height": 900})
         page.goto(f"{url}/trafficsplit/")
@@ -168,26 +177,31 @@ def test_three_variants_are_seen_while_they_are_counted(
         expect(page.locator("#rows")).to_contain_text("unidentified")
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 420
+    assert "Traceback" not in said_in(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_distributed_run_is_seen_at_the_master(tmp_path: Path, gateway: str, page: Page) -> None:
-    web, bind = free_port(), free_port()
+    web = free_port()
+    bind = free_port()
     url = f"http://127.0.0.1:{web}"
-    master = ("--master", "--master-bind-port", bind, "--expect-workers", "2", "--autostart",
-              "-u", "4", "-r", "4", "--host", gateway, "--web-host", "127.0.0.1", "--web-port",
-              web, *LONG)  # fmt: skip
+    master = (
+        *("--master", "--master-bind-port", bind, "--expect-workers", "2", "--autostart"),
+        *("-u", "4", "-r", "4", "--host", gateway, "--web-host", "127.0.0.1", "--web-port", web),
+        *LONG,
+    )
     worker = ("--worker", "--master-port", bind)
     with (
-        started(*master, directory=tmp_path),
-        started(*worker, directory=tmp_path),
-        started(*worker, directory=tmp_path),
+        started_locust(tmp_path, *master),
+        started_locust(tmp_path, *worker),
+        started_locust(tmp_path, *worker),
     ):
         fetched(url)
-        assert until(lambda: len(data_of(url)["series"]) > 3, 30)
+        assert until(lambda: len(data_of(url)["series"]) > 3)
         page.goto(url)
         show_tab(page)
-        page.wait_for_timeout(2500)
-        before = int(cells(page)["blue"][3].replace(",", ""))
-        page.wait_for_timeout(2500)
-        assert int(cells(page)["blue"][3].replace(",", "")) > before > 0
-        assert coloured(charts(page), "share") > 100
+        assert until(lambda: count_of(page, "blue") > 0)
+        before = count_of(page, "blue")
+        assert until(lambda: count_of(page, "blue") > before)
+        assert until(partial(is_drawn, charts(page), "share"))
+    assert "Traceback" not in said_in(tmp_path)

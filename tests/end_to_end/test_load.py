@@ -1,39 +1,43 @@
 """Open and closed load, shapes, ramps, and what the client itself cannot do."""
 
+from __future__ import annotations
+
+import itertools
 import json
+import random
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Cli
+from tests.conftest import Cli
 from tests.fakes.servers import Handler, always, page, plain, read_request, served
-from tests.support.locusts import LOCUST
-from tests.support.locusts import headless as options
+from tests.support.locusts import SOURCE, headless, locust
 from trafficsplit.lab import Lab
 from trafficsplit.report.run_files import read_run
 
-SOURCE = (ROOT / "locustfiles" / "color.py").read_text()
-GREEN, BLUE = plain(page("green")), plain(page("blue"))
+GREEN = plain(page("green"))
 
 
-def in_turn(green_after: float = 0.0, green_fails: bool = False) -> Handler:
-    """Every fourth request is green's, by chance enough for a fixed number of them."""
-    lock, count = threading.Lock(), [0]
+def in_turn(green_after: float = 0.0, *, green_fails: bool = False) -> Handler:
+    """Every fourth request is green's, by chance enough for a fixed number of them.
+
+    Green's answers come late, by `green_after` seconds on average and with a long tail.
+    """
+    turns = itertools.count(1)
+    late = random.Random(1)
 
     def handler(connection: socket.socket, _: int) -> None:
         while read_request(connection):
-            with lock:
-                count[0] += 1
-                turn = count[0]
+            turn = next(turns)
             # A generator's order, and not 1 in 4: nothing that looks like a round robin.
             green = (turn * 2654435761 >> 7) % 4 == 0
             if green:
-                time.sleep(green_after)
+                time.sleep(green_after * late.expovariate(1))
             failing = green and green_fails and turn % 15 == 0
             status = "503 Service Unavailable" if failing else "200 OK"
             connection.sendall(plain(page("green" if green else "blue"), status))
@@ -41,79 +45,97 @@ def in_turn(green_after: float = 0.0, green_fails: bool = False) -> Handler:
     return handler
 
 
-def verdict_of(tmp_path: Path) -> dict[str, object]:
-    found = json.loads((tmp_path / "out" / "verdict.json").read_text())
-    assert isinstance(found, dict)
+def verdict_of(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "out" / "verdict.json").read_text())
     return found
+
+
+SHAPE = """
+from locust import LoadTestShape
+
+
+class Steps(LoadTestShape):
+    users = [1, 6, 6, 2]
+
+    def tick(self):
+        return (self.users.pop(0), 100) if self.users else None
+"""
 
 
 @pytest.mark.lab
 def test_a_shape_says_how_many_users_there_are(the_lab: Lab, tmp_path: Path) -> None:
-    (tmp_path / "shaped.py").write_text(
-        f"{SOURCE}\n\nfrom locust import LoadTestShape\n\n\nclass Steps(LoadTestShape):\n"
-        "    def tick(self):\n"
-        "        now = self.get_run_time()\n"
-        "        return (1 if now < 1 else 6 if now < 2.5 else 2, 100) if now < 4 else None\n"
-    )
-    command = [LOCUST[0], "-f", "shaped.py", *LOCUST[3:], *options(the_lab.host, tmp_path)]
-    run = subprocess.run(
-        [*command, "--requests", "9000000", "--tolerance", "0.01"],
-        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-    )  # fmt: skip
+    (tmp_path / "shaped.py").write_text(SOURCE + SHAPE)
+    question = ("--requests", "9000000", "--tolerance", "0.01%")
+    run = locust(tmp_path, *headless(the_lab.host, tmp_path, *question), file="shaped.py")
     assert run.returncode in (1, 3), run.stderr
     recorded = read_run(tmp_path / "run")
     assert "Traceback" not in run.stderr
+    order = recorded.counted.order
     # six users and no more have had a connection; those that left took no answer with them
-    assert recorded.order.connections.groups == 6
-    assert recorded.tally.requests == recorded.order.successive.pairs + 1
+    assert order.connections.groups == 6
+    assert recorded.tally.requests == order.successive.pairs + 1
 
 
 @pytest.mark.lab
 def test_a_rate_is_kept_and_one_that_cannot_be_is_told(
     cli: Cli, the_lab: Lab, tmp_path: Path
 ) -> None:
-    common = ("verify", "--host", the_lab.host, "--weight", "25", "--test", "fixed", "--report",
-              "out")  # fmt: skip
+    question = ("--weight", "25", "--test", "fixed", "--report", "out")
+    common = ("verify", "--host", the_lab.host, *question)
     cli(*common, "--rate", "400", "--requests", "1000", "--ramp", "0.5")
     found = verdict_of(tmp_path)
-    sender = found["sender"]
-    assert isinstance(sender, dict)
     assert found["requests"] == 1000
-    assert sender["rate"] == 400
+    assert found["sender"]["rate"] == 400
     result = cli(*common, "--rate", "900000", "--requests", "5000", "--users", "2")
     sender = verdict_of(tmp_path)["sender"]
-    assert isinstance(sender, dict)
     assert sender["achieved"] < 0.9 * sender["rate"]
     assert "were sent and not 900,000: give more --users, or a slower --rate" in result.stdout
 
 
+def noting_pauses(pauses: list[float]) -> Handler:
+    """Answer green, and note the seconds from each answer to the next request on its connection.
+
+    Taken before an answer and after a request, they are never less than the client has waited.
+    """
+
+    def handler(connection: socket.socket, _: int) -> None:
+        answered: float | None = None
+        while read_request(connection):
+            if answered is not None:
+                pauses.append(time.monotonic() - answered)
+            answered = time.monotonic()
+            connection.sendall(GREEN)
+
+    return handler
+
+
 def test_waiting_users_wait(tmp_path: Path) -> None:
-    (tmp_path / "waiting.py").write_text(
-        SOURCE.replace(
-            '    """Somebody who reloads the page."""\n',
-            '    """Somebody who reloads the page."""\n\n    wait_time = constant(0.2)\n',
-        ).replace("from trafficsplit", "from locust import constant\n\nfrom trafficsplit", 1)
-    )
-    with served(always(GREEN)) as port:
-        run = subprocess.run(
-            [LOCUST[0], "-f", "waiting.py", *LOCUST[3:],
-             *options(f"http://127.0.0.1:{port}", tmp_path), "--run-time", "2s"],
-            capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-        )  # fmt: skip
+    waiting = SOURCE.replace("(SplitUser):\n", "(SplitUser):\n    wait_time = constant(0.2)\n")
+    assert waiting != SOURCE
+    (tmp_path / "waiting.py").write_text(f"from locust import constant\n{waiting}")
+    pauses: list[float] = []
+    question = ("--test", "fixed", "--requests", "48")
+    with served(noting_pauses(pauses)) as port:
+        options = headless(f"http://127.0.0.1:{port}", tmp_path, *question)
+        run = locust(tmp_path, *options, file="waiting.py")
     assert "Traceback" not in run.stderr
-    # eight users, five times a second: not thousands
-    assert 8 <= read_run(tmp_path / "run").tally.requests <= 8 * 11
+    assert read_run(tmp_path / "run").tally.requests == 48
+    assert len(pauses) >= 40  # of eight users, who had a first request each
+    assert min(pauses) >= 0.2
 
 
 def test_a_slow_canary_and_a_faulty_one_fail_the_run(cli: Cli, tmp_path: Path) -> None:
-    question = ("--weight", "25", "--test", "fixed", "--requests", "1600", "--tolerance", "10",
-                "--report", "out", "--users", "4", "--max-failing", "20")  # fmt: skip
-    with served(in_turn(green_after=0.02)) as port:
+    question = (
+        *("--weight", "25", "--test", "fixed", "--requests", "1600", "--tolerance", "10"),
+        *("--report", "out", "--users", "16", "--max-failing", "20"),
+    )
+    # So much slower that it shows on a machine that makes everything slow.
+    with served(in_turn(green_after=0.2)) as port:
         host = ("verify", "--host", f"http://127.0.0.1:{port}")
         slow = cli(*host, *question, "--max-p99-ratio", "1.5")
         assert slow.returncode == 4, slow.stdout
         assert "failing: green is too slow: its p99 is" in slow.stdout
-        (compared,) = verdict_of(tmp_path)["comparison"]  # type: ignore[misc]
+        (compared,) = verdict_of(tmp_path)["comparison"]
         assert compared["too_slow"]
         page_text = (tmp_path / "out" / "report.html").read_text()
         assert "green against blue" in page_text
@@ -129,26 +151,20 @@ def test_without_epoll_locusts_client_sends_and_it_is_said(tmp_path: Path) -> No
     (tmp_path / "elsewhere.py").write_text(
         f"import trafficsplit.load.engine as engine\n\nengine.AVAILABLE = False\n{SOURCE}"
     )
-    command = [LOCUST[0], "-f", "elsewhere.py", *LOCUST[3:]]
     with served(always(GREEN)) as port:
-        host = f"http://127.0.0.1:{port}"
-        run = subprocess.run(
-            [*command, *options(host, tmp_path), "--requests", "100"],
-            capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-        )  # fmt: skip
+        options = headless(f"http://127.0.0.1:{port}", tmp_path)
+        run = locust(tmp_path, *options, "--requests", "100", file="elsewhere.py")
         assert "there is no epoll on this system, so Locust's FastHttpUser sends" in run.stderr
         assert read_run(tmp_path / "run").sender.client == "stock"
-        refused = subprocess.run(
-            [*command, *options(host, tmp_path), "--client", "engine"],
-            capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-        )  # fmt: skip
+        refused = locust(tmp_path, *options, "--client", "engine", file="elsewhere.py")
         assert refused.returncode == 2
         assert "there is no epoll on this system for --client engine" in refused.stderr
 
 
 def test_latencies_below_a_millisecond_keep_two_digits() -> None:
+    # In a process of its own: Locust patches sockets.
     script = (
-        "from trafficsplit.locust.statistics import two_digits\n"
+        "from trafficsplit.locust.patches import two_digits\n"
         "for ms in (0, 0.0432, 0.4349, 0.95, 4.349, 43.49, 147, 3432, 58760):\n"
         "    print(two_digits(ms))\n"
     )
@@ -156,5 +172,6 @@ def test_latencies_below_a_millisecond_keep_two_digits() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert run.stdout.split() == [
-        "0", "0.043", "0.43", "0.95", "4.3", "43", "150", "3400", "59000"
-    ]  # fmt: skip
+        *("0", "0.043", "0.43", "0.95", "4.3"),
+        *("43", "150", "3400", "59000"),
+    ]

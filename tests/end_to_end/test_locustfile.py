@@ -1,36 +1,34 @@
 """`locust -f locustfiles/color.py`, as Locust's own users run it."""
 
-import csv
+from __future__ import annotations
+
 import json
-import os
 import re
-import subprocess
-import sys
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.fakes.servers import free_port
+from tests.support.locusts import fetched, headless, locust, rows_of, said_in, started_locust
+from tests.support.questions import SURE, SURE_25
+from tests.support.waiting import until
 from trafficsplit.lab import Lab
 
 pytestmark = pytest.mark.lab
-LOCUSTFILE = ROOT / "locustfiles" / "color.py"
 
 
 def test_headless_it_ends_by_itself_with_the_verdict(tmp_path: Path, the_lab: Lab) -> None:
     result = locust(
-        tmp_path, "--headless", "-u", "8", "-r", "8", "--host", the_lab.host, "--weight", "25",
-        "--csv", "stats", "--html", "locust.html",
-    )  # fmt: skip
+        tmp_path,
+        *("--headless", "-u", "8", "-r", "8", "--host", the_lab.host, *SURE_25),
+        *("--csv", "stats", "--html", "locust.html"),
+    )
     assert result.returncode == 0, result.stderr
     assert result.stderr.splitlines()[-1].startswith("match: ")
     assert "Traceback" not in result.stderr
-    with (tmp_path / "stats_stats.csv").open() as file:
-        rows = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    rows = rows_of(tmp_path)
     assert rows["/color [blue]"] + rows["/color [green]"] == rows["Aggregated"]
     (said,) = re.findall(r"in ([\d,]+) responses", result.stderr)
     assert int(said.replace(",", "")) == rows["Aggregated"]
@@ -54,17 +52,27 @@ def test_without_a_split_it_counts_and_does_not_judge(tmp_path: Path, the_lab: L
 def test_wrong_options_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
     result = locust(tmp_path, "--headless", "--host", "http://127.0.0.1:9", "--weight", "x")
     assert result.returncode == 2
-    assert "the weight of green is not a number: 'x'" in result.stderr
+    assert "--weight is not a number: 'x'" in result.stderr
     assert "Traceback" not in result.stderr
     assert locust(tmp_path, "--headless", "--weight", "25").returncode == 2  # no --host
 
 
 def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> None:
+    result = locust(tmp_path, *headless(the_lab.host, tmp_path, *SURE, "--processes", "2"))
+    assert result.returncode == 0, result.stderr
+    tally = rows_of(tmp_path)
+    assert tally["/color [blue]"] + tally["/color [green]"] == tally["Aggregated"]
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {"run.json", "tally.csv", "latency.csv"}
+
+
+def test_two_processes_end_with_the_verdict(tmp_path: Path, the_lab: Lab) -> None:
     port = free_port()
     result = locust(
-        tmp_path, "--headless", "-u", "8", "-r", "8", "--processes", "2", "--host", the_lab.host,
-        "--weight", "25", "--master-bind-port", port, "--master-port", port,
-    )  # fmt: skip
+        tmp_path,
+        *("--headless", "-u", "8", "-r", "8", "--processes", "2", "--host", the_lab.host, *SURE_25),
+        *("--master-bind-port", port, "--master-port", port),
+    )
     assert result.returncode == 0, result.stderr
     assert "match: " in result.stderr
 
@@ -74,29 +82,23 @@ def test_the_web_page_takes_the_options_and_shows_the_variants(
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    log = tmp_path / "locust.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("locust")), "-f", str(LOCUSTFILE), "--host",
-             the_lab.host, "--web-host", "127.0.0.1", "--web-port", str(port)],
-            cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ),
-        )  # fmt: skip
-    try:
-        page = fetched(url)
+    web = ("--host", the_lab.host, "--web-host", "127.0.0.1", "--web-port", port)
+    with started_locust(tmp_path, *web):
+        page = fetched(url).replace("&#34;", '"')
         for option in ("weight", "weights", "tolerance", "variant_from", "test"):
-            assert f'"{option}"' in page.replace("&#34;", '"')
-        assert '"run_dir"' not in page.replace("&#34;", '"')
-        form = {"user_count": 8, "spawn_rate": 8, "host": the_lab.host, "weight": "25"}
+            assert f'"{option}"' in page
+        assert '"run_dir"' not in page
+        form = {
+            "user_count": 8,
+            "spawn_rate": 8,
+            "host": the_lab.host,
+            "weight": "25",
+            "tolerance": 4,
+        }
         data = urllib.parse.urlencode(form).encode()
-        with urllib.request.urlopen(f"{url}/swarm", data, timeout=20) as response:
+        with urllib.request.urlopen(f"{url}/swarm", data, timeout=60) as response:
             assert json.load(response)["success"]
-        deadline = time.monotonic() + 60
-        while json.loads(fetched(f"{url}/stats/requests"))["state"] != "stopped":
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        assert until(lambda: json.loads(fetched(f"{url}/stats/requests"))["state"] == "stopped")
         stats = json.loads(fetched(f"{url}/stats/requests"))["stats"]
         assert {"/color [blue]", "/color [green]"} <= {row["name"] for row in stats}
-    finally:
-        process.terminate()
-        process.wait(20)
-    assert "match: " in log.read_text()
+    assert "match: " in said_in(tmp_path)

@@ -17,8 +17,8 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def page(colour: str) -> bytes:
-    return PAGE % colour.encode()
+def page(color: str) -> bytes:
+    return PAGE % color.encode()
 
 
 def plain(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
@@ -39,9 +39,12 @@ def read_request(connection: socket.socket) -> bool:
 
 
 @contextlib.contextmanager
-def served(handler: Handler) -> Iterator[int]:
-    """A server on 127.0.0.1; its port. `handler` gets each connection, and its number from 0."""
-    server = socket.create_server(("127.0.0.1", 0))
+def served(handler: Handler, *, address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A server; its port. `handler` gets each connection, and its number from 0.
+
+    With port 0 it listens on one that is free.
+    """
+    server = socket.create_server((address, port))
     opened: list[socket.socket] = []
     threads: list[threading.Thread] = []
 

@@ -6,11 +6,11 @@ import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.conftest import needs
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 # Root's temporary directories are root's alone.
 NGINX = (
@@ -52,9 +52,15 @@ def nginx(
     """A running nginx; the base URL."""
     config = directory / "nginx.conf"
     command = [needs("nginx"), "-c", str(config), "-e", str(directory / "error.log")]
-    values = {"directory": directory, "http": http, "server": server, "address": address}
-    with _served(command, config, NGINX, **values, tls="ssl" if tls else "") as url:
-        yield url.replace("http:", "https:" if tls else "http:").replace("127.0.0.1", address)
+    values = {
+        "directory": str(directory),
+        "http": http,
+        "server": server,
+        "address": address,
+        "tls": "ssl" if tls else "",
+    }
+    with _served(command, config, NGINX, address, values) as port:
+        yield f"{'https' if tls else 'http'}://{address}:{port}"
 
 
 @contextlib.contextmanager
@@ -62,31 +68,47 @@ def haproxy(directory: Path, balance: str, blue: int, green: int) -> Iterator[st
     """A running HAProxy in front of two servers, 75 to 25; the base URL."""
     config = directory / "haproxy.cfg"
     command = [needs("haproxy"), "-db", "-f", str(config)]
-    with _served(command, config, HAPROXY, balance=balance, blue=blue, green=green) as url:
-        yield url
+    values = {"balance": balance, "blue": str(blue), "green": str(green)}
+    with _served(command, config, HAPROXY, "127.0.0.1", values) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def _served(command: list[str], config: Path, template: str, **values: object) -> Iterator[str]:
+def _served(
+    command: Sequence[str], config: Path, template: str, address: str, values: Mapping[str, str]
+) -> Iterator[int]:
     """A gateway on a port that was free when it was chosen; another is tried where it is not."""
     log = config.with_suffix(".log")
     for _ in range(5):
-        address = str(values.get("address", "127.0.0.1"))
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.create_server((address.strip("[]"), 0), family=family) as free:
-            port = free.getsockname()[1]
+        port = _free_port(address)
         config.write_text(template.format(port=port, **values))
         with log.open("w") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            until(lambda a=address, p=port: _listening(a, p) or process.poll() is not None)  # noqa: B023
-            if process.poll() is None:
-                yield f"http://127.0.0.1:{port}"
+            if _is_up(process, address, port):
+                yield port
                 return
         finally:
             process.terminate()
-            process.wait(10)
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
     raise AssertionError(log.read_text())
+
+
+def _free_port(address: str) -> int:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address.strip("[]"), 0), family=family) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _is_up(process: subprocess.Popen[bytes], address: str, port: int) -> bool:
+    """Wait until a gateway listens, or has ended; return whether it goes on."""
+    until(lambda: _listening(address, port) or process.poll() is not None)
+    return process.poll() is None
 
 
 def _listening(address: str, port: int) -> bool:
@@ -97,11 +119,12 @@ def _listening(address: str, port: int) -> bool:
 
 def certificate(directory: Path, name: str) -> tuple[Path, Path]:
     """A certificate that signs itself, for a name; and its key."""
-    files = directory / "cert.pem", directory / "key.pem"
-    subprocess.run(
-        [needs("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-out", str(files[0]),
-         "-keyout", str(files[1])],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return files
+    cert = directory / "cert.pem"
+    key = directory / "key.pem"
+    command = [
+        *(needs("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
+        *("-out", str(cert), "-keyout", str(key)),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key

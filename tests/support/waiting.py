@@ -33,5 +33,8 @@ def when(condition: Callable[[], object], act: Callable[[], object]) -> threadin
 
 
 def begun(report: Path) -> Callable[[], bool]:
-    """Return whether the run that writes into a report's directory has requests on their way."""
+    """Return a condition: the run whose report goes to a directory has requests on their way.
+
+    A run works in a directory `.run-…` aside until its report is whole.
+    """
     return lambda: any(report.glob(".run-*/begun"))
