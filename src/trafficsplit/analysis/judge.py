@@ -25,10 +25,10 @@ SAME_WEIGHT = 1e-6  # weights that differ by less are the same
 
 
 class RunningTest(Protocol):
-    """What looks at a run while it goes on, and says when the answer is known."""
+    """What looks at a run while it goes on, and knows when there is an answer."""
 
     def look(self, batch: Sequence[Tally]) -> Verdict:
-        """Add counts, in order of sending, a tally for each gateway, and return the verdict so far.
+        """Add counts, in order of sending, a tally for each gateway; return the verdict so far.
 
         Any verdict but `inconclusive` ends the run.
         """
@@ -36,15 +36,15 @@ class RunningTest(Protocol):
 
     @property
     def least_more(self) -> int:
-        """No fewer further responses than this can change the verdict."""
+        """A number of further responses before which the verdict cannot change."""
         ...
 
 
 class FixedRunningTest:
-    """Ends a fixed-sample run early only where more requests can no longer change the verdict.
+    """Ends a fixed-sample run early only if more requests can no longer change the verdict.
 
-    That is the case when more requests are lost than the whole run may lose, and when a variant of
-    weight 0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
+    They cannot once more requests are lost than the whole run may lose, or once a variant of weight
+    0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
     """
 
     def __init__(self, question: Question) -> None:
@@ -63,12 +63,12 @@ class FixedRunningTest:
 
     @property
     def least_more(self) -> int:
-        """Responses of expected variants never end a fixed-sample run early."""
+        """More than there will be: responses of expected variants never end such a run early."""
         return MANY
 
 
 def running_test(question: Question) -> RunningTest:
-    """Return what looks at a run that is to answer the question."""
+    """Return the test that looks at a run while it goes on, for a question."""
     if question.test == "fixed":
         return FixedRunningTest(question)
     return SequentialTest.of(question)
@@ -77,18 +77,18 @@ def running_test(question: Question) -> RunningTest:
 def judge(run: Run) -> Judgement:
     """Return the verdict on a run, by the test that its question names (DESIGN.md 4).
 
-    Clustered counts are never a match, and a mismatch only where a variant of weight 0 answered,
-    which no clustering excuses. A split that is kept better than chance is a match, with a remark.
-    A canary that is worse than `--max-p99-ratio` or `--max-error-ratio` allow is failing, whatever
-    its share.
+    Clustered counts are never a match; they are a mismatch only if a variant of weight 0 answered,
+    which clusters do not explain. A split that is kept better than chance is a match, with a
+    remark. A canary that is worse than `--max-p99-ratio` or `--max-error-ratio` allow is failing,
+    whatever its share.
     """
     if run.ending.unreachable:
         return Judgement(Verdict.FAILING, run.ending.unreachable)
-    moved = _source_has_moved(run)
-    if moved:
-        return Judgement(Verdict.INCONCLUSIVE, moved)
+    changed = _why_weights_are_unknown(run)
+    if changed:
+        return Judgement(Verdict.INCONCLUSIVE, changed)
     judged = _judge_split(run)
-    worse = " ".join(_worse(run))
+    worse = " ".join(_why_canaries_are_worse(run))
     if not worse:
         return judged
     if judged.verdict is Verdict.MISMATCH:
@@ -96,7 +96,7 @@ def judge(run: Run) -> Judgement:
     return Judgement(Verdict.FAILING, worse)
 
 
-def _source_has_moved(run: Run) -> str:
+def _why_weights_are_unknown(run: Run) -> str:
     """Return why the weights at the end may not be those that were verified, or empty."""
     source = run.source
     if source is None:
@@ -113,32 +113,33 @@ def same_weights(one: Split, other: Split) -> bool:
     return all(abs(one[v] - other[v]) <= SAME_WEIGHT for v in {*one, *other})
 
 
-def _worse(run: Run) -> Iterator[str]:
+def _why_canaries_are_worse(run: Run) -> Iterator[str]:
     """Yield a sentence for each way in which a canary is worse than is allowed."""
     limits = run.canary
     if limits.max_p99_ratio is None and limits.max_error_ratio is None:
         return
-    for found in compare(run):
-        if found.too_slow:
-            yield sentences.too_slow(found, limits)
-        if found.too_faulty:
-            yield sentences.too_faulty(found, limits)
+    for comparison in compare(run):
+        if comparison.too_slow:
+            yield sentences.too_slow(comparison, limits)
+        if comparison.too_faulty:
+            yield sentences.too_faulty(comparison, limits)
 
 
 def _judge_split(run: Run) -> Judgement:
-    fixed = run.question.test == "fixed"
-    judged = _judge_fixed(run) if fixed else _judge_sequential(run)
+    """Judge shares, and whether the draws are independent enough to be judged at all."""
+    judge_shares = _judge_fixed if run.question.test == "fixed" else _judge_sequential
+    judged = judge_shares(run)
     ended_early = run.tally.requests < run.question.requests
     if judged.verdict is Verdict.FAILING:
         return judged
     if judged.verdict is Verdict.INCONCLUSIVE and ended_early:
         return judged
-    # Also where the budget ran out: more requests would not help.
-    found = draws_of(run)
-    if found.draws is Draws.CLUSTERED and not unexpected(run.question.split, run.tally):
-        return Judgement(Verdict.INCONCLUSIVE, sentences.clustered(run, found))
-    if found.draws is Draws.EVEN and judged.verdict is Verdict.MATCH:
-        return Judgement(judged.verdict, f"{judged.reason} Note: {found.reason}.")
+    # Also if the budget has run out: more requests would not help.
+    order = draws_of(run)
+    if order.draws is Draws.CLUSTERED and not unexpected(run.question.split, run.tally):
+        return Judgement(Verdict.INCONCLUSIVE, sentences.clustered(run, order))
+    if order.draws is Draws.EVEN and judged.verdict is Verdict.MATCH:
+        return Judgement(judged.verdict, f"{judged.reason} Note: {order.reason}.")
     return judged
 
 
@@ -146,24 +147,27 @@ WORST_FIRST = (Draws.CLUSTERED, Draws.EVEN, Draws.INDEPENDENT, Draws.UNKNOWN)
 
 
 def draws_of(run: Run) -> Independence:
-    """Return what a run's responses are as draws.
+    """Return what the order of a run says about its responses as draws.
 
-    A split that changed once in the run looks clustered, as its shares come and go: where it was
-    steady before and after, that is all there is to it.
+    A split that changed once in the run looks clustered, since its shares differ. If it was steady
+    before and after, the change is the whole explanation, and the draws count as independent.
     """
     # Each gateway may have a share of its own, and is judged by its own order.
     each = [independence(gateway.order) for gateway in run.gateways]
-    found = min(each, key=lambda one: WORST_FIRST.index(one.draws))
-    if found.draws is Draws.CLUSTERED and not found.by_connection:
+    worst = min(each, key=lambda one: WORST_FIRST.index(one.draws))
+    if worst.draws is Draws.CLUSTERED and not worst.by_connection:
         change = change_in(run)
         if change is not None and change.steady:
             reason = "the split changed once, and was steady before and after"
-            return replace(found, draws=Draws.INDEPENDENT, reason=reason)
-    return found
+            return replace(worst, draws=Draws.INDEPENDENT, reason=reason)
+    return worst
 
 
 def looks_at(run: Run) -> Iterator[SequentialTest]:
-    """Yield the sequential test after each look at a run's counts, in order of sending."""
+    """Yield the sequential test after each look at a run's counts, in order of sending.
+
+    It is the same object each time, with more counts.
+    """
     test = SequentialTest.of(run.question)
     for batch in zip_longest(*(gateway.stretches for gateway in run.gateways)):
         test.look([stretch.tally if stretch else Tally() for stretch in batch])
@@ -183,7 +187,7 @@ def _judge_sequential(run: Run) -> Judgement:
     surprise = unexpected(split, run.tally)
     if surprise:
         return Judgement(Verdict.MISMATCH, sentences.surprise(split, surprise, run.tally))
-    # What was reached while the run went on stands, whatever the last answers brought.
+    # A verdict that was reached while the run went on stands, whatever the last answers were.
     verdict = run.ending.decided or replay(run).verdict
     if verdict is Verdict.MATCH:
         return Judgement(verdict, sentences.match(run))
@@ -198,14 +202,14 @@ def _judge_sequential(run: Run) -> Judgement:
 
 
 def too_many_lost(run: Run) -> bool:
-    """Return whether more requests are lost than a split can be judged through."""
+    """Return whether too many requests are lost to judge the split by the others."""
     return run.tally.lost > run.question.max_failing * run.tally.requests
 
 
 def _hangs_on_losses(run: Run) -> str:
-    """Return the variant that lost requests may have been of, where without them it would match.
+    """Return the variant whose lost requests could make a mismatch of what would be a match.
 
-    Empty where nothing was lost, or it would be undecided anyway.
+    Empty if nothing was lost, or if the run would be undecided without the losses too.
     """
     if not run.tally.lost:
         return ""
@@ -223,10 +227,10 @@ def _hangs_on_losses(run: Run) -> str:
 def _judge_fixed(run: Run) -> Judgement:
     """Judge by chi-square, at the sample size that was set beforehand.
 
-    `failing` where too many requests are lost; `mismatch` for any answer of a variant of weight 0,
-    or a p-value below alpha; `inconclusive` where fewer requests were sent than planned, where
-    they lack the power to see a deviation of one tolerance, or where the verdict hangs on what the
-    lost ones would have been; otherwise `match`.
+    It is `failing` if too many requests are lost; `mismatch` for any answer of a variant of weight
+    0, or a p-value below alpha; `inconclusive` if fewer requests were sent than planned, if they
+    lack the power to see a deviation of one tolerance, or if the verdict depends on the lost ones;
+    otherwise `match`.
     """
     question = run.question
     tally = run.tally
@@ -237,16 +241,22 @@ def _judge_fixed(run: Run) -> Judgement:
         return Judgement(Verdict.MISMATCH, sentences.surprise(question.split, surprise, tally))
     if tally.requests < question.requests:
         return Judgement(Verdict.INCONCLUSIVE, sentences.ended_early(run))
-    return _off_by_chi_square(run) or _enough_for_a_match(run)
+    return _mismatch_of_gateways(run) or _mismatch_of_sum(run) or _match_or_too_few(run)
 
 
-def _off_by_chi_square(run: Run) -> Judgement | None:
-    """Return a mismatch where a test finds one: of the gateways' homogeneity, or of their sum."""
-    question = run.question
+def _mismatch_of_gateways(run: Run) -> Judgement | None:
+    """Return a mismatch if the gateways do not split alike, by the test of their homogeneity."""
     gateways = compare_gateways(run)
-    unlike = None if gateways is None else gateways.p_value
-    if gateways is not None and unlike is not None and unlike < question.chi_square_alpha:
-        return Judgement(Verdict.MISMATCH, sentences.unlike_gateways(run, gateways))
+    if gateways is None or gateways.p_value is None:
+        return None
+    if gateways.p_value >= run.question.chi_square_alpha:
+        return None
+    return Judgement(Verdict.MISMATCH, sentences.unlike_gateways(run, gateways))
+
+
+def _mismatch_of_sum(run: Run) -> Judgement | None:
+    """Return a mismatch if the counts of all gateways together do not fit the split."""
+    question = run.question
     test = chi_square(run.tally.counts, question.split)
     if test.p_value >= question.chi_square_alpha:
         return None
@@ -255,7 +265,8 @@ def _off_by_chi_square(run: Run) -> Judgement | None:
     return Judgement(Verdict.MISMATCH, sentences.mismatch(run, variant, evidence))
 
 
-def _enough_for_a_match(run: Run) -> Judgement:
+def _match_or_too_few(run: Run) -> Judgement:
+    """Return a match, unless a deviation could have been missed, or be among the lost requests."""
     question = run.question
     tally = run.tally
     test = chi_square(tally.counts, question.split)
@@ -281,5 +292,5 @@ def _fixed_hangs_on_losses(question: Question, tally: Tally) -> str:
 
 
 def unexpected(split: Split, tally: Tally) -> dict[str, int]:
-    """Return the counts of variants that should not have answered at all."""
-    return {v: count for v, count in tally.counts.items() if count and split[v] == 0}
+    """Return the counts of variants that answered, and are to get nothing."""
+    return {name: count for name, count in tally.counts.items() if count and split[name] == 0}

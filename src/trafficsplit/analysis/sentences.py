@@ -16,17 +16,23 @@ from trafficsplit.analysis.tally import Tally
 
 def points(fraction: float) -> str:
     """Return a difference of shares, in percentage points."""
-    value = f"{fraction * 100:.2g}" if fraction < 0.1 else f"{fraction * 100:.1f}"
-    return f"{value} point" if value == "1" else f"{value} points"
+    value = f"{fraction * 100:.1f}"
+    if fraction < 0.1:
+        value = f"{fraction * 100:.2g}"
+    if value == "1":
+        return "1 point"
+    return f"{value} points"
 
 
 def show_p(p: float) -> str:
     """Return a p-value with two significant digits."""
-    return f"{p:.2g}" if p > 1e-300 else "less than 1e-300"
+    if p <= 1e-300:
+        return "less than 1e-300"
+    return f"{p:.2g}"
 
 
 def oddest(split: Split, tally: Tally) -> str:
-    """Return the variant whose share is oddest for its weight."""
+    """Return the variant whose share is farthest from its weight, in standard deviations."""
     residuals = standardised_residuals(tally.counts, split)
     # The last of equals: of two variants, which mirror each other, the canary.
     return max(reversed(list(split)), key=lambda variant: round(abs(residuals[variant]), 6))
@@ -40,7 +46,7 @@ def _per_cent(tally: Tally, variant: str) -> float:
 
 
 def match(run: Run, test: FixedTest | None = None) -> str:
-    """Return what was found; `test` is the fixed-sample test, where that is the judge."""
+    """Return that the split matches; `test` is the fixed-sample test, if that is the judge."""
     question = run.question
     tally = run.tally
     positive = question.split.positive
@@ -54,19 +60,23 @@ def match(run: Run, test: FixedTest | None = None) -> str:
         f"{variant} {_per_cent(tally, variant):.1f} % (weight {weight * 100:g} %)"
         for variant, weight in positive.items()
     )
-    several = run.counted.gateways
-    together = f" of {len(several)} gateways together" if several else ""
-    found = f"The split is as configured in {tally.identified:,} responses{together}: {shares}"
+    together = ""
+    if run.counted.gateways:
+        together = f" of {len(run.counted.gateways)} gateways together"
+    sentence = f"The split is as configured in {tally.identified:,} responses{together}: {shares}"
     if test is None:
-        return f"{found}, each within {points(question.tolerance)}."
+        return f"{sentence}, each within {points(question.tolerance)}."
     return (
-        f"{found}; a deviation of {points(question.tolerance)} would have been seen (chi-square "
+        f"{sentence}; a deviation of {points(question.tolerance)} would have been seen (chi-square "
         f"p = {show_p(test.p_value)})."
     )
 
 
 def mismatch(run: Run, variant: str, evidence: str = "") -> str:
-    """Return by how much a variant's share is off its weight."""
+    """Return by how much a variant's share is off its weight.
+
+    `evidence` ends the sentence, as ` (chi-square p = 0.001)` does.
+    """
     weight = run.question.split[variant]
     share = run.tally.share(variant) or 0.0
     more = "more" if share > weight else "less"
@@ -77,31 +87,31 @@ def mismatch(run: Run, variant: str, evidence: str = "") -> str:
 
 
 def surprise(split: Split, counts: Mapping[str, int], tally: Tally) -> str:
-    """Return which variant answered that should not have, and how often."""
+    """Return which variant answered though it is to get nothing, and how often."""
     variant, count = next(iter(counts.items()))
     configured = "has weight 0" if variant in split else "is not configured"
     times = "once" if count == 1 else f"{count:,} times"
     return f"{variant} {configured}, but answered {times} in {tally.requests:,} requests."
 
 
-def at_gateways(run: Run, found: GatewayComparison | None) -> str:
-    """Return which of several gateways is not as configured; empty where none is singled out."""
-    if found is None or not found.off:
+def at_gateways(run: Run, gateways: GatewayComparison | None) -> str:
+    """Return which of several gateways is not as configured; empty if none is singled out."""
+    if gateways is None or not gateways.off:
         return ""
     split = run.question.split
-    parts = [_off(split, one) for one in found.off]
-    others = [one for one in found.each if not one.off]
+    parts = [_gateway_that_is_off(split, one) for one in gateways.off]
+    others = [one for one in gateways.each if not one.off]
     rest = sum((one.tally for one in others), Tally())
     if rest.identified:
         gives = "the other gateway gives"
         if len(others) > 1:
             gives = f"the other {len(others)} gateways give"
-        variant = oddest(split, found.off[0].tally)
+        variant = oddest(split, gateways.off[0].tally)
         parts.append(f"{gives} it {_per_cent(rest, variant):.1f} %")
     return "; ".join(parts) + "."
 
 
-def _off(split: Split, one: OneGateway) -> str:
+def _gateway_that_is_off(split: Split, one: OneGateway) -> str:
     variant = oddest(split, one.tally)
     return (
         f"{one.name} gives {variant} {_per_cent(one.tally, variant):.1f} % of "
@@ -109,10 +119,10 @@ def _off(split: Split, one: OneGateway) -> str:
     )
 
 
-def unlike_gateways(run: Run, found: GatewayComparison) -> str:
+def unlike_gateways(run: Run, gateways: GatewayComparison) -> str:
     """Return that gateways differ, by the test of their homogeneity."""
-    reason = at_gateways(run, found) or "The gateways do not split alike"
-    p_value = 1.0 if found.p_value is None else found.p_value
+    reason = at_gateways(run, gateways) or "The gateways do not split alike"
+    p_value = 1.0 if gateways.p_value is None else gateways.p_value
     return f"{reason.removesuffix('.')} (homogeneity: p = {show_p(p_value)})."
 
 
@@ -120,7 +130,7 @@ def unlike_gateways(run: Run, found: GatewayComparison) -> str:
 
 
 def failing(run: Run) -> str:
-    """Return how many requests were lost, and mostly why."""
+    """Return how many requests were lost, and the commonest reason."""
     tally = run.tally
     kinds = []
     if tally.errors:
@@ -137,26 +147,28 @@ def _why(losses: Mapping[str, int]) -> str:
     if not losses:
         return ""
     commonest = max(losses, key=lambda reason: losses[reason])
-    return f" ({'mostly ' if len(losses) > 1 else ''}{commonest})"
+    if len(losses) == 1:
+        return f" ({commonest})"
+    return f" (mostly {commonest})"
 
 
-def too_slow(found: Comparison, limits: CanaryLimits) -> str:
+def too_slow(one: Comparison, limits: CanaryLimits) -> str:
     """Return by how much a canary is too slow."""
     return (
-        f"{found.canary} is too slow: its p99 is {found.p99_ratio or 0:.2f} times "
-        f"{found.baseline}'s, more than --max-p99-ratio {limits.max_p99_ratio:g} "
-        f"(p = {show_p(found.p99_p_value)})."
+        f"{one.canary} is too slow: its p99 is {one.p99_ratio or 0:.2f} times "
+        f"{one.baseline}'s, more than --max-p99-ratio {limits.max_p99_ratio:g} "
+        f"(p = {show_p(one.p99_p_value)})."
     )
 
 
-def too_faulty(found: Comparison, limits: CanaryLimits) -> str:
+def too_faulty(one: Comparison, limits: CanaryLimits) -> str:
     """Return by how much more often a canary fails."""
-    times = f"and {found.baseline} never"
-    if found.error_ratio:
-        times = f"{found.error_ratio:.2f} times {found.baseline}'s share"
+    times = f"and {one.baseline} never"
+    if one.error_ratio:
+        times = f"{one.error_ratio:.2f} times {one.baseline}'s share"
     return (
-        f"{found.canary} fails too often: {times}, more than --max-error-ratio "
-        f"{limits.max_error_ratio:g} (p = {show_p(found.errors_p_value)})."
+        f"{one.canary} fails too often: {times}, more than --max-error-ratio "
+        f"{limits.max_error_ratio:g} (p = {show_p(one.errors_p_value)})."
     )
 
 
@@ -164,7 +176,7 @@ def too_faulty(found: Comparison, limits: CanaryLimits) -> str:
 
 
 def source_unread(source: SourceReading) -> str:
-    """Return that nobody knows whether the weights changed meanwhile."""
+    """Return that it is not known whether the weights changed meanwhile."""
     return (
         f"Whether the weights of {source.name} changed meanwhile is not known, since they could "
         f"not be read again: {source.unread}."
@@ -179,18 +191,18 @@ def source_changed(name: str, before: Split, after: Split) -> str:
     )
 
 
-def clustered(run: Run, found: Independence) -> str:
+def clustered(run: Run, order: Independence) -> str:
     """Return that draws are not independent, and what to do."""
     advice = "so the shares say little, however many requests are sent"
     if run.subject.unit == "request":
         advice = (
             "verify with --unit session, where each request is a new connection without cookies"
         )
-    return f"The draws are not independent: {found.reason}; {advice}."
+    return f"The draws are not independent: {order.reason}; {advice}."
 
 
 def ended_early(run: Run) -> str:
-    """Return how many requests of those that were planned were answered, and why no more."""
+    """Return how many of the planned requests were answered, and why no more."""
     most = "at most " if run.question.test == "sequential" else ""
     done = f"{run.tally.requests:,} of {most}{run.question.requests:,} requests"
     return f"Only {done} were answered: {run.ending.interrupted or 'the run ended early'}."
@@ -199,7 +211,7 @@ def ended_early(run: Run) -> str:
 def undecided(run: Run, losses_of: str) -> str:
     """Return why a sequential run ended without an answer.
 
-    `losses_of` is the variant that lost requests may have been of, empty where that is no reason.
+    `losses_of` is the variant whose lost requests are the reason, empty if they are not.
     """
     question = run.question
     tally = run.tally
@@ -218,7 +230,7 @@ def undecided(run: Run, losses_of: str) -> str:
     if losses_of:
         return (
             f"{tally.lost:,} requests were lost, and if they were all {losses_of}'s the split "
-            "might not match: mend the errors, then verify again."
+            "might not match: fix the errors, then verify again."
         )
     variant = oddest(question.split, tally)
     return (
@@ -238,8 +250,8 @@ def too_little_power(run: Run, test: FixedTest, needed: int) -> str:
 
 
 def hangs_on_losses(lost: int, variant: str) -> str:
-    """Return that the verdict hangs on whose the lost requests were."""
+    """Return that the verdict depends on which variant the lost requests were for."""
     return (
         f"{lost:,} requests were lost, and if they were all {variant}'s the split would not match: "
-        "mend the errors, then verify again."
+        "fix the errors, then verify again."
     )
