@@ -367,7 +367,7 @@ def test_a_step_without_a_verdict_goes_back_and_no_earlier_verdict_is_taken_for_
     step = tmp_path / "reports" / "rollout" / "01"
     assert json.loads((step / "verdict.json").read_text())["verdict"] == "match"
     killing = when(begun(step), lambda: kill_locust(tmp_path))
-    result = cli("rollout", "--steps", "40", "--rate", "500", *QUICK)
+    result = cli("rollout", "--steps", "40", "--rate", "250", *QUICK)
     killing.join()
     assert result.returncode == 5, result.stdout + result.stderr
     assert "  broken: Locust ended with signal 9 and left no counts" in result.stdout
