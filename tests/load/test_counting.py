@@ -1,9 +1,8 @@
-"""The tally of a running test: order of sending, the budget, when the judge looks, workers."""
+"""The tally of a running test: order of sending, the budget, when the judge looks."""
 
 from __future__ import annotations
 
 import heapq
-import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.counting import BLUE, ERROR, GREEN, UNIDENTIFIED, Judge, count, taken
 from tests.support.runs import CANARY
 from trafficsplit.analysis.histograms import MOST_STRETCHES
 from trafficsplit.analysis.kinds import Kind, Kinds, Outcome
@@ -22,54 +22,11 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import MOST_AT_ONCE, NO_MORE, Counter, Ended, Ledger, Looks
-from trafficsplit.load.distributed import absorb, drain
-
-GREEN = Kind(Outcome.IDENTIFIED, "green")
-BLUE = Kind(Outcome.IDENTIFIED, "blue")
-ERROR = Kind(Outcome.ERROR, "", "5xx")
-UNIDENTIFIED = Kind(Outcome.UNIDENTIFIED)
-
-
-def taken(counter: Counter, connection: int = 0) -> int:
-    ticket = counter.take(connection)
-    assert ticket != NO_MORE
-    return ticket
-
-
-def count(
-    counter: Counter,
-    ticket: int,
-    kind: Kind | str,
-    sent_at: float = 0.0,
-    *,
-    latency: float = 0.001,
-    reason: str = "",
-) -> None:
-    """Count a request that has ended so, or with an ordinary answer of a variant."""
-    if isinstance(kind, str):
-        kind = Kind(Outcome.IDENTIFIED, kind)
-    counter.count(ticket, counter.code_of(kind), sent_at, latency, reason=reason)
 
 
 def stretches(counter: Counter) -> Sequence[Stretch]:
     counter.flush()
     return counter.sums.counted(counter.gateways).stretches
-
-
-class Judge:
-    """Keeps what it is shown, and does without a look for as long as it says."""
-
-    def __init__(self, after: int = 1) -> None:
-        self.after = after
-        self.shown: list[list[Tally]] = []
-
-    def __call__(self, batch: Sequence[Tally]) -> int:
-        self.shown.append(list(batch))
-        return self.after
-
-    @property
-    def total(self) -> Tally:
-        return sum((tally for batch in self.shown for tally in batch), Tally())
 
 
 # --- the ledger ---
@@ -379,115 +336,3 @@ def test_a_reset_forgets_what_ended_and_not_what_is_under_way() -> None:
     assert counter.tally.counts["green"] == counter.tally.requests == 1
     assert stretches(counter)[0].start == 0
     assert counter.sent == 1
-
-
-# --- workers ---
-
-
-def travelled(message: dict[str, Any]) -> Any:
-    """Return a message as it arrives: Locust packs what travels, so it must be plain data."""
-    return json.loads(json.dumps(message))
-
-
-def test_a_workers_counts_arrive_at_the_master_whole() -> None:
-    worker = Counter()
-    master = Counter(CANARY)
-    for kind in [BLUE, GREEN, UNIDENTIFIED, ERROR, Kind(Outcome.IDENTIFIED, "red")] * 4:
-        reason = "" if kind.outcome is Outcome.IDENTIFIED else "why"
-        count(worker, taken(worker), kind, reason=reason)
-        absorb(master, travelled(drain(worker)), 1.0)
-    absorb(master, travelled(drain(worker)), 60.0)
-    assert master.elapsed == 1.0  # a report of nothing is no time of the run
-    total = master.tally
-    assert total.counts == {"blue": 4, "green": 4, "red": 4}
-    assert (total.errors, total.unidentified) == (4, 4)
-    assert master.sums.losses == {"why": 8}
-    assert drain(worker)["ends"] == []
-    assert sum(sum(buckets.values()) for buckets in master.sums.latency.values()) == 20
-
-
-def test_of_a_workers_counts_only_the_completed_prefix_is_judged() -> None:
-    worker = Counter(CANARY)
-    master = Counter(CANARY)
-    judge = Judge()
-    master.looks.judge_by(judge)
-    first = taken(worker)
-    count(worker, taken(worker), GREEN)
-    absorb(master, travelled(drain(worker)), 1.0)
-    assert master.tally.requests == 1  # counted, and not yet judged
-    assert judge.total.requests == 0
-    count(worker, first, BLUE)
-    absorb(master, travelled(drain(worker)), 2.0)
-    assert judge.total.counts == {"blue": 1, "green": 1}
-    assert master.tally.requests == 2
-
-
-def test_the_master_ends_a_run_by_what_its_workers_say() -> None:
-    told: list[int] = []
-    worker = Counter(CANARY)
-    master = Counter(CANARY, on_complete=lambda: told.append(1))
-    master.looks.judge_by(lambda _: 0)
-    count(worker, taken(worker), GREEN)
-    absorb(master, travelled(drain(worker)), 1.0)
-    assert (master.closed, told) == (True, [1])
-
-
-def test_the_order_of_several_workers_adds_up() -> None:
-    alone = Counter(CANARY)
-    master = Counter(CANARY)
-    workers = [Counter(CANARY), Counter(CANARY)]
-    for number in range(200):
-        worker = workers[number % 2]
-        kind = GREEN if number % 8 < 2 else BLUE
-        connection = 1 + number % 4
-        count(worker, taken(worker, connection), kind)
-        count(alone, taken(alone, connection), kind)
-        if number % 50 == 7:
-            absorb(master, travelled(drain(worker)), 1.0)
-    for worker in workers:
-        absorb(master, travelled(drain(worker)), 1.0)
-    merged = master.sums.order(0)
-    alone.flush()
-    assert merged.successive.pairs >= 190  # but those across a report or two workers
-    assert merged.connections.counts == alone.sums.order(0).connections.counts
-
-
-def test_unknown_names_of_several_workers_are_bounded_at_the_master() -> None:
-    master = Counter(CANARY)
-    for number in range(5):
-        worker = Counter(CANARY)
-        for name in range(20):
-            kind = Kind(Outcome.IDENTIFIED, f"{number}-{name}")
-            assert worker.kinds.admits(kind.variant)
-            count(worker, taken(worker), kind)
-        absorb(master, travelled(drain(worker)), 1.0)
-    assert len(master.tally.counts) == 2 + 20
-    assert (master.tally.identified, master.tally.unidentified) == (20, 80)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {},
-        {"ends": [["identified"]]},
-        {"ends": [[["no such outcome", "", "2xx", 0, 200], 1, 1, {}]], "orders": []},
-        {"ends": [], "orders": [{}], "cached": 0, "losses": {}},
-    ],
-)
-def test_what_is_no_message_is_refused(message: dict[str, Any]) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        absorb(Counter(CANARY), message, 1.0)
-
-
-def test_what_a_worker_sends_does_not_grow_with_what_it_counted() -> None:
-    rng = random.Random(1)
-    sizes = []
-    for requests in (5_000, 100_000):
-        worker = Counter(CANARY)
-        for number in range(requests):
-            kind = "green" if rng.random() < 0.25 else "blue"
-            sent_at = number / 1e4
-            latency = rng.lognormvariate(-7, 0.3)
-            count(worker, worker.take(1 + number % 16), kind, sent_at, latency=latency)
-        sizes.append(len(json.dumps(drain(worker))))
-    assert sizes[1] < 1.6 * sizes[0]

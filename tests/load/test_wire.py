@@ -15,6 +15,7 @@ import pytest
 from tests.fakes.servers import always, plain, served
 from tests.support.engines import turned_until
 from tests.support.gateways import certificate
+from tests.support.tls import speaking
 from trafficsplit.errors import BrokenError
 from trafficsplit.load import wire as module
 from trafficsplit.load.endpoint import GatewayAddress, endpoint_of
@@ -183,20 +184,6 @@ def test_with_reset_no_port_is_kept(poller: Poller) -> None:
 
 
 # --- TLS ---
-
-
-def speaking(file: Path, key: Path) -> Callable[[socket.socket, int], None]:
-    """Return a handler that speaks TLS, says what it hears, and ends after `bye`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key)
-
-    def handler(connection: socket.socket, _: int) -> None:
-        with context.wrap_socket(connection, server_side=True) as secure:
-            data = b""
-            while data != b"bye" and (data := secure.recv(65536)):
-                secure.sendall(data)
-
-    return handler
 
 
 def test_tls_is_spoken_over_the_same_wire(poller: Poller, tmp_path: Path) -> None:
