@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from trafficsplit.analysis.evidence import Floats, confidence_interval
+from trafficsplit.analysis.evidence import confidence_interval
 from trafficsplit.analysis.fixed import homogeneity
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.sequential import SequentialTest
@@ -68,7 +68,8 @@ def compare_gateways(run: Run) -> GatewayComparison | None:
     ):
         each.append(_one_gateway(run, gateway.name, tally, evidence))
     variants = list(run.tally.counts)
-    statistic, dof = homogeneity(_table(tallies, variants))
+    table = np.array([tally.counts_of(variants) for tally in tallies], dtype=float)
+    statistic, dof = homogeneity(table)
     if not dof:
         return GatewayComparison(each, None, dof, None)
     return GatewayComparison(each, statistic, dof, float(chdtrc(dof, statistic)))
@@ -80,17 +81,10 @@ def _one_gateway(run: Run, name: str, tally: Tally, evidence: float) -> OneGatew
     alpha = run.question.alpha / len(run.counted.gateways)
     variants = list(run.tally.counts)
     weights = np.array([split[variant] for variant in variants])
-    counts = np.array([tally.counts.get(variant, 0) for variant in variants], dtype=float)
+    counts = np.array(tally.counts_of(variants), dtype=float)
     if counts[weights == 0].any():  # a variant that is to get nothing
         evidence = math.inf
     intervals = {}
     for index, variant in enumerate(variants):
         intervals[variant] = confidence_interval(counts, weights, index, alpha)
     return OneGateway(name, tally, intervals, evidence, off=evidence >= math.log(1 / alpha))
-
-
-def _table(tallies: Sequence[Tally], variants: Sequence[str]) -> Floats:
-    rows = []
-    for tally in tallies:
-        rows.append([tally.counts.get(variant, 0) for variant in variants])
-    return np.array(rows, dtype=float)

@@ -102,11 +102,11 @@ def _counted_as_plain(counted: Counted) -> Plain:
         for key, buckets in counted.latency.items()
     ]
     return {
-        "stretches": [_stretch_as_plain(stretch) for stretch in counted.stretches],
+        "stretches": list(map(_stretch_as_plain, counted.stretches)),
         "latency": latency,
         "losses": dict(counted.losses),
         "order": counted.order.as_plain(),
-        "gateways": [_gateway_as_plain(gateway) for gateway in counted.gateways],
+        "gateways": list(map(_gateway_as_plain, counted.gateways)),
         "cached": counted.cached,
     }
 
@@ -117,22 +117,22 @@ def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
         buckets = {int(bucket): count for bucket, count in line["buckets"].items()}
         latency[LatencyKey(line["variant"], line["status"])] = buckets
     return Counted(
-        stretches=[_stretch_from_plain(stretch) for stretch in plain["stretches"]],
+        stretches=list(map(_stretch_from_plain, plain["stretches"])),
         latency=latency,
         losses=plain["losses"],
         order=Order.from_plain(plain["order"]),
-        gateways=[_gateway_from_plain(gateway) for gateway in plain["gateways"]],
+        gateways=list(map(_gateway_from_plain, plain["gateways"])),
         cached=plain["cached"],
     )
 
 
 def _gateway_as_plain(gateway: Gateway) -> Plain:
-    stretches = [_stretch_as_plain(stretch) for stretch in gateway.stretches]
+    stretches = list(map(_stretch_as_plain, gateway.stretches))
     return {"name": gateway.name, "stretches": stretches, "order": gateway.order.as_plain()}
 
 
 def _gateway_from_plain(plain: Mapping[str, Any]) -> Gateway:
-    stretches = [_stretch_from_plain(stretch) for stretch in plain["stretches"]]
+    stretches = list(map(_stretch_from_plain, plain["stretches"]))
     return Gateway(plain["name"], stretches, Order.from_plain(plain["order"]))
 
 

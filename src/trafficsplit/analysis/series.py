@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NotRequired, TypedDict, TypeVar
 
 from trafficsplit.analysis.judge import looks_at
@@ -75,26 +75,38 @@ class LatencySeries(TypedDict):
 def shares(run: Run) -> ShareSeries:
     """Return the share of each variant as responses came in, with its confidence sequence."""
     variants = list(run.tally.counts)
-    sums = accumulate(stretch.tally for stretch in run.counted.stretches)
-    totals = [total for total in sums if total.identified]
-    totals = _thin_out(totals, [total.identified for total in totals])
-    series = ShareSeries(
-        x=[total.identified for total in totals],
-        y={variant: [total.share(variant) for total in totals] for variant in variants},
-        low={variant: [] for variant in variants},
-        high={variant: [] for variant in variants},
-    )
+    series = ShareSeries(x=[], y=_empty(variants), low=_empty(variants), high=_empty(variants))
+    totals = _totals(run)
     every = max(-(-len(totals) // INTERVALS), 1)
     for index, total in enumerate(totals):
         test = None
         if index % every == 0 or index == len(totals) - 1:
             test = SequentialTest.of(run.question)
             test.update(total.counts)
+        series["x"].append(total.identified)
         for variant in variants:
             low, high = _interval(test, variant)
+            series["y"][variant].append(total.share(variant))
             series["low"][variant].append(low)
             series["high"][variant].append(high)
     return series
+
+
+def _empty(variants: Iterable[str]) -> dict[str, Line]:
+    return {variant: [] for variant in variants}
+
+
+def _totals(run: Run) -> list[Tally]:
+    """Return the tallies after stretches of a run, from the first response on, thinned out."""
+    totals: list[Tally] = []
+    responses: list[int] = []
+    total = Tally()
+    for stretch in run.counted.stretches:
+        total += stretch.tally
+        if total.identified:
+            totals.append(total)
+            responses.append(total.identified)
+    return _thin_out(totals, responses)
 
 
 def _interval(test: SequentialTest | None, variant: str) -> tuple[float | None, float | None]:
@@ -108,14 +120,17 @@ def _interval(test: SequentialTest | None, variant: str) -> tuple[float | None, 
 
 def evidence(run: Run) -> EvidenceSeries:
     """Return the evidence for each verdict on its way to the threshold."""
-    looks = [(test.tally.identified, test.log_match, test.log_mismatch) for test in looks_at(run)]
-    looks = _thin_out(looks, [identified for identified, _, _ in looks])
+    looks: list[tuple[float, float]] = []
+    responses: list[int] = []
+    for test in looks_at(run):
+        looks.append((test.log_match, test.log_mismatch))
+        responses.append(test.tally.identified)
     threshold = SequentialTest.of(run.question).threshold
-    return EvidenceSeries(
-        x=[identified for identified, _, _ in looks],
-        match=[_part(match, threshold) for _, match, _ in looks],
-        mismatch=[_part(mismatch, threshold) for _, _, mismatch in looks],
-    )
+    series = EvidenceSeries(x=_thin_out(responses, responses), match=[], mismatch=[])
+    for log_match, log_mismatch in _thin_out(looks, responses):
+        series["match"].append(_part(log_match, threshold))
+        series["mismatch"].append(_part(log_mismatch, threshold))
+    return series
 
 
 def _part(log_evidence: float, threshold: float) -> float | None:
@@ -127,36 +142,38 @@ def _part(log_evidence: float, threshold: float) -> float | None:
 def rates(run: Run, most: int = STRETCHES) -> RateSeries:
     """Return what was answered a second, in at most `most` stretches of time."""
     borders, tallies = merge_stretches(run.counted.stretches, most)
-    widths = [after - before for before, after in pairwise(borders)]
-    answered: dict[str, list[float]] = {}
-    shares_of: dict[str, Line] = {}
-    for variant in run.tally.counts:
-        answered[variant] = _per_second([t.counts.get(variant, 0) for t in tallies], widths)
-        shares_of[variant] = [tally.share(variant) for tally in tallies]
-    return RateSeries(
-        x=[(before + after) / 2 for before, after in pairwise(borders)],
-        borders=borders,
-        y=answered,
-        lost=_per_second([tally.lost for tally in tallies], widths),
-        share=shares_of,
-    )
-
-
-def _per_second(counts: Iterable[int], seconds: Iterable[float]) -> list[float]:
-    return [count / width for count, width in zip(counts, seconds, strict=True)]
+    variants = list(run.tally.counts)
+    answered: dict[str, list[float]] = {variant: [] for variant in variants}
+    series = RateSeries(x=[], borders=borders, y=answered, lost=[], share=_empty(variants))
+    for (start, end), tally in zip(pairwise(borders), tallies, strict=True):
+        series["x"].append((start + end) / 2)
+        series["lost"].append(tally.lost / (end - start))
+        for variant in variants:
+            answered[variant].append(tally.counts.get(variant, 0) / (end - start))
+            series["share"][variant].append(tally.share(variant))
+    return series
 
 
 def latencies(run: Run) -> LatencySeries:
     """Return the fraction of requests answered within a time, by variant and class of status."""
     groups = {key: buckets for key, buckets in run.counted.latency.items() if any(buckets.values())}
     every = sorted(set().union(*groups.values()))
-    lines = []
+    series = LatencySeries(x=[middle_of(bucket) / 1000 for bucket in every], lines=[])
     for key, buckets in groups.items():
-        answered = accumulate(buckets.get(bucket, 0) for bucket in every)
-        total = sum(buckets.values())
-        line = [count / total if count else None for count in answered]
-        lines.append(LatencyLine(variant=key.variant, status=key.status, y=line))
-    return LatencySeries(x=[middle_of(bucket) / 1000 for bucket in every], lines=lines)
+        line = _answered_within(every, buckets)
+        series["lines"].append(LatencyLine(variant=key.variant, status=key.status, y=line))
+    return series
+
+
+def _answered_within(every: Iterable[int], buckets: Mapping[int, int]) -> Line:
+    """Return the fraction of requests in each bucket or below; None before the first of them."""
+    total = sum(buckets.values())
+    answered = 0
+    line: Line = []
+    for bucket in every:
+        answered += buckets.get(bucket, 0)
+        line.append(answered / total if answered else None)
+    return line
 
 
 def answerer(key: LatencyKey) -> str:
@@ -179,11 +196,12 @@ def merge_stretches(
     groups = [group for group in groups if _width(group) > 0]
     if not groups:
         return [], []
-    borders = [*(group[0].start for group in groups), groups[-1][-1].end]
+    borders = []
     tallies = []
     for group in groups:
+        borders.append(group[0].start)
         tallies.append(sum((stretch.tally for stretch in group), Tally()))
-    return borders, tallies
+    return [*borders, groups[-1][-1].end], tallies
 
 
 def _width(group: Sequence[Stretch]) -> float:

@@ -88,9 +88,7 @@ def change_in(run: Run) -> Change | None:
 def _course(run: Run) -> _Course:
     variants = [variant for variant, count in run.tally.counts.items() if count]
     stretches = [stretch for stretch in run.counted.stretches if stretch.tally.identified]
-    rows = []
-    for stretch in stretches:
-        rows.append([stretch.tally.counts.get(variant, 0) for variant in variants])
+    rows = [stretch.tally.counts_of(variants) for stretch in stretches]
     return _Course(stretches, variants, np.array(rows, dtype=float))
 
 

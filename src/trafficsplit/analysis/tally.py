@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -54,6 +54,10 @@ class Tally:
     def requests(self) -> int:
         """All requests that have ended, one way or another."""
         return self.identified + self.lost
+
+    def counts_of(self, variants: Iterable[str]) -> list[int]:
+        """Return the counts of some variants, in their order; 0 for one that has none."""
+        return [self.counts.get(variant, 0) for variant in variants]
 
     def share(self, variant: str) -> float | None:
         """Return the fraction of the identified responses that a variant got; None if none are."""

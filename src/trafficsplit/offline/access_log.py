@@ -177,16 +177,22 @@ class _Log:
 
 
 def _batch(lines: Sequence[Line], destinations: Destinations) -> Batch:
-    variants = [destinations.variant(line.cluster, line.address) for line in lines]
-    names = [name for name in dict.fromkeys(variants) if name]
-    code_of = {name: code for code, name in enumerate(names)} | {"": -1}
-    milliseconds = np.array([_number(line.duration) for line in lines], np.int64)
+    code_of = {"": -1}
+    codes = []
+    statuses = []
+    milliseconds = []
+    for line in lines:
+        variant = destinations.variant(line.cluster, line.address)
+        codes.append(code_of.setdefault(variant, len(code_of) - 1))
+        statuses.append(_number(line.status))
+        milliseconds.append(_number(line.duration))
+    _, *names = code_of
     return Batch(
         names=names,
-        codes=np.array([code_of[variant] for variant in variants], np.int32),
-        statuses=np.array([_number(line.status) for line in lines], np.int32),
+        codes=np.array(codes, np.int32),
+        statuses=np.array(statuses, np.int32),
         sent=_times([line.time for line in lines]),
-        latencies=1000 * milliseconds,
+        latencies=1000 * np.array(milliseconds, np.int64),
     )
 
 

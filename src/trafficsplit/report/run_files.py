@@ -69,7 +69,7 @@ def write_gateways(run: Run, path: Path) -> None:
 
 def _row(stretch: Stretch, variants: Sequence[str]) -> list[str | int]:
     tally = stretch.tally
-    counts = [tally.counts.get(variant, 0) for variant in variants]
+    counts = tally.counts_of(variants)
     times = [f"{stretch.start:.3f}", f"{stretch.end:.3f}"]
     return [*times, tally.errors, tally.unidentified, *counts]
 
