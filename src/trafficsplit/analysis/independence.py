@@ -69,9 +69,9 @@ class Independence:
 def telling_pairs(counts: Mapping[str, int]) -> int:
     """Return the pairs of responses within connections that show if a gateway keeps connections.
 
-    By chance, the responses of each pair agree with probability Σp². So many pairs are needed that
-    all of them agree by chance with a probability of less than `SURE`, and a quarter more, since
-    the shares are estimated. If all responses are one variant's, agreement shows nothing, and there
+    By chance, the responses of each pair agree with probability Σp². Enough pairs are those that
+    all agree by chance with a probability of less than `SURE`, and a quarter more, since the shares
+    are estimated. If all responses are one variant's, agreement shows nothing, and there
     is no use in waiting for it.
     """
     n = sum(counts.values())
@@ -230,7 +230,7 @@ def _beyond_chance(agreement: Agreement, counts: Mapping[str, int]) -> _Measured
 
 
 def _chance_of_agreeing(agreement: Agreement, chance: float) -> float:
-    """Return the probability that so many pairs agree or more, by the binomial distribution."""
+    """Return the probability of as much agreement or more, by the binomial distribution."""
     agreed = agreement.agreed
     if not agreed:
         return 1.0

@@ -22,7 +22,7 @@ from trafficsplit.load.parquet import RECORDING
 
 REPORTS = Path("reports")
 ASIDE = ".run-"  # the prefix of a directory in which a run works
-MOST_NAMESAKES = 999  # directories of one name, told apart by a number
+MOST_NAMESAKES = 999  # directories of one name, with numbers behind it
 VERDICT = "verdict.json"
 # What a run writes. An earlier run's are removed, and nothing else is.
 FILES = (

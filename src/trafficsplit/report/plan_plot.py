@@ -64,11 +64,11 @@ def _draw_mismatches(axes: Axes, question: Question, shares: Iterable[float]) ->
 
 def _draw_match(axes: Axes, question: Question) -> None:
     variants = list(question.split)
-    place = (100 * question.split[variants[-1]], requests_to_match(question, 0.5))
-    axes.plot(*place, "o", color=styles(variants)[variants[-1]].color, mec=INK)
+    point = (100 * question.split[variants[-1]], requests_to_match(question, 0.5))
+    axes.plot(*point, "o", color=styles(variants)[variants[-1]].color, mec=INK)
     axes.annotate(
-        f"match: {place[1]:,}",
-        place,
+        f"match: {point[1]:,}",
+        point,
         (0, -20),
         textcoords="offset points",
         ha="center",

@@ -1,4 +1,4 @@
-"""The pictures of a run, for tired eyes: one message each, the variants by name and by mark.
+"""The pictures of a run: one message each, with variants named, and known by their marks.
 
 Each function takes a Run and returns a matplotlib Figure. Colors are the variants' own if their
 names are colors; marks, line styles and hatches differ too, so that all can be told apart without
