@@ -104,7 +104,7 @@ def installed(
     directory = tmp_path_factory.mktemp(f"python{request.param}")
     subprocess.run([pythons()[request.param], "-m", "venv", directory / "venv"], check=True)
     programs = directory / "venv" / "bin"
-    pip = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
+    pip: list[str | Path] = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
     lock = ROOT / "requirements.lock"
     subprocess.run([*pip, "--require-hashes", "-r", lock], check=True, timeout=600)
     subprocess.run([*pip, "--no-deps", the(built, "*.whl")], check=True, timeout=300)

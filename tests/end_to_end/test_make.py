@@ -114,7 +114,7 @@ def test_an_old_python_is_refused_in_one_line(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "there is no no-such-python: give make PYTHON=python3.13" in result.stderr
     old = tmp_path / "old-python"
-    old.write_text("#!/bin/sh\n[ \"$1\" = -V ] && echo Python 3.8.1\nexit 1\n")
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.8.1\nexit 1\n')
     old.chmod(0o755)
     result = make(tmp_path, "setup", f"PYTHON={old}")
     assert result.returncode == 2
