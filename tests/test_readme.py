@@ -58,9 +58,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "GATEWAY": gateway.host,
         }
     subprocess.run(
-        [BIN / "trafficsplit", "lab", "down"], check=False,
+        [BIN / "trafficsplit", "lab", "down"],
+        check=False,
         env={**os.environ, "TRAFFICSPLIT_LAB_DIR": str(directory / "lab")},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.lab
@@ -83,9 +84,14 @@ def test_every_command_does_what_it_says(clone: Path, environment: dict[str, str
             # The packages that are installed stay those of this checkout.
             words += [f"VENV={ROOT / '.venv'}", "-o", f"{ROOT / '.venv'}/.run"]
         done = subprocess.run(
-            words, cwd=clone, env=environment, capture_output=True, text=True, timeout=120,
+            words,
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
             check=False,
-        )  # fmt: skip
+        )
         expected = next((c for start, c in CODES.items() if command.startswith(start)), 0)
         assert done.returncode == expected, f"{command}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stdout + done.stderr
@@ -116,9 +122,10 @@ def figures(text: str) -> set[str]:
     """Numbers as they stand in a text: with a decimal point, or above 100."""
     found = set(re.findall(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w])", text))
     return {
-        number.rstrip(",") for number in found
+        number.rstrip(",")
+        for number in found
         if "." in number or int(number.replace(",", "") or 0) > 100
-    }  # fmt: skip
+    }
 
 
 def test_every_figure_is_printed_by_a_benchmark() -> None:

@@ -34,9 +34,14 @@ from trafficsplit.gate.verifications import Result, Verifications
 from trafficsplit.text import one_line
 
 HOOKS = (
-    "confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion",
-    "post-rollout", "rollback",
-)  # fmt: skip
+    "confirm-rollout",
+    "pre-rollout",
+    "rollout",
+    "confirm-traffic-increase",
+    "confirm-promotion",
+    "post-rollout",
+    "rollback",
+)
 LARGEST = 64 * 1024  # bytes of a request's body
 PATIENCE = 10.0  # seconds for it to arrive
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
