@@ -1,0 +1,84 @@
+"""One line about a run that goes on."""
+
+from __future__ import annotations
+
+import os
+import pty
+
+import gevent
+import pytest
+
+from tests.support.counting import BLUE, ERROR, GREEN, count, taken
+from tests.support.engines import turned_until
+from tests.support.runs import CANARY
+from trafficsplit.analysis.planning import planned
+from trafficsplit.analysis.question import Question
+from trafficsplit.load.counting import Counter
+from trafficsplit.locust import progress as module
+from trafficsplit.locust.progress import CLEAR, progress_line, show_progress
+
+SEQUENTIAL = planned(Question(CANARY, 0.02, requests=1000))
+FIXED = planned(Question(CANARY, 0.02, requests=1000, test="fixed"))
+
+
+def counted(*kinds: object) -> Counter:
+    counter = Counter(CANARY)
+    for number, kind in enumerate(kinds):
+        count(counter, taken(counter), kind, number / 2, latency=0.5)  # type: ignore[arg-type]
+    counter.flush()
+    return counter
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        (None, "2/s  ·  green 25.0 %  ·  blue 75.0 %"),
+        (
+            SEQUENTIAL,
+            "2/s  ·  green 25.0 %  ·  blue 75.0 %  ·  4 of at most 1,000 requests, 498 s to go",
+        ),
+        (FIXED, "2/s  ·  green 25.0 %  ·  blue 75.0 %  ·  4 of 1,000 requests, 498 s to go"),
+    ],
+)
+def test_rate_shares_and_what_is_still_needed(question: Question | None, line: str) -> None:
+    assert progress_line(question, counted(BLUE, BLUE, GREEN, BLUE)) == line
+
+
+def test_losses_are_in_it_where_there_are_any() -> None:
+    line = progress_line(None, counted(BLUE, ERROR))
+    assert line.endswith("blue 100.0 %  ·  1 lost")
+
+
+def test_before_the_first_answer_there_is_no_rate() -> None:
+    line = progress_line(SEQUENTIAL, Counter(CANARY))
+    assert line == "0/s  ·  green 0.0 %  ·  blue 0.0 %  ·  0 of at most 1,000 requests"
+
+
+def test_more_than_the_budget_is_nothing_to_go() -> None:
+    question = planned(Question(CANARY, 0.02, requests=1))
+    assert progress_line(question, counted(BLUE, BLUE)).endswith(
+        "2 of at most 1 requests, 0 s to go"
+    )
+
+
+def test_the_line_is_written_over_itself_and_wiped_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+    ours, terminal = pty.openpty()
+    try:
+        counter = counted(BLUE, GREEN)
+        shown = gevent.spawn(show_progress, SEQUENTIAL, counter, terminal)
+        gevent.sleep(0.05)
+        counter.close()
+        counter.flush()
+        assert turned_until(lambda: shown.dead)
+        assert shown.successful()
+        text = os.read(ours, 100_000).decode()
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    assert "requests" in text
+    assert "\n" not in text
+    assert text.startswith(CLEAR)
+    assert text.endswith(CLEAR)
