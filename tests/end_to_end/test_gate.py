@@ -31,7 +31,7 @@ from trafficsplit.gate import service
 from trafficsplit.gate.metrics import Metrics
 from trafficsplit.gate.requests import Reader, verification_from_plain
 from trafficsplit.gate.verifications import Keeping, Verifications
-from trafficsplit.gate.worker import ASKED
+from trafficsplit.gate.worker import REQUEST
 from trafficsplit.settings.commands import parse_gate
 from trafficsplit.settings.options import GATE, Texts
 
@@ -368,7 +368,7 @@ def test_a_worker_gets_its_settings_from_its_file_alone(the_lab: lab.Lab, tmp_pa
         answer = gate.flagger("rollout", weight="25", path="/color?by=flagger", tolerance="5")
         assert answer.status_code == 200, answer.text
     (report,) = (file.parent for file in reports(tmp_path))
-    asked = verification_from_plain(json.loads((report / ASKED).read_text())).settings
+    asked = verification_from_plain(json.loads((report / REQUEST).read_text())).settings
     assert asked.hosts == (the_lab.host,)
     assert dict(asked.split.weights) == {"blue": 0.75, "green": 0.25}
     assert asked.limits.tolerance == 0.05

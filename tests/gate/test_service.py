@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.gates import verification
-from trafficsplit.gate.service import measured, passes
+from trafficsplit.gate.service import argo_measurement, flagger_answer
 from trafficsplit.gate.verifications import Result
 
 
@@ -28,21 +28,21 @@ def test_what_passes_is_up_to_202_and_the_rest_is_4xx_or_worth_a_retry(
     verdict: str, status: int, rolling_back: int
 ) -> None:
     line = f"{verdict}: because of it"
-    assert passes(result(verdict)) == (status, line)
-    assert passes(result(verdict), rollback=True) == (rolling_back, line)
+    assert flagger_answer(result(verdict)) == (status, line)
+    assert flagger_answer(result(verdict), rollback=True) == (rolling_back, line)
 
 
 def test_what_was_wrongly_asked_is_not_asked_again() -> None:
     wrong = Result(verification(), {}, "no such path", 0.0, wrong=True)
-    assert passes(wrong)[0] == passes(wrong, rollback=True)[0] == 400
+    assert flagger_answer(wrong)[0] == flagger_answer(wrong, rollback=True)[0] == 400
 
 
 def test_what_is_not_known_yet_is_asked_again() -> None:
-    assert passes(None)[0] == passes(None, rollback=True)[0] == 503
+    assert flagger_answer(None)[0] == flagger_answer(None, rollback=True)[0] == 503
 
 
 def test_argos_measurement_has_the_figures() -> None:
-    data = measured(result("match", requests=7000, shares={"green": 0.25}, chi_square={}))
+    data = argo_measurement(result("match", requests=7000, shares={"green": 0.25}, chi_square={}))
     assert data == {
         "verdict": "match",
         "reason": "because\nof it",
@@ -50,5 +50,5 @@ def test_argos_measurement_has_the_figures() -> None:
         "shares": {"green": 0.25},
         "report": "20261125-x",
     }
-    assert measured(None)["verdict"] == "running"
-    assert measured(result("error"))["verdict"] == "error"
+    assert argo_measurement(None)["verdict"] == "running"
+    assert argo_measurement(result("error"))["verdict"] == "error"

@@ -21,7 +21,7 @@ from trafficsplit.errors import InputError, TooManyError
 from trafficsplit.gate import verifications as module
 from trafficsplit.gate.requests import Verification
 from trafficsplit.gate.verifications import Keeping, Result, Verifications, _result
-from trafficsplit.gate.worker import ASKED
+from trafficsplit.gate.worker import REQUEST
 
 T = TypeVar("T")
 # A worker that does as the verification's identity says: VERDICT, CODE, and what it does first.
@@ -249,7 +249,7 @@ def test_news_that_nobody_has_heard_is_told_once_without_an_occasion(results: Pa
     async def work() -> list[Result | None]:
         verifications = all_of(results)
         result = Result(one, {"verdict": "match", "reason": ""}, "", time.time())
-        verifications._take(result)
+        verifications._remember(result)
         first = await verifications.ask(one, 60)
         assert first is result
         verifications.stopping.set()  # or it would begin again
@@ -313,7 +313,7 @@ def test_what_was_found_is_there_when_the_gate_starts_again(results: Path) -> No
     assert (again.name, again.reason, again.report) == ("match", "because of it", first.report)
     assert len(begun(results)) == 1
     (results / "damaged").mkdir()
-    (results / "damaged" / ASKED).write_text("{}")
+    (results / "damaged" / REQUEST).write_text("{}")
     assert run(work()) is not None  # what cannot be read is passed over
 
 
@@ -354,4 +354,4 @@ def test_the_oldest_reports_make_room(results: Path, monkeypatch: pytest.MonkeyP
 
     run(work())
     names = [name for _, name in begun(results)]
-    assert sorted(path.parent.name for path in results.glob(f"*/{ASKED}")) == names[1:]
+    assert sorted(path.parent.name for path in results.glob(f"*/{REQUEST}")) == names[1:]

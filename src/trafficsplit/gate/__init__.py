@@ -1,9 +1,9 @@
-"""Verifications for delivery controllers, over HTTP: one at a time, asked for as often as liked.
+"""Verifications for delivery controllers over HTTP, one at a time.
 
-requests        what a controller's request means: a verification, by weights of the moment
-verifications   run, joined, kept
+requests        the requests of controllers, each of which means a verification
+verifications   verifications that wait, run, or have ended
 worker          one verification in a process of its own
-metrics         what Prometheus is told of them
-service         the HTTP of it
-server          the service, listening
+metrics         the latest results, for Prometheus
+service         the HTTP of the gate
+server          the service, with its socket and TLS
 """

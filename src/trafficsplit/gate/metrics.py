@@ -1,4 +1,4 @@
-"""What Prometheus is told of verifications: the latest of each target."""
+"""The results of verifications for Prometheus: the latest of each target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prometheus_client import (
 
 from trafficsplit.gate.verifications import Result
 
-disable_created_metrics()  # a gauge each, of no use to anyone
+disable_created_metrics()  # they add a gauge for each counter, of no use here
 
 VERDICTS = ("match", "mismatch", "inconclusive", "failing", "error")
 # Name, help and labels of every gauge; each has the label `target` too.
@@ -47,7 +47,7 @@ COUNTERS = {
 
 
 class Metrics:
-    """Counters and gauges in a registry of their own."""
+    """The counters and gauges of one gate, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -67,48 +67,48 @@ class Metrics:
         self._gauges[key].labels(*labels).set(value)
 
     def take(self, result: Result) -> None:
-        """A verification has ended."""
-        at = result.verification.target
-        self._counters["verifications"].labels(at, result.name).inc()
+        """Count a verification that has ended, and show its result."""
+        target = result.verification.target
+        self._counters["verifications"].labels(target, result.name).inc()
         for verdict in VERDICTS:
-            self._set("verdict", verdict == result.name, at, verdict)
-        self._set("finished", result.at, at)
+            self._set("verdict", verdict == result.name, target, verdict)
+        self._set("finished", result.at, target)
         if result.verdict:
-            self._take_shares(at, result.verdict)
-            self._take_evidence(at, result.verdict)
-            self._take_requests(at, result.verdict)
-            self._take_latency(at, result.verdict)
+            self._take_shares(target, result.verdict)
+            self._take_evidence(target, result.verdict)
+            self._take_requests(target, result.verdict)
+            self._take_latency(target, result.verdict)
 
-    def _take_shares(self, at: str, found: Mapping[str, Any]) -> None:
-        for variant, weight in found["expected"].items():
-            self._set("weight", weight, at, variant)
-        for variant, share in found["shares"].items():
+    def _take_shares(self, target: str, verdict: Mapping[str, Any]) -> None:
+        for variant, weight in verdict["expected"].items():
+            self._set("weight", weight, target, variant)
+        for variant, share in verdict["shares"].items():
             if share is not None:
-                low, high = found["confidence"][variant]
-                self._set("share", share, at, variant)
-                self._set("low", low, at, variant)
-                self._set("high", high, at, variant)
+                low, high = verdict["confidence"][variant]
+                self._set("share", share, target, variant)
+                self._set("low", low, target, variant)
+                self._set("high", high, target, variant)
 
-    def _take_evidence(self, at: str, found: Mapping[str, Any]) -> None:
-        evidence = found["evidence"]
+    def _take_evidence(self, target: str, verdict: Mapping[str, Any]) -> None:
+        evidence = verdict["evidence"]
         for name in ("match", "mismatch"):
             value = evidence[name]
-            self._set("evidence", math.inf if value is None else value, at, name)
-        self._set("threshold", evidence["threshold"], at)
+            self._set("evidence", math.inf if value is None else value, target, name)
+        self._set("threshold", evidence["threshold"], target)
 
-    def _take_requests(self, at: str, found: Mapping[str, Any]) -> None:
-        for variant, count in found["observed"].items():
-            self._counters["requests"].labels(at, variant).inc(count)
+    def _take_requests(self, target: str, verdict: Mapping[str, Any]) -> None:
+        for variant, count in verdict["observed"].items():
+            self._counters["requests"].labels(target, variant).inc(count)
         for outcome in ("errors", "unidentified"):
-            self._counters["requests"].labels(at, outcome).inc(found[outcome])
+            self._counters["requests"].labels(target, outcome).inc(verdict[outcome])
 
-    def _take_latency(self, at: str, found: Mapping[str, Any]) -> None:
-        for variant, quantiles in found["latency_ms"].items():
+    def _take_latency(self, target: str, verdict: Mapping[str, Any]) -> None:
+        for variant, quantiles in verdict["latency_ms"].items():
             for name, milliseconds in quantiles.items():
                 if milliseconds is not None:
                     quantile = f"{float(name.removeprefix('p')) / 100:g}"
-                    self._set("latency", milliseconds / 1000, at, variant, quantile)
+                    self._set("latency", milliseconds / 1000, target, variant, quantile)
 
     def text(self) -> bytes:
-        """Return all of it, as Prometheus reads it."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What a controller's request means: a verification of one gateway, by weights of the moment."""
+"""The requests of delivery controllers: each means one verification of one gateway."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ from trafficsplit.weights.percent import in_words, percent
 from trafficsplit.weights.routes import Probe
 
 LONGEST = 300  # characters of a value
+Values = Mapping[str, str]  # the values of a request, by name
+WEIGHTS = ("weight", "weights", "virtualService")  # the values that give weights
+CANARY_FIELDS = ("name", "namespace", "checksum")  # of a webhook: the Canary, and its revision
 SplitOf = Callable[[SourceSettings, Probe], Split]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """One verification. `identity` tells occasions apart: the same one is measured once."""
+    """One verification. `identity` names the occasion, so that the same one is measured once."""
 
     settings: VerifySettings
     identity: str = ""
@@ -38,10 +41,10 @@ class Verification:
 
     @property
     def key(self) -> str:
-        """What makes it this one: short, and fit for a file's name.
+        """A short text that is the same for the same verification, fit for a file's name.
 
-        How it is sent does not: a gate that is started again with another --rate or --users has the
-        verdict already.
+        It does not depend on how requests are sent: a gate that is started again with another
+        --rate or --users has the verdict already.
         """
         plain = self.as_plain()
         del plain["settings"]["sending"]
@@ -52,12 +55,12 @@ class Verification:
 
     @property
     def target(self) -> str:
-        """What is asked."""
+        """The base URLs and the path that requests go to."""
         return f"{','.join(self.settings.hosts)}{self.settings.load.request.path}"
 
     @property
     def weights(self) -> str:
-        """What is expected, for people."""
+        """The expected weights, for people."""
         return in_words(percent(self.settings.split))
 
 
@@ -68,51 +71,50 @@ def verification_from_plain(plain: Mapping[str, Any]) -> Verification:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads requests. `settings` are the gate's own; `split_of` asks a live cluster."""
+    """Reads requests. `settings` are the gate's own; `split_of` reads a live cluster."""
 
     settings: GateSettings
     split_of: SplitOf
 
     def of_flagger(self, payload: object) -> Verification:
-        """Return what a webhook of Flagger's asks.
+        """Return the verification that a webhook of Flagger's asks for.
 
-        The weights are `weight` or `weights` in its metadata; else those of the VirtualService that
-        `virtualService` names there; else the Canary's own status says what is in force. Raises
-        InputError, NotAllowedError for the gateway.
+        The weights are `weight` or `weights` in its metadata, or those of the VirtualService that
+        `virtualService` names there, or else those that the Canary's status says are in force.
+        Raises InputError, and NotAllowedError for a gateway that this gate may not ask.
         """
         if not isinstance(payload, Mapping):
             raise InputError("the body is no JSON object: Flagger sends name, namespace and phase")
-        metadata = payload.get("metadata") or {}
-        if not isinstance(metadata, Mapping):
-            raise InputError("metadata is no object")
-        said = {str(k): text_of(v, f"metadata.{k}") for k, v in metadata.items()}
-        name = text_of(payload.get("name") or "", "name")
-        namespace = text_of(payload.get("namespace") or "", "namespace")
-        checksum = text_of(payload.get("checksum") or "", "checksum")
-        if not (said.get("weight") or said.get("weights") or said.get("virtualService")):
+        values = _metadata(payload)
+        name, namespace, checksum = (_field(payload, key) for key in CANARY_FIELDS)
+        if not any(values.get(key) for key in WEIGHTS):
             if not name or not namespace:
                 raise InputError("which weights? Neither metadata.weight nor a Canary is named")
-            said["canary"] = f"{namespace}/{name}"
+            values["canary"] = f"{namespace}/{name}"
         identity = "/".join((namespace, name, checksum)) if checksum else ""
-        return self.of_values(said, identity)
+        return self.of_values(values, identity)
 
-    def of_values(self, said: Mapping[str, str], identity: str = "") -> Verification:
-        """Return what names and values ask. Raises InputError, NotAllowedError for the gateway."""
-        said = {name.replace("-", "_"): value for name, value in said.items() if value}
-        host = self._host(said.get("host", ""))
+    def of_values(self, values: Values, identity: str = "") -> Verification:
+        """Return the verification that values ask for.
+
+        Raises InputError, and NotAllowedError for a gateway that this gate may not ask.
+        """
+        values = {name.replace("-", "_"): value for name, value in values.items() if value}
+        host = self._host(values.get("host", ""))
         own = self.settings.load
-        path = parse_path(said["path"]) if "path" in said else own.request.path
-        split = self._split(said, host, path)
+        path = parse_path(values["path"]) if "path" in values else own.request.path
+        split = self._split(values, host, path)
         settings = VerifySettings(
             hosts=(host,),
             split=split,
-            limits=_limits(self.settings.limits, said),
-            load=_load(own, said, path),
+            limits=_limits(self.settings.limits, values),
+            load=_load(own, values, path),
             sending=SendingSettings(users=self.settings.users),
         )
         return Verification(settings, identity)
 
     def _host(self, text: str) -> str:
+        """Return the gateway that is asked for, the first one where none is."""
         hosts = self.settings.hosts
         if not text:
             return hosts[0]
@@ -121,26 +123,27 @@ class Reader:
             raise NotAllowedError(f"{host} is not one of the gateways that this gate may ask")
         return host
 
-    def _split(self, said: Mapping[str, str], host: str, path: str) -> Split:
+    def _split(self, values: Values, host: str, path: str) -> Split:
+        """Return the split that is asked for: given, or that of a cluster's resource."""
         stable, canary = self.settings.variants
-        if "weight" in said:
-            return self._split_of_weight(said["weight"])
-        if "weights" in said:
-            return Split(parse_weights(said["weights"]))
+        if "weight" in values:
+            return self._split_of_weight(values["weight"])
+        if "weights" in values:
+            return Split(parse_weights(values["weights"]))
         probe = Probe(path, host.partition("://")[2])
         context = self.settings.context
-        if "virtualService" in said:
-            names = parse_mapping(said.get("map", ""))
-            source = SourceSettings("virtual_service", said["virtualService"], mapping=names)
+        if "virtualService" in values:
+            names = parse_mapping(values.get("map", ""))
+            source = SourceSettings("virtual_service", values["virtualService"], mapping=names)
             return self.split_of(replace(source, context=context), probe)
-        if "canary" in said:
+        if "canary" in values:
             names = {"primary": stable, "canary": canary}
-            source = SourceSettings("canary", said["canary"], mapping=names, context=context)
+            source = SourceSettings("canary", values["canary"], mapping=names, context=context)
             return self.split_of(source, probe)
         raise InputError("which weights? Give weight, weights or virtualService")
 
     def _split_of_weight(self, text: str) -> Split:
-        """A controller says 0.5 for half a per cent: what it sends are always per cent."""
+        """Return the split with this weight of the canary; controllers always send per cent."""
         stable, canary = self.settings.variants
         per_cent = number(text.removesuffix("%"), "weight")
         if not 0 <= per_cent <= 100:
@@ -148,35 +151,48 @@ class Reader:
         return Split({stable: 100 - per_cent, canary: per_cent})
 
 
-def _limits(own: Limits, said: Mapping[str, str]) -> Limits:
-    """Return the gate's limits, with what a request says beside. Raises InputError."""
-    if "tolerance" in said:
-        own = replace(own, tolerance=points(said["tolerance"], "tolerance") / 100)
-    if "alpha" in said:
-        own = replace(own, alpha=fraction(said["alpha"], "alpha"))
+def _metadata(payload: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of a webhook as text. Raises InputError."""
+    metadata = payload.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise InputError("metadata is no object")
+    return {str(key): text_of(value, f"metadata.{key}") for key, value in metadata.items()}
+
+
+def _field(payload: Mapping[str, Any], name: str) -> str:
+    """Return a field of a webhook as text, empty where it is missing. Raises InputError."""
+    return text_of(payload.get(name) or "", name)
+
+
+def _limits(own: Limits, values: Values) -> Limits:
+    """Return the gate's limits, with those of a request instead. Raises InputError."""
+    if "tolerance" in values:
+        own = replace(own, tolerance=points(values["tolerance"], "tolerance") / 100)
+    if "alpha" in values:
+        own = replace(own, alpha=fraction(values["alpha"], "alpha"))
     return own
 
 
-def _load(own: LoadSettings, said: Mapping[str, str], path: str) -> LoadSettings:
-    """Return the gate's load, with what a request says beside. Raises InputError."""
+def _load(own: LoadSettings, values: Values, path: str) -> LoadSettings:
+    """Return the gate's load, with the settings of a request instead. Raises InputError."""
     request = replace(own.request, path=path)
-    if "unit" in said:
-        if said["unit"] not in ("request", "session"):
-            raise InputError(f"there is no unit {said['unit']!r}: say request or session")
-        request = replace(request, unit=said["unit"])
+    if "unit" in values:
+        if values["unit"] not in ("request", "session"):
+            raise InputError(f"there is no unit {values['unit']!r}: say request or session")
+        request = replace(request, unit=values["unit"])
     own = replace(own, request=request)
-    if "settle" in said:
-        own = replace(own, settle=duration(said["settle"], "settle"))
-    if "previous_weight" in said:
-        own = replace(own, previous=split_of_weight(said["previous_weight"], "previous_weight"))
-    return replace(own, canary=_canary_limits(own.canary, said))
+    if "settle" in values:
+        own = replace(own, settle=duration(values["settle"], "settle"))
+    if "previous_weight" in values:
+        own = replace(own, previous=split_of_weight(values["previous_weight"], "previous_weight"))
+    return replace(own, canary=_canary_limits(own.canary, values))
 
 
-def _canary_limits(own: CanaryLimits, said: Mapping[str, str]) -> CanaryLimits:
-    if "max_p99_ratio" in said:
-        own = replace(own, max_p99_ratio=ratio(said["max_p99_ratio"], "max_p99_ratio"))
-    if "max_error_ratio" in said:
-        own = replace(own, max_error_ratio=ratio(said["max_error_ratio"], "max_error_ratio"))
+def _canary_limits(own: CanaryLimits, values: Values) -> CanaryLimits:
+    if "max_p99_ratio" in values:
+        own = replace(own, max_p99_ratio=ratio(values["max_p99_ratio"], "max_p99_ratio"))
+    if "max_error_ratio" in values:
+        own = replace(own, max_error_ratio=ratio(values["max_error_ratio"], "max_error_ratio"))
     return own
 
 

@@ -1,4 +1,4 @@
-"""The gate, listening: its sockets, its TLS, and its end."""
+"""The gate as a server: its socket, its TLS, and its end."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from trafficsplit.weights.sources import ClusterSource
 
 
 def serve(settings: GateSettings) -> None:
-    """Serve verifications until SIGTERM. Raises InputError where that cannot be begun."""
-    # What no request could be verified with is refused now, and not at the first release.
+    """Serve verifications until SIGTERM. Raises InputError for settings that cannot be used."""
+    # Settings that no verification could have are refused now, and not at the first release.
     check_settings(
         VerifySettings(
             hosts=(),
@@ -41,27 +41,27 @@ def serve(settings: GateSettings) -> None:
     keeping = Keeping(settings.results, settings.keep, settings.longest)
     verifications = Verifications(keeping, metrics.take)
     verifications.recall()
-    gate = Gate(
-        Reader(settings, split_of),
-        verifications,
-        metrics,
-        settings.listening.token,
-        settings.wait,
-        settings.longest,
-    )
     listening = settings.listening
+    gate = Gate(
+        reader=Reader(settings, split_of),
+        verifications=verifications,
+        metrics=metrics,
+        token=listening.token,
+        wait=settings.wait,
+        patience=settings.longest,
+    )
     config = _config(gate, listening)
     try:
         config.load()
-        listener = _bound(listening)
+        listener = _bind(listening)
     except (OSError, ssl.SSLError) as error:
-        what = f"{listening.address}:{listening.port}"
+        culprit = f"{listening.address}:{listening.port}"
         if isinstance(error, ssl.SSLError | FileNotFoundError):
-            what = listening.tls_cert
-        raise InputError(f"{what} cannot be used: {error.strerror or error}") from None
+            culprit = listening.tls_cert
+        raise InputError(f"{culprit} cannot be used: {error.strerror or error}") from None
     scheme = "https" if listening.tls_cert else "http"
-    where = f"{scheme}://{listening.address}:{listener.getsockname()[1]}"
-    say(f"The gate listens on {where}, for {', '.join(settings.hosts)}")
+    url = f"{scheme}://{listening.address}:{listener.getsockname()[1]}"
+    say(f"The gate listens on {url}, for {', '.join(settings.hosts)}")
     _Server(config, verifications).run(sockets=[listener])
 
 
@@ -89,7 +89,7 @@ def _config(gate: Gate, listening: Listening) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """A server that tells those who wait for a verdict at once that there will be none."""
+    """A server that answers all requests that wait for a verdict as soon as it stops."""
 
     def __init__(self, config: uvicorn.Config, verifications: Verifications) -> None:
         super().__init__(config)
@@ -100,7 +100,8 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _bound(listening: Listening) -> socket.socket:
+def _bind(listening: Listening) -> socket.socket:
+    """Return a socket that is bound to an address. Raises OSError, with a reason of few words."""
     family = socket.AF_INET6 if ":" in listening.address else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

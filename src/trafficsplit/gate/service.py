@@ -1,7 +1,7 @@
 """The gate's HTTP: Flagger's webhooks, Argo Rollouts' web metric, health and metrics.
 
-POST /flagger/HOOK   200 passes; 4xx with one line does not; 503: not measured, ask again
-GET  /argo?weight=25 {"data": {"verdict": …}}, always 200; POST takes the same as JSON
+POST /flagger/HOOK   200 passes; 4xx with one line does not; 503 is not known yet: ask again
+GET  /argo?weight=25 {"data": {"verdict": …}}, always with 200; POST takes the same as JSON
 GET  /healthz        without a token
 GET  /metrics        Prometheus
 """
@@ -43,16 +43,23 @@ HOOKS = (
     "rollback",
 )
 LARGEST = 64 * 1024  # bytes of a request's body
-PATIENCE = 10.0  # seconds for it to arrive
+PATIENCE = 10.0  # seconds in which a request's body has to arrive
+LONGEST_LINE = 500  # characters of an answer
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+# What a measurement has of a verdict.
+MEASURED = ("expected", "shares", "requests", "errors", "unidentified", "elapsed_seconds")
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What the service is made of. `wait` is how long a call of Flagger's waits for a verdict, and
-    `patience` a call of Argo's, in seconds; `token` is empty where none is asked for.
+    """The parts of the service.
+
+    A call of Flagger's waits for a verdict for `wait` seconds, a call of Argo's for `patience`
+    seconds. `token` is empty where requests need none.
     """
 
     reader: Reader
@@ -64,7 +71,7 @@ class Gate:
 
 
 def application(gate: Gate) -> Starlette:
-    """The ASGI application."""
+    """Return the ASGI application."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -75,41 +82,34 @@ def application(gate: Gate) -> Starlette:
         Route("/healthz", _healthz(gate)),
         Route("/metrics", _guarded(gate, _metrics(gate))),
         Route("/argo", _guarded(gate, _argo(gate)), methods=["GET", "POST"]),
-        *(
-            Route(
-                f"/flagger{end}",
-                _guarded(gate, _flagger(gate, end), in_metadata=True),
-                methods=["POST"],
-            )
-            for end in ("", *(f"/{hook}" for hook in HOOKS))
-        ),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
+    for hook in ("", *HOOKS):
+        path = f"/flagger/{hook}".rstrip("/")
+        handler = _guarded(gate, _flagger(gate, hook), in_metadata=True)
+        routes.append(Route(path, handler, methods=["POST"]))
+    handlers = {HTTPException: _http_error}
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def _refused(_: Request, error: Exception) -> Response:
+def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=error.headers)
 
 
 def _guarded(gate: Gate, handler: Handler, *, in_metadata: bool = False) -> Handler:
-    """Only for who has the token, and with nothing but a line where something is wrong.
+    """Return a handler that needs the token, and answers any error with one line.
 
-    Flagger sends no headers of ours: it says the token `in_metadata`.
+    Flagger cannot send a header, and has the token `in_metadata`.
     """
 
     async def guarded(request: Request) -> Response:
         try:
-            given = request.headers.get("authorization", "")
-            if in_metadata and not given:
-                with suppress(InputError):  # whoever has no token is told nothing else
-                    given = f"Bearer {_token_of(await _body(request))}"
-            if gate.token and not hmac.compare_digest(
-                given.encode("utf-8", "replace"), f"Bearer {gate.token}".encode()
-            ):
+            credentials = request.headers.get("authorization", "")
+            if in_metadata and not credentials:
+                with suppress(InputError):  # without the token, only the token is asked for
+                    credentials = f"Bearer {_token_of(await _body(request))}"
+            if gate.token and not _is_token(credentials, gate.token):
+                log.info("%s: a request without the token", request.url.path)
                 return PlainTextResponse("a token is needed\n", 401, headers=CHALLENGE)
             return await handler(request)
         except HTTPException:
@@ -121,7 +121,7 @@ def _guarded(gate: Gate, handler: Handler, *, in_metadata: bool = False) -> Hand
 
 
 def _refusal(error: Exception) -> Response:
-    """Return the answer, of one line, to a request that cannot be answered as it was asked."""
+    """Return the answer, of one line, to a request that has raised an exception."""
     if isinstance(error, NotAllowedError):
         return PlainTextResponse(f"{error}\n", 403)
     if isinstance(error, TooManyError):
@@ -130,14 +130,24 @@ def _refusal(error: Exception) -> Response:
         return PlainTextResponse(f"{one_line(str(error))}\n", 400)
     if isinstance(error, ClientDisconnect):
         return PlainTextResponse("", 400)
-    # Our own fault: nothing has been measured, so it is worth asking again.
+    # A fault of ours: nothing has been measured, so the client may ask again.
     log.exception("a request has failed", exc_info=error)
     return PlainTextResponse(f"{broken_line(error)}\n", 503)
 
 
+def _is_token(credentials: str, token: str) -> bool:
+    """Return whether credentials are the token; the time that it takes tells nothing of it."""
+    return hmac.compare_digest(credentials.encode("utf-8", "replace"), f"Bearer {token}".encode())
+
+
 def _token_of(payload: Any) -> str:
-    metadata = payload.get("metadata") if isinstance(payload, dict) else None
-    return str(metadata.get("token", "")) if isinstance(metadata, dict) else ""
+    """Return the token in Flagger's metadata, empty where there is none."""
+    if not isinstance(payload, dict):
+        return ""
+    metadata = payload.get("metadata")
+    if not isinstance(metadata, dict):
+        return ""
+    return str(metadata.get("token", ""))
 
 
 def _healthz(gate: Gate) -> Handler:
@@ -157,43 +167,44 @@ def _metrics(gate: Gate) -> Handler:
     return metrics
 
 
-def _flagger(gate: Gate, end: str) -> Handler:
+def _flagger(gate: Gate, hook: str) -> Handler:
     async def flagger(request: Request) -> Response:
         payload = await _body(request)
-        # A cluster may have to be asked for the weights, which blocks.
+        # The weights may come from a cluster, and the call to it blocks.
         verification = await run_in_threadpool(gate.reader.of_flagger, payload)
         result = await gate.verifications.ask(verification, gate.wait)
-        status, line = passes(result, rollback=end == "/rollback")
-        _say(f"flagger{end}", verification, status, line)
+        status, line = flagger_answer(result, rollback=hook == "rollback")
+        _print_answer(f"flagger/{hook}".rstrip("/"), verification, status, line)
         return PlainTextResponse(f"{line}\n", status)
 
     return flagger
 
 
-def passes(result: Result | None, *, rollback: bool = False) -> tuple[int, str]:
-    """Flagger's answer: a status, and one line.
+def flagger_answer(result: Result | None, *, rollback: bool = False) -> tuple[int, str]:
+    """Return the status of the answer to Flagger, and its one line.
 
-    Up to 202 passes; it asks again on 5xx, whose line nobody sees. For `rollback` passing means to
-    roll back.
+    A status up to 202 passes; after a 5xx, whose line Flagger does not show, it asks again. For the
+    hook `rollback`, passing means to roll back.
     """
     if result is None:
         return 503, "still measuring: ask again"
-    line = one_line(f"{result.name}: {result.reason}", 500)
+    line = one_line(f"{result.name}: {result.reason}", LONGEST_LINE)
     if result.wrong:
         return 400, line
     if result.name in ("error", "inconclusive"):
         return 503, line
+    passes = result.name == "match"
     if rollback:
-        return (409, line) if result.name == "match" else (200, line)
-    return (200, line) if result.name == "match" else (409, line)
+        passes = not passes
+    return 200 if passes else 409, line
 
 
 def _argo(gate: Gate) -> Handler:
     async def argo(request: Request) -> Response:
         try:
-            said = await _said(request)
-            identity = said.pop("id", "")
-            verification = await run_in_threadpool(gate.reader.of_values, said, identity)
+            values = await _values(request)
+            identity = values.pop("id", "")
+            verification = await run_in_threadpool(gate.reader.of_values, values, identity)
             result = await gate.verifications.ask(verification, gate.patience)
         except InputError as error:  # neither success nor failure: the rollout waits for a person
             return JSONResponse({"data": {"verdict": "error", "reason": one_line(str(error))}})
@@ -202,39 +213,44 @@ def _argo(gate: Gate) -> Handler:
         except Exception as error:
             log.exception("a request has failed")
             return JSONResponse({"data": {"verdict": "error", "reason": broken_line(error)}})
-        data = measured(result)
-        _say("argo", verification, 200, f"{data['verdict']}: {data['reason']}")
+        data = argo_measurement(result)
+        _print_answer("argo", verification, 200, f"{data['verdict']}: {data['reason']}")
         return JSONResponse({"data": data})
 
     return argo
 
 
-async def _said(request: Request) -> dict[str, str]:
-    """What a query or a JSON object says, by name. Raises InputError."""
-    said: dict[str, Any] = dict(request.query_params)
+async def _values(request: Request) -> dict[str, str]:
+    """Return the values of a query and of a JSON object, by name. Raises InputError."""
+    values: dict[str, Any] = dict(request.query_params)
     if request.method == "POST":
         body = await _body(request)
         if not isinstance(body, dict):
             raise InputError("the body is no JSON object")
-        said |= body
-    return {str(name): text_of(value, str(name)) for name, value in said.items()}
+        values |= body
+    return {str(name): text_of(value, str(name)) for name, value in values.items()}
 
 
-def measured(result: Result | None) -> dict[str, Any]:
-    """Argo Rollouts' measurement: neither `match` nor `mismatch` is inconclusive to it."""
+def argo_measurement(result: Result | None) -> dict[str, Any]:
+    """Return a measurement for Argo Rollouts.
+
+    A verdict that is neither `match` nor `mismatch` is inconclusive for it.
+    """
     if result is None:
         return {"verdict": "running", "reason": "still measuring"}
-    names = ("expected", "shares", "requests", "errors", "unidentified", "elapsed_seconds")
     return {
         "verdict": result.name,
         "reason": result.reason,
-        **{name: result.verdict[name] for name in names if name in result.verdict},
+        **{name: result.verdict[name] for name in MEASURED if name in result.verdict},
         "report": result.report,
     }
 
 
 async def _body(request: Request) -> Any:
-    """The JSON of a request. Raises InputError; HTTPException where it is too large or too slow."""
+    """Return the JSON of a request, whose body is read once.
+
+    Raises InputError where there is none, HTTPException where it is too large or too slow.
+    """
     if hasattr(request.state, "body"):
         return request.state.body
     data = b""
@@ -253,6 +269,7 @@ async def _body(request: Request) -> Any:
         raise InputError("the body is no JSON") from None
 
 
-def _say(who: str, verification: Verification, status: int, line: str) -> None:
-    what = f"{verification.target} {verification.weights}"
-    print(f"{who.lstrip('/')} {what}: {status} {line}", file=sys.stderr, flush=True)
+def _print_answer(path: str, verification: Verification, status: int, line: str) -> None:
+    """Print an answer on standard error: the gate's log for people."""
+    question = f"{verification.target} {verification.weights}"
+    print(f"{path} {question}: {status} {line}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Verifications: one at a time, joined by all who ask the same, kept on disk.
+"""Verifications: they run one at a time, are shared by equal requests, and are kept on disk.
 
-Each is a process of its own, with its report in a directory of its own; whatever ends the gate,
-what was found is there when it starts again.
+Each has a process and a directory of its own, so that its result is there when the gate starts
+again, whatever has ended it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from typing import Any
 from trafficsplit.errors import ExitCode, InputError, TooManyError
 from trafficsplit.files import replace_text
 from trafficsplit.gate.requests import Verification, verification_from_plain
-from trafficsplit.gate.worker import ASKED
+from trafficsplit.gate.worker import REQUEST
 from trafficsplit.processes import dying_with_us, environment_without
 from trafficsplit.report.directory import VERDICT
 from trafficsplit.text import one_line
 
-FRESH = 300.0  # seconds in which a result that nobody has heard of is still news
+FRESH = 300.0  # seconds in which a result can still be delivered for the first time
 MOST_KEPT = 1000  # reports
 MOST_WAITING = 32  # verifications
-STOPPING = 30.0  # seconds that verifications have to end in
+STOPPING = 30.0  # seconds in which verifications have to end when the gate stops
+LONGEST_REASON = 1000  # characters
 DECIDED = ("match", "mismatch", "inconclusive")
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Result:
-    """How a verification ended. `verdict` is its verdict.json, empty where it came to nothing.
+    """How a verification has ended. `verdict` is its verdict.json, empty where there is none.
 
-    `reason` is one line; `wrong` says that it was wrongly asked for, `told` that somebody knows.
+    `reason` is one line. `wrong` says that the request was wrong, `delivered` that it was answered
+    with this result.
     """
 
     verification: Verification
@@ -50,7 +52,7 @@ class Result:
     at: float  # seconds since the epoch
     report: str = ""
     wrong: bool = False
-    told: bool = False
+    delivered: bool = False
 
     @property
     def name(self) -> str:
@@ -59,10 +61,10 @@ class Result:
 
     @property
     def stands(self) -> bool:
-        """Whether asking again on the same occasion must bring the same answer.
+        """Whether a request on the same occasion must get the same answer.
 
-        A statistical test that is retried until it passes is none. A gateway that did not answer
-        may be asked again, and so may one whose verification was interrupted.
+        A statistical test that is repeated until it passes has no error rate. A verification may be
+        repeated where the gateway did not answer, or where it was interrupted.
         """
         return self.name in DECIDED and not self.verdict.get("interrupted")
 
@@ -71,7 +73,7 @@ class Result:
 class Keeping:
     """Where reports are kept, and for how long.
 
-    `keep` is how long a result stands, `longest` how long a verification may take, in seconds.
+    A result stands for `keep` seconds; a verification may take `longest` seconds.
     """
 
     directory: Path
@@ -80,7 +82,10 @@ class Keeping:
 
 
 class Verifications:
-    """Those that wait, the one that runs, and those that have ended."""
+    """The verifications that wait, the one that runs, and those that have ended.
+
+    `on_result` is called with each result.
+    """
 
     def __init__(self, keeping: Keeping, on_result: Callable[[Result], None]) -> None:
         self._keeping = keeping
@@ -93,11 +98,11 @@ class Verifications:
 
     @property
     def waiting(self) -> int:
-        """Verifications that have not ended."""
+        """The number of verifications that have not ended."""
         return len(self._jobs)
 
     def recall(self) -> None:
-        """Take up the results of an earlier gate. Raises InputError."""
+        """Read the results of an earlier gate. Raises InputError where none can be written."""
         directory = self._keeping.directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -108,26 +113,30 @@ class Verifications:
             raise InputError(
                 f"{directory} cannot be written ({error.strerror or error}): give other --results"
             ) from None
-        for file in sorted(directory.glob(f"*/{ASKED}")):
+        recalled = 0
+        for file in sorted(directory.glob(f"*/{REQUEST}")):
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                self._take(_recalled(file))
+                self._remember(_recall(file))
+                recalled += 1
+        log.info("%s earlier results in %s", recalled, directory)
 
     async def ask(self, verification: Verification, wait: float) -> Result | None:
-        """Its result, None where it is not known within `wait` seconds: it goes on then.
+        """Return the result of a verification, which is begun where there is none that stands.
 
+        Returns None where it is not known within `wait` seconds; the verification goes on then.
         Raises TooManyError.
         """
         key = verification.key
         if key not in self._jobs:
             result = self._results.get(key)
             if result and self._answers(result):
-                result.told = True
+                result.delivered = True
                 return result
             if self.stopping.is_set():
                 return None
             if len(self._jobs) >= MOST_WAITING:
                 raise TooManyError(f"{MOST_WAITING} verifications are waiting already: ask later")
-            self._jobs[key] = asyncio.create_task(self._verified(verification))
+            self._jobs[key] = asyncio.create_task(self._verify(verification))
         job = self._jobs[key]
         stop = asyncio.create_task(self.stopping.wait())
         try:
@@ -137,73 +146,67 @@ class Verifications:
         if not job.done():
             return None
         result = job.result()
-        result.told = True
+        result.delivered = True
         return result
 
     def _answers(self, result: Result) -> bool:
+        """Return whether a result answers a request for the same verification."""
         age = time.time() - result.at
         if result.verification.identity and result.stands:
             return age < self._keeping.keep
-        return not result.told and age < FRESH
+        return not result.delivered and age < FRESH
 
-    async def _verified(self, verification: Verification) -> Result:
+    async def _verify(self, verification: Verification) -> Result:
         try:
             async with self._one_at_a_time:
+                log.info("begun: %s %s", verification.target, verification.weights)
                 result = await self._run(verification)
-        except Exception as error:  # a full disk, say: those who ask hear of it, and may ask again
+                log.info("ended: %s %s: %s", verification.target, verification.weights, result.name)
+        except Exception as error:  # a full disk, say: clients hear of it, and may ask again
             log.exception("a verification has failed")
             reason = one_line(f"{type(error).__name__}: {error}")
             result = Result(verification, {}, reason, time.time())
         finally:
             self._jobs.pop(verification.key, None)
-        self._take(result)
+        self._remember(result)
         self._on_result(result)
         return result
 
     async def _run(self, verification: Verification) -> Result:
         if self.stopping.is_set():
             return Result(verification, {}, "the gate is stopping", time.time())
-        report = self._directory(verification)
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "trafficsplit.gate.worker",
-            str(report.absolute()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            # What is a pipeline's is not the gate's to write.
-            env=environment_without("TRAFFICSPLIT_", "LOCUST_", "GITHUB_"),
-            preexec_fn=dying_with_us(signal.SIGTERM),
-            start_new_session=True,
-        )
-        said = asyncio.create_task(process.communicate())
+        report = self._create_report(verification)
+        process = await _start_worker(report)
+        self._process = process
+        communication = asyncio.create_task(process.communicate())
         try:
-            await asyncio.wait_for(asyncio.shield(said), self._keeping.longest)
+            await asyncio.wait_for(asyncio.shield(communication), self._keeping.longest)
         except TimeoutError:
-            process.terminate()  # it reports on what there is
-        lines = (await said)[1].decode("utf-8", "replace").strip().splitlines()
+            log.warning("%s takes too long, and is ended", verification.target)
+            process.terminate()  # it judges what has been counted
+        _, output = await communication
         self._process = None
+        lines = output.decode("utf-8", "replace").strip().splitlines()
         return _result(verification, report, process.returncode, lines)
 
-    def _directory(self, verification: Verification) -> Path:
+    def _create_report(self, verification: Verification) -> Path:
+        """Create the directory of a report, and remove the oldest ones. Raises OSError."""
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         report = self._keeping.directory / f"{now}-{verification.key}"
         report.mkdir(parents=True)
-        replace_text(report / ASKED, json.dumps(verification.as_plain(), indent=2) + "\n")
-        every = sorted(self._keeping.directory.glob(f"*/{ASKED}"))
+        replace_text(report / REQUEST, json.dumps(verification.as_plain(), indent=2) + "\n")
+        every = sorted(self._keeping.directory.glob(f"*/{REQUEST}"))
         for file in every[:-MOST_KEPT]:
             shutil.rmtree(file.parent, ignore_errors=True)
         return report
 
-    def _take(self, result: Result) -> None:
+    def _remember(self, result: Result) -> None:
         self._results[result.verification.key] = result
         while len(self._results) > MOST_KEPT:
             del self._results[next(iter(self._results))]
 
     async def stop(self) -> None:
-        """Run nothing more; the one that runs reports on what there is."""
+        """Run no more verifications; the one that runs judges what it has counted."""
         self.stopping.set()
         if self._process and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -212,26 +215,43 @@ class Verifications:
             await asyncio.wait(set(self._jobs.values()), timeout=STOPPING)
 
 
-def _recalled(asked: Path) -> Result:
+async def _start_worker(report: Path) -> asyncio.subprocess.Process:
+    """Start the process that verifies what a report's directory asks for. Raises OSError."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "trafficsplit.gate.worker", str(report.absolute())),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        # Options and a pipeline's files in the gate's environment are not the worker's.
+        env=environment_without("TRAFFICSPLIT_", "LOCUST_", "GITHUB_"),
+        preexec_fn=dying_with_us(signal.SIGTERM),
+        start_new_session=True,
+    )
+
+
+def _recall(request: Path) -> Result:
     """Return an earlier result. Raises OSError, ValueError, TypeError, KeyError."""
-    verification = verification_from_plain(json.loads(asked.read_text("utf-8")))
-    written = asked.with_name(VERDICT)
-    verdict = json.loads(written.read_text("utf-8"))
-    reason = one_line(verdict["reason"], 1000)
-    at = written.stat().st_mtime
-    return Result(verification, verdict, reason, at, asked.parent.name, told=True)
+    verification = verification_from_plain(json.loads(request.read_text("utf-8")))
+    file = request.with_name(VERDICT)
+    verdict = json.loads(file.read_text("utf-8"))
+    reason = one_line(verdict["reason"], LONGEST_REASON)
+    at = file.stat().st_mtime
+    return Result(verification, verdict, reason, at, request.parent.name, delivered=True)
 
 
 def _result(verification: Verification, report: Path, code: int | None, said: list[str]) -> Result:
-    """Return how a worker's verification ended: only its own verdict, and only with its code."""
+    """Return how a worker's verification has ended; `said` are the lines of its standard error.
+
+    A verdict counts only with the exit code that belongs to it.
+    """
     try:
         verdict = json.loads((report / VERDICT).read_text("utf-8"))
         if code == ExitCode[str(verdict["verdict"]).upper()]:
-            reason = one_line(verdict["reason"], 1000)
+            reason = one_line(verdict["reason"], LONGEST_REASON)
             return Result(verification, verdict, reason, time.time(), report.name)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    reason = one_line((said or ["it ended without a verdict"])[-1])
-    reason = reason.removeprefix("trafficsplit: ")
+    last = said[-1] if said else "it ended without a verdict"
+    reason = one_line(last).removeprefix("trafficsplit: ")
     wrong = code == ExitCode.WRONG_USAGE
     return Result(verification, {}, reason, time.time(), wrong=wrong)

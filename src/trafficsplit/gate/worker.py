@@ -1,6 +1,6 @@
 """One verification in a process of its own: `python -P -m trafficsplit.gate.worker REPORT`.
 
-What is asked stands in the report's directory, parsed already; what ends this process ends no gate.
+The request is in the report's directory, parsed already. If this process breaks, the gate goes on.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from trafficsplit.gate.requests import verification_from_plain
 from trafficsplit.report.publish import Clock, Saying, exit_code
 from trafficsplit.verification import Occasion, verify
 
-ASKED = "asked.json"
+REQUEST = "asked.json"  # in a report's directory
 
 
 def main() -> int:
-    """Verify, and write the report."""
+    """Verify, and write the report; return the exit code."""
     began = time.monotonic()
     report = Path(sys.argv[1])
     try:
-        verification = verification_from_plain(json.loads((report / ASKED).read_text("utf-8")))
+        verification = verification_from_plain(json.loads((report / REQUEST).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BrokenError(f"broken: {report / ASKED} cannot be read: {error}") from None
+        raise BrokenError(f"broken: {report / REQUEST} cannot be read: {error}") from None
     saying = Saying(quiet=True, github=False)
     return exit_code(verify(verification.settings, Occasion(Clock(began), report, saying)))
 
