@@ -27,10 +27,10 @@ from trafficsplit.rollout.time_to_effect import (
     TIMEOUT,
     Effect,
     Transition,
-    late,
-    no_change,
+    is_unchanged,
     observe,
-    unmeasured,
+    why_late,
+    why_unmeasured,
 )
 from trafficsplit.settings.load import LoadSettings, SendingSettings
 from trafficsplit.settings.verify import VerifySettings
@@ -60,15 +60,15 @@ WIDTH = 0.1  # seconds of a stretch
 def test_what_was_not_measured_has_not_passed(
     effect: Effect, is_late: bool, is_unknown: bool
 ) -> None:
-    assert bool(late(effect, 2.0)) is is_late
-    assert bool(unmeasured(effect, 2.0)) is is_unknown
+    assert bool(why_late(effect, 2.0)) is is_late
+    assert bool(why_unmeasured(effect, 2.0)) is is_unknown
 
 
 @pytest.mark.parametrize("within", [0.001, 1e-6])
 def test_no_deadline_is_too_short_to_be_missed(within: float) -> None:
     # Version 0.1 passed --in-force-within 0.001s, as nothing had been seen at all.
-    assert unmeasured(Effect(unseen="not seen", requests=0), within)
-    assert late(Effect(0.1, 0.05, 0.15), within)
+    assert why_unmeasured(Effect(unseen="not seen", requests=0), within)
+    assert why_late(Effect(0.1, 0.05, 0.15), within)
 
 
 TIMES = st.floats(0, 100)
@@ -80,8 +80,8 @@ def test_a_deadline_is_kept_missed_or_not_known(
 ) -> None:
     earliest, seconds, latest = times
     for effect in (Effect(seconds, earliest, latest), Effect(old_until=old_until)):
-        is_late = bool(late(effect, deadline))
-        is_unknown = bool(unmeasured(effect, deadline))
+        is_late = bool(why_late(effect, deadline))
+        is_unknown = bool(why_unmeasured(effect, deadline))
         assert not (is_late and is_unknown)
         if not is_late and not is_unknown:
             assert effect.latest is not None
@@ -89,13 +89,15 @@ def test_a_deadline_is_kept_missed_or_not_known(
 
 
 def test_the_reason_names_the_figures() -> None:
-    assert late(Effect(5.0, 2.1, 8.0), 2.0) == (
+    assert why_late(Effect(5.0, 2.1, 8.0), 2.0) == (
         "The weights came into force 2.10 s after they were set at the soonest, and "
         "--in-force-within says 2 s."
     )
-    assert "still in force 2.50 s after the new ones were set" in late(Effect(old_until=2.5), 2.0)
-    assert unmeasured(Effect(2.5, 1.9, 3.0), 2.0).endswith("it was between 1.90 s and 3.00 s.")
-    assert "is not known: too many" in unmeasured(Effect(unseen="too many"), 2.0)
+    assert "still in force 2.50 s after the new ones were set" in why_late(
+        Effect(old_until=2.5), 2.0
+    )
+    assert why_unmeasured(Effect(2.5, 1.9, 3.0), 2.0).endswith("it was between 1.90 s and 3.00 s.")
+    assert "is not known: too many" in why_unmeasured(Effect(unseen="too many"), 2.0)
 
 
 # --- effects ---
@@ -202,7 +204,7 @@ def test_evidence_is_for_the_weights_that_explain_the_counts(blue: int, green: i
 def test_weights_that_are_the_old_ones_are_no_change(
     before: dict[str, float], after: dict[str, float], same: bool
 ) -> None:
-    assert no_change(before, after) is same
+    assert is_unchanged(before, after) is same
 
 
 # --- observing ---
@@ -369,7 +371,7 @@ def test_what_cannot_be_seen_says_why(
     assert effect.seconds is effect.earliest is effect.latest is None
     assert re.search(why, effect.unseen), effect.unseen
     assert load.happened == ["begun", "set", "closed"]
-    assert unmeasured(effect, 2.0)
+    assert why_unmeasured(effect, 2.0)
 
 
 def test_the_old_weights_are_awaited_with_patience_and_no_longer(

@@ -287,7 +287,7 @@ def test_a_failure_of_going_back_says_so_with_the_ways_out(
 ) -> None:
     assert stage.walk(MISMATCH, fault).onward() is ExitCode.MISMATCH  # why it went back
     out = capsys.readouterr().out
-    assert "it could not be set back, or nobody knows: the gateway has" in out
+    assert "it is not known to be set back: the gateway has" in out
     assert "go on with --continue, go back with --undo" in out
     assert "it is back" not in out
     assert saved(stage).phase == GOING_BACK  # so that --undo can go on with it
@@ -306,7 +306,7 @@ def test_a_source_that_refuses_to_be_set_back_says_so(
     assert stage.source.weights == STEP_1
     out = capsys.readouterr().out
     assert "broken: conflict with argo" in out
-    assert "it could not be set back, or nobody knows" in out
+    assert "it is not known to be set back" in out
 
 
 # --- deadlines ---

@@ -1,7 +1,7 @@
-"""A release, walked through its weights: set, seen coming into force, verified; or back.
+"""A release: its weights are set step by step, awaited, and verified; or set back.
 
-state            where a release is, in a file before each thing that is done
-time_to_effect   when new weights came into force, seen by requests that go on meanwhile
+state            the state of a release, written before each act
+time_to_effect   how long it takes until new weights are in force
 walk             the steps, and the way back
 timeline         rollout.html
 """

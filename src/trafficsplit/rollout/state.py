@@ -1,7 +1,7 @@
-"""The state of a release on its way: what was, what is set, what comes, and how each step went.
+"""The state of a release on its way: its plan, the weights that are set, and a log of its steps.
 
-It is in a file before each thing that is done, so that whatever ends us, the next can go on or go
-back from there.
+It is written into a file before each act, so that another process can go on or go back from there
+however this one ends.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ PHASES = (SETTING, VERIFYING, PASSED, GOING_BACK, FINISHED)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a release does; it stays as it is. Weights are in per cent, times in seconds.
+    """The steps of a release, and how each is done. Weights are in per cent, times in seconds.
 
-    `before` are the weights at its start, `verification` how each step is verified, with the hosts
-    that were given; `source` names where weights are set, the lab where that is empty.
+    `steps` are the weights of `variant`, one after the other, `before` all weights at the start;
+    `verification` are the settings of each verification, with the hosts that were given; `source`
+    says where weights are set, in the lab where it is empty.
     """
 
     variant: str
@@ -48,7 +49,7 @@ class Plan:
     in_force_within: float | None = None
 
     def weights_at(self, index: int) -> dict[str, float] | None:
-        """Return the weights of a step, None behind the last."""
+        """Return the weights of all variants at a step, None after the last one."""
         if index >= len(self.steps):
             return None
         return complete_weights({self.variant: self.steps[index]}, self.before)
@@ -56,7 +57,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class StepLog:
-    """How one step went: what was set, what was seen, and what was decided."""
+    """How one step went: the weights, the effect and the verdict.
+
+    `back` says that it was the way back; the rest is as in a verdict document.
+    """
 
     at: str
     weights: Mapping[str, float]
@@ -75,7 +79,10 @@ class StepLog:
 
 @dataclass
 class Release:
-    """A release on its way. `phase` is one of those above; `weights` are what was set last."""
+    """A release on its way. `phase` is one of `PHASES`; `weights` are those that were set last.
+
+    `index` is the number of the present step, from 0.
+    """
 
     directory: Path
     plan: Plan
@@ -86,29 +93,32 @@ class Release:
 
     @property
     def next_weights(self) -> dict[str, float] | None:
-        """The weights of the present step, None behind the last."""
+        """The weights of the present step, None after the last one."""
         return self.plan.weights_at(self.index)
 
     @property
     def where(self) -> str:
-        """What state the gateway is in, and the ways out."""
+        """The weights of the gateway, and the two commands that go on from there, for people."""
         return (
             f"the gateway has {in_words(self.weights)}; go on with --continue, go back with --undo"
         )
 
     def enter(self, phase: str) -> None:
-        """Put a phase into the file. Raises InputError."""
+        """Begin a phase, and write it into the file; the way back stays one until its end.
+
+        Raises InputError.
+        """
         if self.phase != GOING_BACK or phase == FINISHED:
             self.phase = phase
         self.write()
 
     def pass_step(self) -> None:
-        """The present step is verified. Raises InputError."""
+        """Note that the present step is verified, and go to the next. Raises InputError."""
         self.index += 1
         self.enter(PASSED)
 
     def write(self) -> None:
-        """Put the state into its file, whole or not at all. Raises InputError."""
+        """Write the state into its file, which is whole at any time. Raises InputError."""
         text = json.dumps(_as_plain(self), indent=2, ensure_ascii=False)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -162,7 +172,7 @@ def read_release(directory: Path) -> Release:
 
 
 def _check(release: Release) -> None:
-    """Refuse what would be found out in mid-walk only. Raises ValueError, TypeError and others."""
+    """Refuse a state with which a walk would break. Raises ValueError, TypeError and others."""
     plan = release.plan
     if release.phase not in PHASES or not 0 <= release.index <= len(plan.steps):
         raise ValueError(f"there is no step {release.index}, or no phase {release.phase!r}")
@@ -175,8 +185,13 @@ def _check(release: Release) -> None:
 
 
 def unfinished(directory: Path) -> Release | None:
-    """Return the release of a directory that has not ended, None where there is none."""
+    """Return the release of a directory if it has not ended, None if there is no such release.
+
+    Raises InputError.
+    """
     if not (directory / STATE).exists():
         return None
     release = read_release(directory)
-    return None if release.phase == FINISHED else release
+    if release.phase == FINISHED:
+        return None
+    return release

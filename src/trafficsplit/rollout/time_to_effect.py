@@ -1,6 +1,7 @@
-"""When new weights came into force: seen by requests that go on while they are set.
+"""The time to effect: how long it takes until new weights are in force.
 
-A run of its own spans the change, on schedule, and its change-point is the time to effect.
+A run on schedule goes on while the weights are set, and the change-point in its answers is when
+they came into force.
 """
 
 from __future__ import annotations
@@ -32,22 +33,23 @@ USERS = 64
 TIMEOUT = 2.0  # seconds
 LEAD = 1.0  # seconds of requests before the change
 PATIENCE = 15.0  # seconds until the first requests
-LONGEST = 8.0  # seconds from the change: what a gateway that hangs may take of our time
-SURE = 7.0  # log likelihood ratio
-TINY = 1e-4  # per cent, for a weight of 0
-SMALLEST = 5.0  # per cent, of a change that can be seen
-FAILING = 0.1  # lost of all requests: no change is seen through that
+LONGEST = 8.0  # seconds from the change until a run is ended, if the gateway hangs
+SURE = 7.0  # log likelihood ratio at which weights are certain
+TINY = 1e-4  # per cent, instead of a weight of 0, which has no logarithm
+SMALLEST = 5.0  # percentage points, the smallest change that can be seen
+SAME = 1e-6  # percentage points by which equal weights may differ
+FAILING = 0.1  # of all requests: if more are lost, no change is seen
 
 Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Seconds from the setting of weights until they were in force, with an interval.
+    """The seconds from the setting of weights until they were in force, with an interval.
 
-    The three are None where that was not seen, for the reason that `unseen` says. `old_until` is
-    how many seconds after the change the old weights were certainly still in force. `errors` of
-    `requests` were lost meanwhile; `mixed` is for how many seconds old and new were.
+    The three are None where that was not seen, and `unseen` says why. `old_until` is how many
+    seconds after the change the old weights were certainly still in force, `mixed` for how many
+    seconds old and new ones were. `errors` of `requests` were lost meanwhile.
     """
 
     seconds: float | None = None
@@ -84,7 +86,7 @@ def _shown(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Transition:
-    """A change of weights, in per cent: from what to what, and what makes it."""
+    """A change of weights, in per cent, and the function that makes it."""
 
     before: Weights
     after: Weights
@@ -96,7 +98,7 @@ class Transition:
         return max(abs(w - self.before.get(v, 0.0)) for v, w in self.after.items()) < SMALLEST
 
     def is_gone_through(self, change: Change) -> bool:
-        """Return whether a change of shares went the way that it was to go."""
+        """Return whether shares have changed towards the new weights."""
         total = 0.0
         for variant, weight in self.after.items():
             moved = change.after.get(variant, 0.0) - change.before.get(variant, 0.0)
@@ -125,56 +127,95 @@ def observe(
 
     `settings` are those of the verification. Requests go on until the new weights are seen, at most
     `patience` seconds from the change; `plots` draws pictures into the report. Raises what the
-    change raises, after which nothing is sent any more; what else goes wrong leaves the effect
-    unseen, and says why.
+    change raises, and sends no more then. After any other fault the effect is unseen, and says why.
     """
-    watched = _watching(settings, transition.before)
-    set_at: datetime.datetime | None = None
-    began = time.monotonic()
+    observation = _Observation(_scheduled(settings, transition.before), transition)
     effect = Effect()
     for directory in _directories(report):
         directory.mkdir(parents=True, exist_ok=True)
         try:
-            process = LocustProcess(watched, directory)
-        except OSError as error:
-            if set_at is None:
-                transition.make()
-            return replace(effect, unseen=f"{directory} cannot be written: {error.strerror}")
-        with process:
-            process.await_begin(PATIENCE)
-            if set_at is None:
-                time.sleep(LEAD)
-                set_at = datetime.datetime.now(datetime.UTC)
-                began = time.monotonic()
-                transition.make()
-            if not process.wait(LONGEST):
-                process.stop()
-            try:
-                run = process.run()
-            except (BrokenError, InputError) as error:
-                return replace(effect, unseen=str(error))
+            run = observation.run(directory)
+        except _UnseenError as error:
+            return replace(effect, unseen=str(error))
         effect = _added(effect, run)
         change = change_in(run)
         if change is not None and transition.is_gone_through(change):
             _publish(run, directory, plots=plots)
-            return _seen(effect, change, run, set_at, directory.name)
+            return _seen(effect, change, run, observation.set_at, directory.name)
         shutil.rmtree(directory, ignore_errors=True)
-        why = _why_no_more(run, transition, time.monotonic() - began, patience)
+        why = _why_no_more(run, transition, observation.elapsed, patience)
         if why is not None:
             return replace(effect, unseen=why)
-        effect = replace(effect, old_until=_old_until(effect, run, transition, set_at))
+        old_until = _old_until(effect, run, transition, observation.set_at)
+        effect = replace(effect, old_until=old_until)
     raise AssertionError("there is always another directory")
 
 
+class _UnseenError(Exception):
+    """A run that could not be made, or has no counts. The text says why."""
+
+
+class _Observation:
+    """Runs around a change, which is made once, during the first of them."""
+
+    def __init__(self, settings: VerifySettings, transition: Transition) -> None:
+        self._settings = settings
+        self._transition = transition
+        self._set_at: datetime.datetime | None = None
+        self._began = time.monotonic()  # of the change
+
+    @property
+    def set_at(self) -> datetime.datetime:
+        """The time of the change."""
+        assert self._set_at is not None
+        return self._set_at
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds since the change."""
+        return time.monotonic() - self._began
+
+    def run(self, directory: Path) -> Run:
+        """Send requests, make the change if it is not made yet, and return the run.
+
+        Raises _UnseenError without counts; the change is made then, too.
+        """
+        try:
+            process = LocustProcess(self._settings, directory)
+        except OSError as error:
+            self._change()
+            raise _UnseenError(f"{directory} cannot be written: {error.strerror}") from None
+        with process:
+            process.await_begin(PATIENCE)
+            if self._set_at is None:
+                time.sleep(LEAD)
+                self._change()
+            if not process.wait(LONGEST):
+                process.stop()
+            try:
+                return process.run()
+            except (BrokenError, InputError) as error:
+                raise _UnseenError(str(error)) from None
+
+    def _change(self) -> None:
+        """Make the change, if it is not made yet. Raises what it raises."""
+        if self._set_at is None:
+            self._set_at = datetime.datetime.now(datetime.UTC)
+            self._began = time.monotonic()
+            self._transition.make()
+
+
 def _directories(report: Path) -> Iterator[Path]:
-    for number in itertools.count(1):
-        yield report if number == 1 else report.with_name(f"{report.name}-{number}")
+    """Yield the directory of a report, and then others beside it for ever."""
+    yield report
+    for number in itertools.count(2):
+        yield report.with_name(f"{report.name}-{number}")
 
 
-def _watching(settings: VerifySettings, before: Weights) -> VerifySettings:
-    """Return settings for a run on schedule, of which nothing is expected.
+def _scheduled(settings: VerifySettings, before: Weights) -> VerifySettings:
+    """Return the settings of a run on schedule that no verdict ends early.
 
-    Every variant has the same weight, so that none may end it by answering.
+    All variants have the same weight, because a variant of weight 0 would end it with one answer.
     """
     return replace(
         settings,
@@ -214,7 +255,7 @@ def _seen(
 
     def after(seconds: float) -> float:
         moment = began + datetime.timedelta(seconds=seconds)
-        # An estimate may come out before its cause, and what happened cannot.
+        # An estimate may be before the change, but the effect cannot.
         return max(round((moment - set_at).total_seconds(), 3), 0.0)
 
     return replace(
@@ -244,7 +285,7 @@ def _why_no_more(run: Run, transition: Transition, elapsed: float, patience: flo
 def _old_until(
     effect: Effect, run: Run, transition: Transition, set_at: datetime.datetime
 ) -> float:
-    """Return until when, in seconds from the change, the old weights were still in force."""
+    """Return how many seconds after the change the old weights were certainly in force."""
     if transition.evidence(run.tally.counts) > -SURE:
         return effect.old_until
     began = datetime.datetime.fromisoformat(run.subject.started_at)
@@ -252,8 +293,11 @@ def _old_until(
     return max((ended - set_at).total_seconds(), effect.old_until)
 
 
-def late(effect: Effect, deadline: float) -> str:
-    """Return why weights came into force too late; empty where they did not, or nobody can tell."""
+def why_late(effect: Effect, deadline: float) -> str:
+    """Return why weights came into force too late; empty where that is not certain.
+
+    `deadline` is in seconds from the change.
+    """
     if effect.earliest is not None:
         if effect.earliest <= deadline:
             return ""
@@ -269,11 +313,11 @@ def late(effect: Effect, deadline: float) -> str:
     return ""
 
 
-def unmeasured(effect: Effect, deadline: float) -> str:
+def why_unmeasured(effect: Effect, deadline: float) -> str:
     """Return why it is not known whether a deadline was kept; empty where it is known."""
     if effect.latest is not None and effect.latest <= deadline:
         return ""
-    if late(effect, deadline):
+    if why_late(effect, deadline):
         return ""
     why = effect.unseen or "it was not seen"
     if effect.earliest is not None and effect.latest is not None:
@@ -281,6 +325,6 @@ def unmeasured(effect: Effect, deadline: float) -> str:
     return f"Whether the weights came into force within {deadline:g} s is not known: {why}."
 
 
-def no_change(before: Weights, after: Weights) -> bool:
+def is_unchanged(before: Weights, after: Weights) -> bool:
     """Return whether new weights are the old ones."""
-    return all(abs(before.get(v, 0.0) - w) < 1e-6 for v, w in after.items())
+    return all(abs(before.get(v, 0.0) - weight) < SAME for v, weight in after.items())

@@ -1,4 +1,4 @@
-"""rollout.html: every step, when, what was set and what was seen."""
+"""The page rollout.html: when each step was, its weights, and how it went."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ TIMELINE = "rollout.html"
 
 
 def write_timeline(release: Release) -> None:
-    """Write the page. Raises OSError."""
+    """Write the page of a release. Raises OSError."""
     replace_text(release.directory / TIMELINE, render(TIMELINE, release=release))

@@ -1,7 +1,7 @@
-"""A release's steps, each set, awaited until it is in force, and verified; and the way back.
+"""The steps of a release, each set, awaited until it is in force, and verified; and the way back.
 
-Whatever ends a step without a match, a fault of our own too, goes back to where it began: traffic
-is not left where nobody has verified it.
+A step that ends without a match, by a fault of ours too, leads back to where the release began:
+traffic is not left at weights that are not verified.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from trafficsplit.rollout.state import (
 from trafficsplit.rollout.time_to_effect import (
     Effect,
     Transition,
-    late,
-    no_change,
+    is_unchanged,
     observe,
-    unmeasured,
+    why_late,
+    why_unmeasured,
 )
 from trafficsplit.rollout.timeline import TIMELINE, write_timeline
 from trafficsplit.settings.verify import VerifySettings
@@ -41,16 +41,16 @@ from trafficsplit.verification import Occasion, verify, with_gateway_of
 from trafficsplit.weights.percent import in_words, percent
 from trafficsplit.weights.sources import Source
 
-PATIENCE = 30.0  # seconds until new weights are given up
-LAST_LOOK = 3.0  # seconds beyond a deadline
+PATIENCE = 30.0  # seconds after which new weights are no longer awaited
+BEYOND = 3.0  # seconds that they are awaited beyond a deadline
 
 
 @dataclass(frozen=True)
 class Walk:
-    """A release, the place where its weights are set, and what is to be done on inconclusive.
+    """A release on its way through its steps, and the source in which its weights are set.
 
-    `confirm` asks a person whether to go back, None where nobody is there; `yes` goes back without
-    asking. `plots` draws pictures into every report.
+    After an inconclusive step, `confirm` asks a person whether to go back, and is None where there
+    is no one to ask; `yes` goes back without asking. `plots` draws pictures into every report.
     """
 
     release: Release
@@ -60,7 +60,7 @@ class Walk:
     confirm: Callable[[], bool] | None = None
 
     def onward(self) -> ExitCode:
-        """Walk all steps that are left. Returns the exit code, of the last verified step."""
+        """Walk all steps that are left; return the exit code, that of the last verified step."""
         release = self.release
         while (weights := release.next_weights) is not None:
             code = self._step_or_broken(weights)
@@ -72,14 +72,14 @@ class Walk:
                 say(f"pause: {release.plan.pause:g} s")
                 time.sleep(release.plan.pause)
         self._enter(FINISHED)
-        self._write_timeline()
+        _write_timeline(release)
         before = in_words(release.plan.before)
         say(f"done: {before} → {in_words(release.weights)}, every step verified")
         say(f"report: {release.directory / TIMELINE}")
         return ExitCode.MATCH
 
     def _stop(self, code: ExitCode) -> ExitCode:
-        """A step has not matched: hold, ask, or go back."""
+        """End the walk after a step without a match: hold, or go back; return the exit code."""
         release = self.release
         if code is ExitCode.INCONCLUSIVE and not self.yes:
             if not release.plan.hold and self.confirm and self.confirm():
@@ -92,7 +92,10 @@ class Walk:
         return self.back(code)
 
     def _pass_step(self) -> ExitCode:
-        """Take note that a step is verified; without a disk nobody could go on from there."""
+        """Note that a step is verified; return MATCH, or BROKEN where the disk does not take it.
+
+        Without the note the release could not go on from there.
+        """
         try:
             self.release.pass_step()
         except InputError as error:
@@ -100,7 +103,10 @@ class Walk:
         return ExitCode.MATCH
 
     def back(self, code: ExitCode = ExitCode.MATCH) -> ExitCode:
-        """Go to where the release began, and verify that; the code says why it went back."""
+        """Go back to the weights before the release, and verify them; return the exit code.
+
+        `code` is that of the step because of which it goes back.
+        """
         release = self.release
         before = in_words(release.plan.before)
         say(f"going back to {before}")
@@ -108,22 +114,23 @@ class Walk:
         self._enter(GOING_BACK)
         verified = self._step_or_broken(release.plan.before)
         if verified is ExitCode.BROKEN:
-            say(f"it could not be set back, or nobody knows: {release.where}")
-            return verified if code is ExitCode.MATCH else code
-        self._enter(FINISHED)
-        self._write_timeline()
-        if verified is ExitCode.MATCH:
-            say(f"it is back at {before}, which is verified")
+            say(f"it is not known to be set back: {release.where}")
         else:
-            say(f"it was set back to {before}, but that is not verified")
-            code = verified if code is ExitCode.MATCH else code
-        say(f"report: {release.directory / TIMELINE}")
+            self._enter(FINISHED)
+            _write_timeline(release)
+            if verified is ExitCode.MATCH:
+                say(f"it is back at {before}, which is verified")
+            else:
+                say(f"it was set back to {before}, but that is not verified")
+            say(f"report: {release.directory / TIMELINE}")
+        if code is ExitCode.MATCH:
+            return verified
         return code
 
     def _enter(self, phase: str) -> None:
-        """Put a phase into the state's file. At the end, and on the way back, no disk may stop us.
+        """Write a phase into the state's file.
 
-        Raises InputError on the way onward.
+        Raises InputError where the disk does not take it, but not at the end or on the way back.
         """
         release = self.release
         onward = phase != FINISHED and release.phase != GOING_BACK
@@ -135,51 +142,42 @@ class Walk:
             complain(str(error), ExitCode.BROKEN)
 
     def _step_or_broken(self, weights: Mapping[str, float]) -> ExitCode:
-        """Do a step; what ends it without a verdict is `broken`, by name."""
+        """Do a step; return its exit code, BROKEN where it ends without a verdict."""
         try:
             return self._step(weights)
         except TrafficsplitError as error:
             line = str(error)
         except Exception as error:
             line = broken_line(error)
-        self._log(
-            StepLog(
-                at=_now(),
-                weights=dict(weights),
-                verdict="broken",
-                reason=one_line(line),
-                exit_code=ExitCode.BROKEN,
-                effect_text="what was set meanwhile is not known",
-                back=self.release.phase == GOING_BACK,
-            )
-        )
-        say(f"  broken: {one_line(line).removeprefix('broken: ')}")
+        reason = one_line(line)
+        self._log(_broken_step(weights, reason, back=self.release.phase == GOING_BACK))
+        say(f"  broken: {reason.removeprefix('broken: ')}")
         return ExitCode.BROKEN
 
     def _step(self, weights: Mapping[str, float]) -> ExitCode:
-        """Set weights, wait until they are in force, and verify them."""
+        """Set weights, wait until they are in force, and verify them; return the exit code."""
         say(f"step: {in_words(weights)}")
         effect = self._set(weights)
         if effect is not None:
             say(f"  {effect}")
-        step = self._verified(weights, effect)
+        step = self._verify(weights, effect)
         self._log(step)
         say(f"  {step.at[11:19]} {step.verdict}: {step.reason}")
         return ExitCode(step.exit_code)
 
     def _set(self, weights: Mapping[str, float]) -> Effect | None:
-        """Put weights in force, and see when they are; None where nothing changes."""
+        """Set weights, and return when they came into force; None where nothing changes."""
         release = self.release
         plan = release.plan
         before = percent(self.source.split())
-        # Written first: from here on the gateway may have them.
+        # Written before they are set: from then on the gateway may have them.
         release.weights = dict(weights)
         self._enter(SETTING)
-        if no_change(before, weights):
+        if is_unchanged(before, weights):
             return None
         patience = PATIENCE
         if plan.in_force_within is not None:
-            patience = plan.in_force_within + LAST_LOOK
+            patience = plan.in_force_within + BEYOND
         return observe(
             self._settings(weights),
             Transition(before, weights, lambda: self.source.set(weights)),
@@ -193,7 +191,7 @@ class Walk:
         return f"{len(self.release.log) + 1:02d}"
 
     def _settings(self, weights: Mapping[str, float]) -> VerifySettings:
-        """Return how these weights are verified. Raises InputError where no gateway is known."""
+        """Return the settings to verify weights with. Raises InputError without a gateway."""
         template = self.release.plan.verification
         settings = with_gateway_of(self.source, template.of(Split(weights)))
         if not settings.hosts:
@@ -201,26 +199,27 @@ class Walk:
         return settings
 
     def check(self, *, onward: bool) -> None:
-        """Refuse what some step could not be verified with. Raises InputError.
+        """Refuse settings with which a step could not be verified. Raises InputError.
 
-        The way back, where it is not to go `onward`, needs no more than a gateway.
+        The way back, which is all there is where it does not go `onward`, needs only a gateway.
         """
         self._settings(self.release.plan.before)
-        steps = range(self.release.index, len(self.release.plan.steps)) if onward else ()
-        for index in steps:
+        if not onward:
+            return
+        for index in range(self.release.index, len(self.release.plan.steps)):
             weights = self.release.plan.weights_at(index)
             assert weights is not None
             check_settings(self._settings(weights))
 
-    def _verified(self, weights: Mapping[str, float], effect: Effect | None) -> StepLog:
-        """Verify weights, and return how it went."""
+    def _verify(self, weights: Mapping[str, float], effect: Effect | None) -> StepLog:
+        """Verify weights, and return the log of the step."""
         release = self.release
         self._enter(VERIFYING)
         report = release.directory / self._number
         saying = Saying(quiet=True, plots=self.plots)
         occasion = Occasion(Clock(time.monotonic()), report, saying, progress=False)
         document = verify(self._settings(weights), occasion)
-        verdict, reason = self._decided(document, effect)
+        verdict, reason = _decide(document, effect, release.plan.in_force_within)
         return StepLog(
             at=_now(),
             weights=dict(weights),
@@ -237,33 +236,52 @@ class Walk:
             back=release.phase == GOING_BACK,
         )
 
-    def _decided(self, document: VerdictDocument, effect: Effect | None) -> tuple[Verdict, str]:
-        """Return the verdict on a step: a match has to be in force in time, too."""
-        deadline = self.release.plan.in_force_within
-        if document.verdict is not Verdict.MATCH or deadline is None or effect is None:
-            return document.verdict, document.reason
-        too_late = late(effect, deadline)
-        if too_late:
-            return Verdict.MISMATCH, too_late
-        unknown = unmeasured(effect, deadline)
-        if unknown:
-            return Verdict.INCONCLUSIVE, unknown
-        return document.verdict, document.reason
-
     def _log(self, step: StepLog) -> None:
         self.release.log.append(step)
         try:
             self.release.write()
-        except InputError as error:  # the step has been done, whatever the disk says
+        except InputError as error:  # the step has been done, even if the disk does not take it
             complain(str(error), ExitCode.BROKEN)
-        self._write_timeline()
-
-    def _write_timeline(self) -> None:
-        try:
-            write_timeline(self.release)
-        except Exception as error:  # decoration, which must not end a walk in mid-step
-            say(f"note: {TIMELINE} cannot be written ({one_line(str(error))})", to_error=True)
+        _write_timeline(self.release)
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _decide(
+    document: VerdictDocument, effect: Effect | None, deadline: float | None
+) -> tuple[Verdict, str]:
+    """Return the verdict on a step, and its reason.
+
+    For a match the weights must have come into force within the deadline, in seconds, too.
+    """
+    if document.verdict is not Verdict.MATCH or deadline is None or effect is None:
+        return document.verdict, document.reason
+    too_late = why_late(effect, deadline)
+    if too_late:
+        return Verdict.MISMATCH, too_late
+    unknown = why_unmeasured(effect, deadline)
+    if unknown:
+        return Verdict.INCONCLUSIVE, unknown
+    return document.verdict, document.reason
+
+
+def _broken_step(weights: Mapping[str, float], reason: str, *, back: bool) -> StepLog:
+    """Return the log of a step that has ended without a verdict."""
+    return StepLog(
+        at=_now(),
+        weights=dict(weights),
+        verdict="broken",
+        reason=reason,
+        exit_code=ExitCode.BROKEN,
+        effect_text="what was set meanwhile is not known",
+        back=back,
+    )
+
+
+def _write_timeline(release: Release) -> None:
+    try:
+        write_timeline(release)
+    except Exception as error:  # a page for people must not end a walk in the middle
+        say(f"note: {TIMELINE} cannot be written ({one_line(str(error))})", to_error=True)
