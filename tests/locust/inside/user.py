@@ -11,6 +11,7 @@ from locust import constant
 
 from tests.fakes.servers import Handler, always, page, plain, read_request, served
 from tests.support.environments import environment, plan, session
+from tests.support.waiting import until
 from trafficsplit.load.request import Request
 from trafficsplit.locust import lifecycle
 from trafficsplit.locust import user as module
@@ -51,18 +52,12 @@ def begun(port: int, client: str = "engine", **request: Any) -> Session:
     return own
 
 
-def wait_for(condition: Any) -> None:
-    with gevent.Timeout(60):
-        while not condition():
-            gevent.sleep(0.01)
-
-
 def test_a_user_sends_from_its_start_to_its_stop() -> None:
     with served(always(GREEN)) as port:
         own = begun(port)
         user = ColorUser(own.environment)
         user.on_start()
-        wait_for(lambda: own.counter.tally.requests > 5)
+        assert until(lambda: own.counter.tally.requests > 5)
         user.on_stop()
         assert own.counter.under_way == 0
         sent = own.counter.sent
@@ -85,7 +80,7 @@ def head_of(own_request: dict[str, Any]) -> str:
         own = begun(port, **own_request)
         user = ColorUser(own.environment)
         user.on_start()
-        wait_for(lambda: heads)
+        assert until(lambda: heads)
         user.on_stop()
         own.end()
     return heads[0]
@@ -107,15 +102,16 @@ def test_a_wait_time_is_between_an_answer_and_the_next_request(
         own = begun(port)
         user = SlowUser(own.environment)
         assert user._pause() == 0.25
-        pauses: list[float] = []
+        pauses: list[int] = []
 
         def pause() -> float:
-            pauses.append(0.01)
+            pauses.append(own.counter.under_way)
             return 0.01
 
         monkeypatch.setattr(user, "_wait_time", pause)
         user.on_start()
-        wait_for(lambda: len(pauses) >= 3)
+        assert until(lambda: len(pauses) >= 3)
+        assert set(pauses) == {0}
         user.on_stop()
         own.end()
     assert ColorUser(own.environment)._pause() == 0.0
@@ -173,7 +169,7 @@ def test_an_answer_that_does_not_come_in_time_counts_as_nothing(
         own = begun(port)
         user = ColorUser(own.environment)
         user.on_start()
-        wait_for(lambda: own.counter.under_way == 1)
+        assert until(lambda: own.counter.under_way == 1)
         user.on_stop()
         assert (own.counter.under_way, own.counter.tally.requests) == (0, 0)
         own.end()
