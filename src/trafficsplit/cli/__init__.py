@@ -1,4 +1,4 @@
-"""The command line: one file a command, which parses its options and hands types on."""
+"""The command line, with a file for each command, which parses its options and hands types on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trafficsplit.frame import run_framed, say  # noqa: E402
 def trafficsplit(context: click.Context) -> None:
     """Does the gateway split traffic as its weights say?
 
-    Every option is settable by an environment variable too: --max-failing is
+    Every option can be set by an environment variable too: --max-failing is
     TRAFFICSPLIT_MAX_FAILING.
     """
     context.obj = BEGAN
@@ -52,5 +52,5 @@ def _run() -> int:
         return ExitCode.WRONG_USAGE
     except click.ClickException as error:
         raise InputError(error.format_message()) from None
-    except click.Abort as abort:  # what Click makes of KeyboardInterrupt
+    except click.Abort as abort:  # Click raises it for a KeyboardInterrupt
         raise KeyboardInterrupt(*getattr(abort.__cause__, "args", ())) from None

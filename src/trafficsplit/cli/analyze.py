@@ -1,4 +1,4 @@
-"""`trafficsplit analyze`: judge what exists: recordings, access logs, counts, Prometheus."""
+"""`trafficsplit analyze`: judge recordings, access logs, counts or Prometheus."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trafficsplit.settings.options import ANALYZE
 @options(ANALYZE)
 @click.pass_context
 def analyze(context: click.Context, /, files: tuple[str, ...], **_: Any) -> int:
-    """Judge what exists already.
+    """Judge requests that were recorded or counted before.
 
     FILE is a recording (`verify --record`, or any Parquet file with a column `variant`), a report's
     directory, or an access log of Envoy or Istio, plain or compressed; - is standard input. --map
@@ -35,7 +35,7 @@ def analyze(context: click.Context, /, files: tuple[str, ...], **_: Any) -> int:
     output = settings.output
     check_plots(wanted=output.plots)
     clock.lap("imports")
-    # Read first: a report may go where its recording is.
+    # It is read before the report is written, which may replace the recording.
     run, notes = run_and_notes(settings)
     clock.lap("reading")
     saying = Saying(json=output.json, plots=output.plots, notes=notes)

@@ -21,8 +21,8 @@ MISSING = (
 def gate(context: click.Context, /, **_: Any) -> None:
     """Serve verifications over HTTP, for Flagger and Argo Rollouts.
 
-    It asks only gateways that --host names, one at a time, with at most --requests each and at most
-    --rate a second. Stop it with SIGTERM.
+    Only the gateways that --host names are asked. Verifications run one at a time, with at most
+    --requests each, and at most --rate a second. SIGTERM ends the gate.
     """
     texts = texts_of(context, GATE)
     from trafficsplit.settings.commands import parse_gate

@@ -1,4 +1,4 @@
-"""`trafficsplit lab`: the system under test on this machine, in the background."""
+"""`trafficsplit lab`: the system under test, on this machine in the background."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 @click.group()
 def lab() -> None:
-    """The system under test on this machine: real Envoy, real Color processes."""
+    """Run the system under test on this machine: real Envoy, real Color processes."""
 
 
 @lab.command()
@@ -20,20 +20,19 @@ def lab() -> None:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Kubernetes and Istio manifests, instead of the repository's; may be given several times.",
+    help="A manifest of Kubernetes or Istio, instead of the tutorial's; may be repeated.",
 )
 @click.option(
     "--access-log",
     type=click.Choice(["envoy", "istio", "json"]),
-    help="Let the gateway write access.log, as Envoy does by default or as Istio has it.",
+    help="Let the gateway write access.log, in Envoy's own format or in one of Istio's.",
 )
 def up(manifests: tuple[Path, ...], access_log: str | None) -> None:
     """Start it, and leave it running."""
     from trafficsplit import lab as the_lab
 
-    state = the_lab.up(
-        [file.resolve() for file in manifests] or the_lab.MANIFESTS, access_log or ""
-    )
+    files = list(map(Path.resolve, manifests)) or the_lab.MANIFESTS
+    state = the_lab.up(files, access_log or "")
     click.echo(f"The lab is up: {state.host}/color")
 
 
@@ -42,7 +41,10 @@ def down() -> None:
     """Stop it."""
     from trafficsplit import lab as the_lab
 
-    click.echo("The lab is down." if the_lab.down() else "No lab was up.")
+    if the_lab.down():
+        click.echo("The lab is down.")
+    else:
+        click.echo("No lab was up.")
 
 
 @lab.command()
@@ -55,10 +57,13 @@ def url(service: str) -> None:
     state = the_lab.status()
     if state is None:
         raise InputError("no lab is up: trafficsplit lab up")
-    if service and service not in state.node_ports:
+    if not service:
+        click.echo(state.host)
+    elif service in state.node_ports:
+        click.echo(state.node_ports[service])
+    else:
         known = ", ".join(state.node_ports) or "none"
         raise InputError(f"{service} is no service of type NodePort in the lab: there is {known}")
-    click.echo(state.node_ports[service] if service else state.host)
 
 
 @lab.command("set-weights")

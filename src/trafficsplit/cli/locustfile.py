@@ -1,4 +1,4 @@
-"""`trafficsplit locustfile`: where the locustfile is, to be run or copied."""
+"""`trafficsplit locustfile`: the path of the locustfile, to run or to copy it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of options, as click has them: every one settable by TRAFFICSPLIT_… as well."""
+"""The table of options as options of click's, which have the environment variables too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trafficsplit.settings.options import Option, Texts
 
 Command = Callable[..., Any]
 TYPED = click.core.ParameterSource.COMMANDLINE
-# Of these one is to be given; what was typed beats what the environment says.
+# Options of which one is to be given. One that was typed replaces those of the environment.
 ALTERNATIVES = ("weight", "weights", "manifest", "virtual_service", "http_route")
 
 
 def options(table: Sequence[Option]) -> Callable[[Command], Command]:
-    """Decorate a command with options of the table."""
+    """Return a decorator that adds options of the table to a command."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(table):
@@ -55,15 +55,15 @@ def _decorator(option: Option) -> Callable[[Command], Command]:
 
 
 class _Line(click.types.StringParamType):
-    """Text; of an option that may be repeated, the environment has a line each."""
+    """The text of an option that may be repeated; the environment has a line for each time."""
 
     envvar_list_splitter = "\n"
 
 
 def texts_of(context: click.Context, table: Sequence[Option]) -> Texts:
-    """Return what was given for options, as text."""
+    """Return the texts that were given for options."""
     given: dict[str, str | None] = {}
-    typed = [n for n in ALTERNATIVES if context.get_parameter_source(n) is TYPED]
+    typed = {name for name in ALTERNATIVES if context.get_parameter_source(name) is TYPED}
     for option in table:
         value = context.params[option.name]
         if typed and option.name in ALTERNATIVES and option.name not in typed:
@@ -73,8 +73,9 @@ def texts_of(context: click.Context, table: Sequence[Option]) -> Texts:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else ""
+    """Return the value that click has for an option as text."""
+    if value is True:
+        return "yes"
     if isinstance(value, tuple):
-        return "\n".join(str(one) for one in value)
+        return "\n".join(map(str, value))
     return str(value or "")

@@ -1,4 +1,4 @@
-"""`trafficsplit plan`: how many requests a question needs, before any is sent."""
+"""`trafficsplit plan`: the number of requests that a question needs, before any is sent."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from trafficsplit.analysis.question import Question
     from trafficsplit.analysis.split import Split
 
-REPLICAS = (3, 4, 8)  # of two, one stale is half
+REPLICAS = (3, 4, 8)  # of a gateway; one stale replica of two is half of the traffic
+MINUTES_FROM = 120  # seconds
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Requests until a verdict, None where there is never one."""
+    """The requests until a verdict, None where there is never one."""
 
     median: int | None
     p90: int | None
@@ -31,7 +32,7 @@ class Needed:
 
 @dataclass(frozen=True)
 class Deviation:
-    """What often goes wrong, the shares that it gives, and the requests until it is seen."""
+    """A frequent fault, the shares that it causes, and the requests until it is seen."""
 
     name: str
     shares: Mapping[str, float]
@@ -41,7 +42,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything that is planned, as `--json` prints it."""
+    """All figures of a plan, as `--json` prints them."""
 
     expected: Mapping[str, float]
     tolerance: float
@@ -57,7 +58,7 @@ class Figures:
 @options(PLAN)
 @click.pass_context
 def plan(context: click.Context, /, **_: Any) -> None:
-    """How many requests does a question need? Sends nothing."""
+    """Print how many requests a question needs. Sends nothing."""
     texts = texts_of(context, PLAN)
     from trafficsplit.preparation import source_for_probe
     from trafficsplit.report.plots_wanted import check_plots
@@ -104,7 +105,7 @@ def _previous(question: Question, given: Split | None) -> dict[str, float]:
 
 
 def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
-    """Return everything that is planned; `previous` are the shares before the change."""
+    """Return all figures of a plan; `previous` are the shares before the change."""
     from trafficsplit.analysis.planning import fixed_size, requests_to_match
 
     deviations = []
@@ -136,7 +137,7 @@ def _deviation(question: Question, name: str, shares: Mapping[str, float]) -> De
 def _deviations(
     question: Question, previous: Mapping[str, float]
 ) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """Yield what often goes wrong after a change, and the shares that it gives."""
+    """Yield frequent faults after a change, and the shares that each causes."""
     weights = dict(question.split.weights)
     yield "the rollout never took effect", previous
     yield "it took effect by half", _mixed(weights, previous, 0.5)
@@ -159,8 +160,8 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
     yield f"{'':46}{'requests':>20}{f'at {rate:,.0f}/s':>16}"
     yield f"{'':46}{'median':>10}{'90 %':>10}{'median':>16}"
     yield _line("as configured → match", figures.match, rate)
-    for one in figures.deviations:
-        yield _line(f"{one.name} → mismatch", one, rate)
+    for deviation in figures.deviations:
+        yield _line(f"{deviation.name} → mismatch", deviation, rate)
     yield ""
     yield (
         f"Budget {figures.budget:,} requests. A fixed-sample chi-square test would need "
@@ -178,4 +179,6 @@ def _line(name: str, needed: Needed | Deviation, rate: float) -> str:
 def _time(seconds: float) -> str:
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds < MINUTES_FROM:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min"

@@ -48,10 +48,7 @@ def rollout(context: click.Context, /, **_: Any) -> int:
 
 
 def _walk(settings: RolloutSettings) -> Walk:
-    """Return a walk of which all is known to make sense, before anything is set.
-
-    Raises InputError.
-    """
+    """Return a walk whose settings make sense, before any weight is set. Raises InputError."""
     from trafficsplit.report.plots_wanted import check_plots
     from trafficsplit.rollout.state import read_release
     from trafficsplit.rollout.walk import Walk

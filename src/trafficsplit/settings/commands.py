@@ -1,4 +1,4 @@
-"""The options of commands, each parsed into a frozen type before the command does anything."""
+"""The options of each command as a frozen type, parsed before the command does anything."""
 
 from __future__ import annotations
 
@@ -33,13 +33,16 @@ from trafficsplit.settings.question import (
 )
 
 KINDS = ("manifest", "virtual_service", "http_route")
+MOST_PORT = 65535
+# Options of TLS that need another one.
+TLS_NEEDS = (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("client_ca", "tls_cert"))
 
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """Where weights are configured: `kind` is one of `KINDS`, or empty.
+    """Where weights are configured: `kind` is one of `KINDS`, or empty for nowhere.
 
-    `reference` is a file, or NAMESPACE/NAME. `mapping` says what responses show for a destination.
+    `reference` is a file, or NAMESPACE/NAME. `mapping` has the variants of destinations, by name.
     """
 
     kind: str = ""
@@ -53,7 +56,7 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """The request by which a manifest's rules are chosen."""
+    """The request that chooses a rule of a manifest."""
 
     hosts: tuple[str, ...] = ()
     path: str = "/color"
@@ -62,7 +65,7 @@ class ProbeSettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where a report goes (None: reports/TIME-VERDICT), and what is said and drawn."""
+    """Where a report goes (None: reports/TIME-VERDICT), and what is printed and drawn."""
 
     report: Path | None = None
     json: bool = False
@@ -71,7 +74,7 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """What `plan` works out. `rate` is in requests a second; `plot` a PNG, or None."""
+    """What `plan` works out. `rate` is in requests a second; `plot` is a PNG, or None."""
 
     limits: Limits
     split: Split | None
@@ -101,13 +104,13 @@ class AnalyzeSettings:
 
     @property
     def asks(self) -> bool:
-        """Return whether a split is given, which overrules a recording's own."""
+        """Whether a split is given, which is asked for instead of a recording's own."""
         return self.split is not None or bool(self.source.kind)
 
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """How `rollout` walks. `steps` are per cent of `variant`, times are seconds.
+    """How `rollout` walks. `steps` are weights of `variant` in per cent, times are in seconds.
 
     `in_force_within` is None where there is no deadline.
     """
@@ -131,7 +134,7 @@ class RolloutSettings:
 
 @dataclass(frozen=True)
 class SetWeightsSettings:
-    """Where `set-weights` sets weights, and whether it only shows what would be changed."""
+    """Where `set-weights` sets weights, and whether it only shows the change."""
 
     source: SourceSettings
     probe: ProbeSettings
@@ -140,7 +143,7 @@ class SetWeightsSettings:
 
 @dataclass(frozen=True)
 class Listening:
-    """Where the gate listens, and whom it trusts. Files are empty where they are not given."""
+    """Where the gate listens, and which clients it trusts. Texts that are not given are empty."""
 
     address: str
     port: int
@@ -152,7 +155,7 @@ class Listening:
 
 @dataclass(frozen=True)
 class GateSettings:
-    """How the gate verifies. `variants` are the stable one and the canary; times are seconds."""
+    """How the gate verifies. `variants` are the stable one and the canary, times are in seconds."""
 
     listening: Listening
     hosts: tuple[str, ...]
@@ -180,7 +183,7 @@ def parse_source(texts: Texts) -> SourceSettings:
         raise InputError("--route is for a --manifest, and there is none")
     return SourceSettings(
         kind=kind,
-        reference=texts.text(kind) if kind else "",
+        reference=texts.text(kind),
         route=texts.text("route"),
         mapping=parse_mapping(texts.text("map")),
         context=texts.text("context"),
@@ -190,13 +193,13 @@ def parse_source(texts: Texts) -> SourceSettings:
 
 
 def check_mapping_has_a_use(source: SourceSettings) -> None:
-    """Refuse a mapping of destinations where no source has any. Raises InputError."""
+    """Refuse a mapping of destinations without a source that has some. Raises InputError."""
     if source.mapping and not source.kind:
         raise InputError("--map is for a --manifest or a cluster's resource, and there is none")
 
 
 def parse_probe(texts: Texts) -> ProbeSettings:
-    """Return the request by which rules are chosen. Raises InputError."""
+    """Return the request that chooses a rule. Raises InputError."""
     return ProbeSettings(
         hosts=parse_hosts(texts["host"]),
         path=parse_path(texts["path"]),
@@ -205,13 +208,16 @@ def parse_probe(texts: Texts) -> ProbeSettings:
 
 
 def parse_output(texts: Texts) -> OutputSettings:
-    """Return where a report goes, and what is said and drawn."""
-    report = texts.text("report")
+    """Return where a report goes, and what is printed and drawn."""
     return OutputSettings(
-        report=Path(report) if report else None,
+        report=texts.value("report", _parse_file),
         json=texts.has("json"),
         plots=texts.has("plots"),
     )
+
+
+def _parse_file(text: str, _: str) -> Path:
+    return Path(text)
 
 
 def parse_plan(texts: Texts) -> PlanSettings:
@@ -225,7 +231,7 @@ def parse_plan(texts: Texts) -> PlanSettings:
         probe=parse_probe(texts),
         previous=parse_previous(texts),
         rate=rate(texts["rate"], "--rate"),
-        plot=Path(texts["plot"]) if texts["plot"] else None,
+        plot=texts.value("plot", _parse_file),
         json=texts.has("json"),
     )
 
@@ -254,15 +260,16 @@ def parse_rollout(texts: Texts) -> RolloutSettings:
     """Return how `rollout` walks. Raises InputError."""
     if texts.has("continue") and texts.has("undo"):
         raise InputError("--continue and --undo: give one of them")
-    resumes = texts.has("continue", "undo")
-    within = texts["in_force_within"]
     source = parse_source(texts)
     check_mapping_has_a_use(source)
+    steps: tuple[float, ...] = ()
+    if not texts.has("continue", "undo"):
+        steps = parse_steps(texts["steps"])
     return RolloutSettings(
-        steps=() if resumes else parse_steps(texts["steps"]),
+        steps=steps,
         variant=texts["variant"],
         pause=duration(texts["pause"], "--pause"),
-        in_force_within=positive_duration(within, "--in-force-within") if within else None,
+        in_force_within=texts.value("in_force_within", positive_duration),
         hold=texts.has("hold"),
         yes=texts.has("yes"),
         resume=texts.has("continue"),
@@ -279,10 +286,12 @@ def parse_rollout(texts: Texts) -> RolloutSettings:
 
 def parse_steps(text: str) -> tuple[float, ...]:
     """Return weights in per cent from `5,25,50,100`. Raises InputError."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts:
+    steps = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        steps.append(per_cent(part, f"the step {part}"))
+    if not steps:
         raise InputError("no steps: give --steps 5,25,50,100")
-    return tuple(per_cent(part, f"the step {part}") for part in parts)
+    return tuple(steps)
 
 
 def parse_set_weights(texts: Texts) -> SetWeightsSettings:
@@ -307,7 +316,7 @@ def parse_gate(texts: Texts) -> GateSettings:
         load=parse_load(texts),
         users=parse_users(texts),
     )
-    # Limits that no question can have are refused now, and not at the first release.
+    # Limits that make no sense are refused now, and not at the first release.
     settings.limits.question(Split(dict.fromkeys(settings.variants, 1.0)))
     return settings
 
@@ -321,15 +330,19 @@ def parse_variants(text: str) -> tuple[str, str]:
 
 
 def parse_listening(texts: Texts) -> Listening:
-    """Return where to listen. Raises InputError; an open gate on a network could attack others."""
+    """Return where to listen. Raises InputError.
+
+    An address that other machines can reach needs a token or certificates, because a gate that is
+    open to all could be used for attacks.
+    """
     text = texts["listen"]
     address, _, port = text.rpartition(":")
     address = address.strip("[]")
-    if not _is_address(address) or not port.isdecimal() or int(port) > 65535:
+    if not _is_address(address) or not port.isdecimal() or int(port) > MOST_PORT:
         raise InputError(f"--listen {text!r} is no ADDRESS:PORT, e.g. 127.0.0.1:8080")
-    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("client_ca", "tls_cert")):
-        if texts.has(one) and not texts.has(other):
-            raise InputError(f"{flag_of(one)} needs {flag_of(other)}")
+    for option, needed in TLS_NEEDS:
+        if texts.has(option) and not texts.has(needed):
+            raise InputError(f"{flag_of(option)} needs {flag_of(needed)}")
     guarded = texts.has("token", "client_ca", "open")
     if not guarded and not ipaddress.ip_address(address).is_loopback:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The options that say what is sent, and how."""
+"""The options about the requests, and the clients that send them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MOST_PROCESSES = 256
 
 @dataclass(frozen=True)
 class RequestSettings:
-    """What is sent, and where its answer names a variant. `timeout` is in seconds.
+    """The request, and where its answer names a variant. `timeout` is in seconds.
 
-    `unit` is what a draw is: a `request`, or a `session` (a new connection without cookies).
+    `unit` is what a draw is: a `request`, or a `session`, a new connection without cookies.
     """
 
     path: str = "/color"
@@ -36,15 +36,15 @@ class RequestSettings:
 
     @property
     def new_connections(self) -> bool:
-        """Return whether each request has a connection of its own."""
+        """Whether each request has a connection of its own."""
         return self.unit == "session"
 
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """How gateways are reached.
+    """How to connect to gateways.
 
-    `addresses` are those of names, whatever DNS says; none for a name whose addresses DNS tells.
+    `addresses` are by name, and replace those of DNS; a name without any gets all that DNS has.
     """
 
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -54,10 +54,10 @@ class ConnectionSettings:
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """What the load does. `settle` is in seconds, `rate` in requests a second (None: no schedule).
+    """The load. `settle` is in seconds, `rate` in requests a second (None: no schedule).
 
-    `client` is empty where it is for the load to choose; `previous` are the weights before the
-    change that is verified, where they are known.
+    `client` is empty where the load chooses it. `previous` is the split before the change that is
+    verified, None where it is not known.
     """
 
     request: RequestSettings = RequestSettings()
@@ -72,7 +72,7 @@ class LoadSettings:
 
 @dataclass(frozen=True)
 class SendingSettings:
-    """Who sends: `users` that are added over `ramp` seconds, in a number of processes."""
+    """The users that send, added over `ramp` seconds, and the number of their processes."""
 
     users: int = 16
     ramp: float = 0.0
@@ -80,7 +80,7 @@ class SendingSettings:
 
 
 def parse_request(texts: Texts) -> RequestSettings:
-    """Return what is sent. Raises InputError."""
+    """Return the request. Raises InputError."""
     return RequestSettings(
         path=parse_path(texts["path"]),
         headers=parse_headers(texts["header"]),
@@ -91,38 +91,36 @@ def parse_request(texts: Texts) -> RequestSettings:
 
 
 def parse_connection(texts: Texts) -> ConnectionSettings:
-    """Return how gateways are reached. Raises InputError."""
+    """Return how to connect to gateways. Raises InputError."""
     ca_file = texts["ca_file"]
+    if ca_file:  # the process that reads it works in another directory
+        ca_file = str(Path(ca_file).absolute())
     return ConnectionSettings(
         addresses=parse_addresses(texts["resolve"]),
-        # A child of ours works in another directory.
-        ca_file=str(Path(ca_file).absolute()) if ca_file else "",
+        ca_file=ca_file,
         insecure=bool(texts["insecure"]),
     )
 
 
 def parse_load(texts: Texts) -> LoadSettings:
-    """Return what the load does. Raises InputError."""
-    per_second = texts["rate"]
+    """Return the load. Raises InputError."""
     return LoadSettings(
         request=parse_request(texts),
         connection=parse_connection(texts),
         settle=duration(texts["settle"], "--settle"),
-        rate=rate(per_second, "--rate") if per_second else None,
+        rate=texts.value("rate", rate),
         client=texts.choice("client", CLIENTS),
         record=bool(texts.text("record")),
         previous=parse_previous(texts),
-        canary=CanaryLimits(_ratio(texts, "max_p99_ratio"), _ratio(texts, "max_error_ratio")),
+        canary=CanaryLimits(
+            max_p99_ratio=texts.value("max_p99_ratio", ratio),
+            max_error_ratio=texts.value("max_error_ratio", ratio),
+        ),
     )
 
 
-def _ratio(texts: Texts, name: str) -> float | None:
-    text = texts[name]
-    return ratio(text, f"--{name.replace('_', '-')}") if text else None
-
-
 def parse_sending(texts: Texts) -> SendingSettings:
-    """Return who sends. Raises InputError."""
+    """Return the users that send. Raises InputError."""
     return SendingSettings(
         users=parse_users(texts),
         ramp=duration(texts["ramp"], "--ramp"),
@@ -131,7 +129,7 @@ def parse_sending(texts: Texts) -> SendingSettings:
 
 
 def parse_users(texts: Texts) -> int:
-    """Return how many users ask at once. Raises InputError."""
+    """Return the number of users. Raises InputError."""
     return _at_most(count(texts["users"], "--users"), MOST_USERS, "--users")
 
 
@@ -143,7 +141,7 @@ def _at_most(value: int, most: int, what: str) -> int:
 
 def load_as_plain(load: LoadSettings) -> dict[str, Any]:
     """Return load settings as plain data, for a file."""
-    plain = asdict(replace(load, previous=None))  # a split cannot be copied by it
+    plain = asdict(replace(load, previous=None))  # it cannot copy a split
     plain["previous"] = dict(load.previous.weights) if load.previous else None
     return plain
 

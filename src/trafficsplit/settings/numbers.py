@@ -1,4 +1,4 @@
-"""Number words: one parser for each kind of number that a person types.
+"""Parsers of numbers, one for each kind that a person types.
 
     per cent     25  25%  0.25%            weights, losses; 0.25 alone could be 25 % and is refused
     points       2   0.5  0.02%  0.02pp    tolerances; 0.02 alone could be 2 points and is refused
@@ -8,7 +8,7 @@
     duration     10  10s  500ms  1m30s     seconds
     ratio        2  2x  1.5                how many times
 
-Each raises InputError in one line that begins with what the number is for.
+Each raises InputError with one line that begins with `what` the number is for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import re
 from trafficsplit.errors import InputError
 
 MOST_COUNT = 10**12
+MOST_RATE = 10**9  # requests a second
+MOST_RATIO = 10**6
 LONGEST = 10**9  # seconds
 SMALLEST_BARE_POINTS = 0.1  # below, a number without a unit is as likely to be a fraction
 _NUMBER = r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?"
@@ -117,9 +119,11 @@ def rate(text: str, what: str) -> float:
     """Return requests a second, above 0, of text such as `1000`, `1k`, `1000/s` or `60/min`."""
     bare = re.sub(r"\s*(rps|qps)$", "", text.strip(), flags=re.IGNORECASE)
     amount, _, unit = bare.partition("/")
-    per = _PER.get(unit.strip().lower())
-    value = _scaled(amount, what) / per if per else 0.0
-    if not 0 < value <= 1e9:
+    seconds = _PER.get(unit.strip().lower())
+    value = 0.0
+    if seconds is not None:
+        value = _scaled(amount, what) / seconds
+    if not 0 < value <= MOST_RATE:
         raise InputError(f"{what} is {text.strip()}: give requests a second, as 1000, 1k or 60/min")
     return value
 
@@ -129,7 +133,7 @@ def duration(text: str, what: str, *, least: float = 0.0) -> float:
     bare = text.strip()
     parts = _TIME.findall(bare)
     if parts and not _TIME.sub("", bare).strip():
-        value = sum(float(n) * _UNITS[unit.lower()] for n, unit in parts)
+        value = sum(float(amount) * _UNITS[unit.lower()] for amount, unit in parts)
     else:
         try:
             value = number(bare, what)
@@ -149,9 +153,9 @@ def positive_duration(text: str, what: str) -> float:
 
 
 def ratio(text: str, what: str) -> float:
-    """Return how many times something is fine, from 1, of text such as `2`, `2x` or `1.5`."""
+    """Return a ratio, at least 1, of text such as `2`, `2x` or `1.5`."""
     value = number(text.strip().removesuffix("x"), what)
-    if not 1 <= value <= 1e6:
+    if not 1 <= value <= MOST_RATIO:
         raise InputError(f"{what} is {text.strip()}: give how many times is fine, from 1")
     return value
 

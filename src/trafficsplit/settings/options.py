@@ -1,22 +1,25 @@
 """The one table of options: for click, for Locust's argparse, for the environment and the docs.
 
-An option is text here, as a person types it. What the text means is worked out in one place, by the
-other modules of this package, before anything is done.
+An option is a text here, as a person types it. The other modules of this package turn all of them
+into types before anything is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from trafficsplit.errors import InputError
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option. `default` is text, and `shown_default` what the help says of it.
+    """One option. `default` is a text, and `shown_default` its description in the help.
 
-    A `repeatable` option is text of one line each; a `flag` has no value.
+    A `repeatable` option is a text with a line for each time; a `flag` has no value.
     """
 
     name: str
@@ -29,18 +32,20 @@ class Option:
 
     @property
     def flag_name(self) -> str:
-        """Return `--max-failing` for `max_failing`."""
+        """The flag: `--max-failing` for `max_failing`."""
         return flag_of(self.name)
 
     @property
     def variable(self) -> str:
-        """Return `TRAFFICSPLIT_MAX_FAILING` for `max_failing`."""
+        """The environment variable: `TRAFFICSPLIT_MAX_FAILING` for `max_failing`."""
         return f"TRAFFICSPLIT_{self.name.upper()}"
 
     @property
     def help_text(self) -> str:
-        """Return the help, with the default behind it."""
-        return f"{self.help}  [{self.shown_default}]" if self.shown_default else self.help
+        """The help, followed by the default."""
+        if not self.shown_default:
+            return self.help
+        return f"{self.help}  [{self.shown_default}]"
 
 
 def flag_of(name: str) -> str:
@@ -76,7 +81,7 @@ LIMITS = (
     Option(
         "max_failing",
         "PERCENT",
-        "More errors and unidentified responses than this are failing.",
+        "With more errors and unidentified responses than this the verdict is failing.",
         shown_default="1",
     ),
     Option(
@@ -137,7 +142,13 @@ HOST = Option(
     shown_default="the lab, started if none is up",
     repeatable=True,
 )
-PATH = Option("path", "PATH", "What to ask for.", default="/color", shown_default="/color")
+PATH = Option(
+    "path",
+    "PATH",
+    "The path that requests ask for.",
+    default="/color",
+    shown_default="/color",
+)
 HEADER = Option(
     "header",
     "NAME: VALUE",
@@ -173,8 +184,8 @@ REQUEST = (
     Option(
         "resolve",
         "NAME:ADDRESS,…",
-        "Take ADDRESS for NAME, whatever DNS says; each of several, or without any all that DNS "
-        "knows, is a gateway of its own; may be repeated.",
+        "Use ADDRESS for NAME instead of DNS. Each of several addresses is a gateway of its own; "
+        "NAME alone stands for all addresses that DNS has. May be repeated.",
         repeatable=True,
     ),
     Option("ca_file", "FILE", "Trust this certificate authority (PEM), and no other."),
@@ -197,8 +208,8 @@ LOAD = (
     Option(
         "rate",
         "PER_SECOND",
-        "Send so many requests a second, whatever the answers do, and measure latency from the "
-        "time at which each was due.",
+        "Send this many requests a second, however slow the answers are, and measure latency from "
+        "the time at which each was due.",
         shown_default="as fast as the answers come",
     ),
     Option(
@@ -282,14 +293,20 @@ ANALYZE = (
         "The counter: a plain selector.",
         shown_default='istio_requests_total{reporter="source"}',
     ),
-    Option("window", "TIME", "How long back.", default="10m", shown_default="10m"),
+    Option(
+        "window",
+        "TIME",
+        "How far back counts go.",
+        default="10m",
+        shown_default="10m",
+    ),
     Option(
         "by",
         "LABEL",
         "The label that names the variant.",
         shown_default="destination_version, …",
     ),
-    Option("path", "PATH", "Of an access log only the requests for this path."),
+    Option("path", "PATH", "Take only the requests for this path from an access log."),
     *EXPECTED,
     *OUTPUT,
 )
@@ -349,7 +366,7 @@ GATE = (
     Option(
         "listen",
         "ADDRESS:PORT",
-        "Where to listen.",
+        "The address and port to listen on.",
         default="127.0.0.1:8080",
         shown_default="127.0.0.1:8080",
     ),
@@ -414,9 +431,10 @@ GATE = (
 
 
 class Texts(dict[str, str]):
-    """What was given for options, by name: text, one line each for a repeatable one.
+    """The texts that were given for options, by name.
 
-    A flag that is given is `yes`; what is not given, or is empty, has the option's default.
+    A repeatable option has a line for each time, and a flag that is given is `yes`. An option that
+    is not given, or is empty, has its default.
     """
 
     def __init__(self, options: Iterable[Option], given: Mapping[str, str | None]) -> None:
@@ -432,6 +450,16 @@ class Texts(dict[str, str]):
         """Return the text of an option, empty where this command has no such option."""
         return self.get(name, "")
 
+    def value(self, name: str, parse: Callable[[str, str], Value]) -> Value | None:
+        """Return the value of an option, None where it is not given. Raises InputError.
+
+        `parse` takes the text, and the flag for its messages.
+        """
+        text = self.text(name)
+        if not text:
+            return None
+        return parse(text, flag_of(name))
+
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """Return the text of an option that is one of `choices`, or empty. Raises InputError."""
         text = self.text(name)
@@ -441,9 +469,12 @@ class Texts(dict[str, str]):
         return text
 
     def at_most_one(self, *names: str) -> str:
-        """Return the one option of several that is given, or none. Raises InputError for more."""
+        """Return the name of the one option that is given, empty where none is.
+
+        Raises InputError where several are.
+        """
         given = [name for name in names if self.get(name)]
         if len(given) > 1:
             flags = " and ".join(flag_of(name) for name in given)
             raise InputError(f"{flags} say the same thing twice: give one of them")
-        return given[0] if given else ""
+        return "".join(given)

@@ -1,4 +1,4 @@
-"""The options that say what is expected, and how surely it is to be known."""
+"""The options about the expected split, and how certain the answer has to be."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trafficsplit.analysis.question import TESTS, Question
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.settings.numbers import count, fraction, number, per_cent, points
-from trafficsplit.settings.options import Texts, flag_of
+from trafficsplit.settings.options import Texts
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How surely a split is to be known; None, and 0 requests, where the default is to be used.
+    """How certain the answer has to be; None, and 0 requests, stand for the defaults.
 
     `tolerance`, `zero_tolerance`, `alpha`, `power` and `max_failing` are fractions.
     """
@@ -30,7 +30,7 @@ class Limits:
     test: str = "sequential"
 
     def question(self, split: Split, gateways: int = 1) -> Question:
-        """Return the question whether `gateways` keep this split, with its budget planned.
+        """Return the question whether a number of gateways keep this split, with its budget.
 
         Raises InputError for limits that make no sense for the split.
         """
@@ -42,25 +42,30 @@ class Limits:
 
 def parse_limits(texts: Texts) -> Limits:
     """Return the limits that options set. Raises InputError."""
-    tolerance = texts.text("tolerance")
-    zero_tolerance = texts.text("zero_tolerance")
-    alpha = texts.text("alpha")
-    power = texts.text("power")
-    max_failing = texts.text("max_failing")
-    requests = texts.text("requests")
     return Limits(
-        tolerance=points(tolerance, "--tolerance") / 100 if tolerance else None,
-        zero_tolerance=points(zero_tolerance, "--zero-tolerance") / 100 if zero_tolerance else None,
-        alpha=fraction(alpha, "--alpha") if alpha else None,
-        power=fraction(power, "--power") if power else None,
-        max_failing=per_cent(max_failing, "--max-failing") / 100 if max_failing else None,
-        requests=count(requests, "--requests") if requests else 0,
+        tolerance=texts.value("tolerance", _points_as_fraction),
+        zero_tolerance=texts.value("zero_tolerance", _points_as_fraction),
+        alpha=texts.value("alpha", fraction),
+        power=texts.value("power", fraction),
+        max_failing=texts.value("max_failing", _per_cent_as_fraction),
+        requests=texts.value("requests", count) or 0,
         test=texts.choice("test", TESTS) or "sequential",
     )
 
 
+def _points_as_fraction(text: str, what: str) -> float:
+    return points(text, what) / 100
+
+
+def _per_cent_as_fraction(text: str, what: str) -> float:
+    return per_cent(text, what) / 100
+
+
 def parse_split(texts: Texts) -> Split | None:
-    """Return the split that --weight or --weights give, None where neither does."""
+    """Return the split that --weight or --weights give, None where neither does.
+
+    Raises InputError.
+    """
     given = texts.at_most_one("weight", "weights", "manifest", "virtual_service", "http_route")
     if given == "weight":
         return split_of_weight(texts["weight"], "--weight")
@@ -80,7 +85,7 @@ def required_split(split: Split | None) -> Split:
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """Return the numbers in `blue=75,green=25`, by variant, in any unit."""
+    """Return the weights in `blue=75,green=25`, by variant, in any unit. Raises InputError."""
     weights: dict[str, float] = {}
     for part in text.split(","):
         if not part.strip():
@@ -104,15 +109,17 @@ def weights_text(split: Split) -> str:
 
 
 def split_of_weight(text: str, what: str) -> Split:
-    """Return the tutorial's split, blue and green, from green's weight in per cent."""
+    """Return the tutorial's split, blue and green, from green's weight. Raises InputError."""
     green = per_cent(text, what)
     return Split({"blue": 100 - green, "green": green})
 
 
 def parse_previous(texts: Texts) -> Split | None:
-    """Return the split before the change, None where --previous-weight is not given."""
-    text = texts.text("previous_weight")
-    return split_of_weight(text, flag_of("previous_weight")) if text else None
+    """Return the split before the change, None where --previous-weight is not given.
+
+    Raises InputError.
+    """
+    return texts.value("previous_weight", split_of_weight)
 
 
 def limits_as_plain(limits: Limits) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""All of a verification: of whom what is expected, how surely, and what is sent.
+"""All settings of a verification: gateways, split, limits and load.
 
-A child process reads it from the file that its parent wrote, and not from text of its own.
+A child process reads them from the file that its parent wrote, and parses no options of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SETTINGS = "settings.json"  # in a run's directory
 class VerifySettings:
     """One verification. `hosts` are the gateways' base URLs; `run_id` is empty until it is run.
 
-    The question of these settings is checked when they are made: raises InputError.
+    Raises InputError for settings whose question makes no sense.
     """
 
     hosts: tuple[str, ...]
@@ -40,12 +40,12 @@ class VerifySettings:
     run_id: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be asked, before anything is done."""
+        """Refuse settings that no question can have. Raises InputError."""
         _ = self.question
 
     @property
     def question(self) -> Question:
-        """Return the question for one gateway."""
+        """The question for one gateway."""
         return self.limits.question(self.split)
 
     def of(self, split: Split) -> VerifySettings:
