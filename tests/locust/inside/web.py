@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from locust.argument_parser import parse_options
 
 from tests.support.counting import BLUE, GREEN, count, taken
 from tests.support.environments import environment, plan, session
 from trafficsplit.locust.session import Session
 from trafficsplit.locust.web import KEY, extend
 
+Run = tuple[Session, FlaskClient, str]
+
 
 @pytest.fixture(params=["", "/base"])
-def run(request: pytest.FixtureRequest) -> Iterator[tuple[Session, FlaskClient, str]]:
-    """A run with two answers, a browser of its page, and where the page is."""
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run with four answers, a browser of its page, and where the page is."""
+    monkeypatch.setattr(sys, "argv", ["locust"])  # the page reads it once more
     base: str = request.param
-    within = environment(web_base_path=base)
-    within.create_web_ui("127.0.0.1", 0, base_path=base, delayed_start=True)
+    within = environment(**{**vars(parse_options([])), "web_base_path": base})
+    within.create_web_ui("127.0.0.1", 0, web_base_path=base or None, delayed_start=True)
     own = session(plan(), within=within)
     extend(within, lambda: own)
     assert within.web_ui is not None
+    assert within.web_ui.app is not None
     own.counter.began = 1.0
     for number, kind in enumerate((BLUE, BLUE, BLUE, GREEN)):
         count(own.counter, taken(own.counter), kind, number / 2)
-    yield own, within.web_ui.app.test_client(), base
-
-
-Run = tuple[Session, FlaskClient, str]
+    assert within.web_ui.app is not None
+    return own, within.web_ui.app.test_client(), base
 
 
 def test_the_state_is_there_as_json(run: Run) -> None:
