@@ -55,6 +55,8 @@ def _code_of(end: SystemExit, name: str) -> int:
 
 def broken_line(error: BaseException) -> str:
     """Return one line that says that we broke, and how to see where."""
+    if isinstance(error, BrokenError):
+        return str(error)
     if isinstance(error, MemoryError):
         return "broken: there is no memory left; nothing is known of the gateway"
     what = f"{type(error).__name__}: {error}"

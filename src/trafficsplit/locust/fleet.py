@@ -1,9 +1,9 @@
 """Several processes: workers send and count, the master judges.
 
 A worker's counts travel in Locust's own report, twice a second. So Locust's statistics of a worker
-and our counts arrive together or not at all, and agree whatever happens to it. There are three more
-messages: a worker says which version it has, the master refuses it if its own is another, and the
-master says when to stop sending.
+and our counts arrive together or not at all, and agree whatever happens to it. There are four more
+messages: a worker says which version it has, the master refuses it if its own is another, the
+master says when to stop sending, and a worker says that it cannot go on for a fault of ours.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ VERSION = importlib.metadata.version("trafficsplit")
 HELLO = "trafficsplit_hello"
 REFUSED = "trafficsplit_refused"
 CLOSE = "trafficsplit_close"
+BROKEN = "trafficsplit_broken"
 KEY = "trafficsplit"  # of our part of a worker's report
 PAUSE = 0.02  # seconds between two looks at whether all workers have reported everything
 
@@ -36,14 +37,18 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """The workers of a master: those that are refused, and those that take part in a run."""
+    """The workers of a master: those that are refused, and those that take part in a run.
 
-    def __init__(self, runner: MasterRunner) -> None:
+    `on_broken` is called with the reason why a worker cannot go on: no verdict can be had then.
+    """
+
+    def __init__(self, runner: MasterRunner, on_broken: Callable[[str], None]) -> None:
         self._runner = runner
         self._refused: set[str] = set()
         self._complete: dict[str, bool] = {}  # whether each that takes part has reported all
         self._senders: dict[str, Sender] = {}
         runner.register_message(HELLO, self._on_hello)
+        runner.register_message(BROKEN, lambda msg, **_: on_broken(msg.data["why"]))
 
     def begin(self) -> None:
         """Forget the workers of an earlier run."""

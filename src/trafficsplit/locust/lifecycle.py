@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from trafficsplit.errors import ExitCode, InputError
-from trafficsplit.frame import broken_line
+from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.frame import DEBUG, broken_line
 from trafficsplit.load.engine import AVAILABLE
 from trafficsplit.locust import fleet, patches
 from trafficsplit.locust.options import add_options
@@ -85,8 +86,12 @@ def _break(session: Session, error: BaseException) -> None:
     if session.notes.broken:
         return
     session.notes.broken = broken_line(error)
-    log.error(session.notes.broken, exc_info=error)
+    # locust.log shows where; people who run Locust themselves see a traceback when they ask.
+    if parent() or os.environ.get(DEBUG):
+        log.error(session.notes.broken, exc_info=error)
     print(f"trafficsplit: {session.notes.broken}", file=sys.stderr, flush=True)
+    if isinstance(session.environment.runner, WorkerRunner):
+        session.environment.runner.send_message(fleet.BROKEN, {"why": session.notes.broken})
     session.environment.process_exit_code = ExitCode.BROKEN
     session.counter.close()
     if not session.finished:
@@ -113,7 +118,9 @@ def _initialise(environment: Environment) -> None:
     runner = environment.runner
     options = environment.parsed_options
     if isinstance(runner, MasterRunner):
-        _fleets[id(environment)] = fleet.Fleet(runner)
+        _fleets[id(environment)] = fleet.Fleet(
+            runner, lambda why: _break(session_of(environment), BrokenError(why))
+        )
     session = _prepared(environment)
     if isinstance(runner, WorkerRunner):
         # Its options come with the start, from the master.
