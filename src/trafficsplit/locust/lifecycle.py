@@ -76,12 +76,12 @@ def _guarded(listener: Callable[P, None]) -> Callable[P, None]:
             listener(*args, **kwargs)
         except Exception as error:
             for session in _sessions.values():
-                _break(session, error)
+                break_run(session, error)
 
     return guarded
 
 
-def _break(session: Session, error: BaseException) -> None:
+def break_run(session: Session, error: BaseException) -> None:
     """End a run for a fault of ours: there is no verdict."""
     if session.notes.broken:
         return
@@ -119,7 +119,7 @@ def _initialise(environment: Environment) -> None:
     options = environment.parsed_options
     if isinstance(runner, MasterRunner):
         _fleets[id(environment)] = fleet.Fleet(
-            runner, lambda why: _break(session_of(environment), BrokenError(why))
+            runner, lambda why: break_run(session_of(environment), BrokenError(why))
         )
     session = _prepared(environment)
     if isinstance(runner, WorkerRunner):
@@ -197,7 +197,7 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
         check_hosts(session.plan)
         if not session.is_worker:
             session.notes.unreachable = session.why_not_ready()
-        session.begin(partial(_break, session))
+        session.begin(partial(break_run, session))
     except InputError as error:  # in the web form: the run does not begin, and the page stays
         session = session_of(environment)
         session.notes.unreachable = str(error)

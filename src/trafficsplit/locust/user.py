@@ -10,7 +10,7 @@ from locust import User, task
 from trafficsplit.load.connection import Connection
 from trafficsplit.load.engine import Engine
 from trafficsplit.load.request import Request
-from trafficsplit.locust.lifecycle import LAST_ANSWERS, register, session_of
+from trafficsplit.locust.lifecycle import LAST_ANSWERS, break_run, register, session_of
 from trafficsplit.locust.stock import StockClient
 
 __all__ = ["Request", "SplitUser"]
@@ -57,7 +57,13 @@ class SplitUser(User):
         return float(self._wait_time())
 
     def on_start(self) -> None:
-        """Begin to send."""
+        """Begin to send. What a locustfile's own `request` raises ends the run."""
+        try:
+            self._begin()
+        except Exception as error:  # Locust would go on, and wait for ever for this user
+            break_run(self._session, error)
+
+    def _begin(self) -> None:
         session = self._session
         sending = session.sending
         request = self.request()
