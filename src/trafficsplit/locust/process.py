@@ -112,7 +112,8 @@ class LocustProcess:
 
         Raises InputError where a setting was wrong, BrokenError where there are no counts.
         """
-        self._process.wait()
+        if self._process.wait() < 0:
+            self._kill_all()
         for thread in self._threads:
             thread.join()
         # The settings may have a secret in a header.
@@ -153,8 +154,13 @@ class LocustProcess:
     def close(self) -> None:
         """End the process at once, where it has not ended."""
         if self._process.poll() is None:
-            self._process.kill()
+            self._kill_all()
             self._process.wait()
+
+    def _kill_all(self) -> None:
+        """Kill Locust, and its workers, which go on for a minute where it was killed."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def __enter__(self) -> LocustProcess:
         return self
