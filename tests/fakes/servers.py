@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -85,5 +86,18 @@ def always(answer: bytes, *, close: bool = False) -> Handler:
             connection.sendall(answer)
             if close:
                 return
+
+    return handler
+
+
+def split(share: float, seed: int = 1) -> Handler:
+    """Green's page for a share of the requests, drawn at random, and blue's for the others."""
+    draws = random.Random(seed)
+    green = plain(page("green"))
+    blue = plain(page("blue"))
+
+    def handler(connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            connection.sendall(green if draws.random() < share else blue)
 
     return handler

@@ -22,11 +22,17 @@ LONGEST_RUN = 180  # seconds
 
 
 def locust(
-    directory: Path, *options: str, file: Path | str = LOCUSTFILE
+    directory: Path,
+    *options: str,
+    file: Path | str = LOCUSTFILE,
+    before: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run Locust on a locustfile in a directory, to its end."""
+    """Run Locust on a locustfile in a directory, to its end.
+
+    `before` is what the command line begins with.
+    """
     return subprocess.run(
-        [PROGRAM, "-f", str(file), *QUIET, *options],
+        [*before, PROGRAM, "-f", str(file), *QUIET, *options],
         cwd=directory,
         capture_output=True,
         text=True,

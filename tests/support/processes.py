@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,16 +17,25 @@ TRAFFICSPLIT = str(Path(sys.executable).with_name("trafficsplit"))
 LONGEST_END = 180  # seconds that a command may take to end; only what hangs takes them
 
 
+def with_few_files(limit: int) -> tuple[str, ...]:
+    """Return what a command begins with that may have so many files and sockets open."""
+    return ("sh", "-c", f'ulimit -n {limit} && exec "$0" "$@"')
+
+
 @contextlib.contextmanager
 def started_command(
-    directory: Path, *arguments: str, stdout: int | IO[str] = subprocess.PIPE
+    directory: Path,
+    *arguments: str,
+    stdout: int | IO[str] = subprocess.PIPE,
+    before: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """A `trafficsplit` with arguments, started in a directory, with no lab up.
 
-    It is killed at the end, where it has not ended by itself; its children end with it.
+    `before` is what the command line begins with. It is killed at the end, where it has not ended
+    by itself; its children end with it.
     """
     process = subprocess.Popen(
-        [TRAFFICSPLIT, *arguments],
+        [*before, TRAFFICSPLIT, *arguments],
         cwd=directory,
         env={**os.environ, "TRAFFICSPLIT_LAB_DIR": str(directory / "no-lab")},
         stdout=stdout,
