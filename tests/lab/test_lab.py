@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.support.envoys import ask
-from tests.support.processes import processes_of
+from tests.support.processes import is_running, processes_of
 from tests.support.waiting import until
 from trafficsplit import lab
 from trafficsplit.errors import LabError
@@ -119,14 +119,7 @@ def test_nothing_is_left_behind_whatever_ends_the_owner(
     finally:
         owner.kill()
     pids = [state["envoy_pid"], *(replica["pid"] for replica in state["replicas"])]
-    assert until(lambda: not any(map(running, pids)))
-
-
-def running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    assert until(lambda: not any(map(is_running, pids)))
 
 
 @pytest.mark.lab
@@ -141,7 +134,7 @@ def test_the_lab_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     finally:
         assert lab.down() is True
     assert lab.status() is None
-    assert not running(state.envoy_pid)
+    assert not is_running(state.envoy_pid)
 
 
 @pytest.mark.lab
@@ -151,7 +144,7 @@ def test_a_lab_whose_envoy_dies_is_down(tmp_path: Path, monkeypatch: pytest.Monk
         state = lab.up()
         os.kill(state.envoy_pid, signal.SIGKILL)
         assert until(lambda: lab.status() is None)
-        assert until(lambda: not any(running(r["pid"]) for r in state.replicas))
+        assert until(lambda: not any(is_running(r["pid"]) for r in state.replicas))
     finally:
         lab.down()
     assert "Envoy has ended" in (tmp_path / "lab" / "lab.log").read_text()

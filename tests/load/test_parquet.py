@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_numbers_that_do_not_fit_are_no_others() -> None:
 
 
 def test_parts_sort_by_worker_and_then_by_number() -> None:
-    names = [part_name(worker, number) for worker in (0, 2, 11) for number in (0, 9, 10, 12345)]
+    names = list(itertools.starmap(part_name, itertools.product((0, 2, 11), (0, 9, 10, 12345))))
     assert names == sorted(names)
     assert part_name(0, 3) == "part-00-00003.parquet"
 

@@ -53,11 +53,10 @@ def parts(directory: Path) -> list[str]:
 
 
 def rows(directory: Path) -> list[dict[str, Any]]:
-    return [row for name in parts(directory) for row in _rows(directory / RECORDING / name)]
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    return pq.read_table(file).to_pylist()
+    found: list[dict[str, Any]] = []
+    for name in parts(directory):
+        found += pq.read_table(directory / RECORDING / name).to_pylist()
+    return found
 
 
 def test_every_request_is_kept_with_what_is_known_of_it(tmp_path: Path) -> None:

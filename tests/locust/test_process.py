@@ -14,6 +14,7 @@ from typing import cast
 
 import pytest
 
+from tests.support.processes import is_running
 from tests.support.runs import CANARY, RUNS
 from tests.support.waiting import until
 from trafficsplit.analysis.plain import run_as_plain, run_from_plain
@@ -58,6 +59,7 @@ class FakeWarm:
             stderr=subprocess.STDOUT,
             text=True,
             pass_fds=[pipe],
+            start_new_session=True,
         )
         os.close(pipe)
 
@@ -203,6 +205,23 @@ def test_it_is_gone_when_its_block_is_left(tmp_path: Path) -> None:
     with LocustProcess(VERIFY, tmp_path, warm=cast("WarmProcess", warm)) as process:
         assert not process.wait(0.01)
     assert warm.process.returncode == -signal.SIGKILL
+
+
+def test_its_workers_end_with_one_that_is_killed(start: Start, tmp_path: Path) -> None:
+    script = """
+worker = os.fork()
+if worker == 0:
+    while True:
+        time.sleep(0.02)
+with open(directory + "/worker", "w") as file:
+    file.write(str(worker))
+os.rename(directory + "/worker", directory + "/up")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    process = start(script)
+    with pytest.raises(BrokenError, match="signal 9"):
+        process.run()
+    assert until(lambda: not is_running(int((tmp_path / "up").read_text())))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

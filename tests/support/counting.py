@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from trafficsplit.analysis.kinds import Kind, Outcome
@@ -50,4 +51,4 @@ class Judge:
     @property
     def total(self) -> Tally:
         """All that it has been shown."""
-        return sum((tally for batch in self.shown for tally in batch), Tally())
+        return sum(itertools.chain.from_iterable(self.shown), Tally())

@@ -80,3 +80,11 @@ def refuses(address: str) -> bool:
     host, _, port = address.partition(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) != 0
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process goes on; one that has ended and is not waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.support.processes import is_running
 from tests.support.waiting import until
 from trafficsplit import processes
 from trafficsplit.errors import InputError
@@ -131,13 +131,6 @@ print(child.pid, flush=True)
 """
 
 
-def running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_child_ends_with_us_whatever_ends_us(tmp_path: Path, how: signal.Signals) -> None:
@@ -145,10 +138,10 @@ def test_a_child_ends_with_us_whatever_ends_us(tmp_path: Path, how: signal.Signa
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
-        assert running(pid)
+        assert is_running(pid)
         parent.send_signal(how)
         parent.wait(60)
-    assert until(lambda: not running(pid))
+    assert until(lambda: not is_running(pid))
 
 
 def test_elsewhere_a_child_is_not_told_when_we_end(monkeypatch: pytest.MonkeyPatch) -> None:

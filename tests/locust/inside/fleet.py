@@ -17,6 +17,7 @@ from trafficsplit.analysis.run import Sender
 from trafficsplit.errors import ExitCode
 from trafficsplit.load.counting import Counter
 from trafficsplit.locust.fleet import (
+    BROKEN,
     CLOSE,
     HELLO,
     KEY,
@@ -55,8 +56,14 @@ def runner() -> Runner:
 
 
 @pytest.fixture
-def fleet(runner: Runner) -> Fleet:
-    return Fleet(cast("MasterRunner", runner))
+def broken() -> list[str]:
+    """Why workers could not go on."""
+    return []
+
+
+@pytest.fixture
+def fleet(runner: Runner, broken: list[str]) -> Fleet:
+    return Fleet(cast("MasterRunner", runner), broken.append)
 
 
 def worker_counter() -> Counter:
@@ -176,6 +183,15 @@ def test_workers_are_told_to_close_and_waited_for_with_patience(
     monkeypatch.setattr("trafficsplit.locust.fleet.gevent.sleep", answers)
     fleet.close(60.0)
     assert fleet.all_complete
+
+
+def test_a_worker_that_cannot_go_on_says_why(
+    fleet: Fleet, runner: Runner, broken: list[str]
+) -> None:
+    assert fleet.all_complete
+    why = SimpleNamespace(data={"why": "broken: no memory"})
+    runner.listeners[BROKEN](environment=None, msg=why)
+    assert broken == ["broken: no memory"]
 
 
 def test_a_new_run_knows_no_worker_of_the_old_one(fleet: Fleet) -> None:

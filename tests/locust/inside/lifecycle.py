@@ -11,6 +11,7 @@ import gevent
 import pytest
 from locust import log as locust_log
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 from tests.support.counting import BLUE, ERROR, GREEN, count, taken
 from tests.support.environments import environment, plan, session
@@ -18,6 +19,7 @@ from tests.support.runs import CANARY
 from trafficsplit.errors import ExitCode, InputError
 from trafficsplit.locust import lifecycle
 from trafficsplit.locust import parent as parents
+from trafficsplit.locust.fleet import BROKEN
 from trafficsplit.locust.parent import Parent, connect
 from trafficsplit.locust.session import Session
 from trafficsplit.report.run_files import read_run
@@ -71,6 +73,17 @@ def test_a_fault_of_ours_ends_the_run_and_is_no_verdict(
     assert capsys.readouterr().err.count("broken: No space left") == 1
     assert lifecycle._exit_code(own) is ExitCode.BROKEN
     assert lifecycle._result_line(own) == f"trafficsplit: {own.notes.broken}"
+
+
+def test_a_worker_tells_its_master_that_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = present()
+    sent: list[tuple[str, object]] = []
+    runner: Any = object.__new__(WorkerRunner)
+    runner.send_message = lambda kind, data: sent.append((kind, data))
+    own.environment.runner = runner
+    monkeypatch.setattr(lifecycle, "_end", lambda _: None)
+    lifecycle.break_run(own, MemoryError())
+    assert sent == [(BROKEN, {"why": own.notes.broken})]
 
 
 def test_a_listener_that_is_fine_is_left_alone() -> None:

@@ -176,7 +176,8 @@ def test_locusts_tab_has_a_row_for_each_variant() -> None:
 def test_what_is_not_known_is_an_empty_cell(own: Session) -> None:
     table = rows(state(own, History()))
     assert table[0]["confidence"] == ""
-    assert all(isinstance(text, str) for row in table for text in row.values())
+    for row in table:
+        assert all(isinstance(text, str) for text in row.values())
 
 
 def test_the_history_is_csv() -> None:

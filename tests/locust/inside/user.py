@@ -66,6 +66,30 @@ def test_a_user_sends_from_its_start_to_its_stop() -> None:
         own.end()
 
 
+class OddUser(SplitUser):
+    """Has a mistake in its locustfile."""
+
+    def request(self) -> Request:
+        return Request(["a", "mistake"][7])
+
+
+@pytest.mark.parametrize("client", ["engine", "stock"])
+def test_a_mistake_in_a_locustfile_ends_the_run_and_is_no_verdict(
+    client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_end", lambda _: None)
+    with served(always(GREEN)) as port:
+        own = begun(port, client)
+        user = OddUser(own.environment)
+        user.on_start()
+        assert own.notes.broken.startswith("broken: IndexError: list index out of range")
+        assert own.counter.closed
+        assert own.counter.sent == 0
+        user.draw()
+        user.on_stop()
+        own.end()
+
+
 def head_of(own_request: dict[str, Any]) -> str:
     """Return the head of the first request that a user sends."""
     heads: list[str] = []
