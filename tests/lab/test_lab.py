@@ -19,7 +19,7 @@ from tests.support.processes import is_running, processes_of
 from tests.support.waiting import until
 from trafficsplit import lab
 from trafficsplit.errors import LabError
-from trafficsplit.lab import MANIFESTS, Lab, read_system
+from trafficsplit.lab import MANIFESTS, Lab, background, read_system
 from trafficsplit.lab.lab import envoy_path
 
 
@@ -147,6 +147,7 @@ def test_a_lab_whose_envoy_dies_is_down(tmp_path: Path, monkeypatch: pytest.Monk
         assert until(lambda: not any(is_running(r["pid"]) for r in state.replicas))
     finally:
         lab.down()
+    assert until(lambda: all(owner.poll() is not None for owner in background._owners))
     assert "Envoy has ended" in (tmp_path / "lab" / "lab.log").read_text()
 
 
