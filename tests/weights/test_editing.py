@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT
 from trafficsplit.errors import InputError
-from trafficsplit.weights.editing import edited, new_weights
+from trafficsplit.weights.editing import edit_weights, new_weights
 from trafficsplit.weights.fields import documents_of
 from trafficsplit.weights.manifests import Choice, split_of
 
@@ -45,7 +45,7 @@ def changed_lines(before: str, after: str) -> list[str]:
 def test_only_the_numbers_change(tenths: int, end: str) -> None:
     text = TEXT.replace("\n", end)
     green = tenths / 10
-    after = edited(text, "x.yaml", {"blue": 100 - green, "green": green}, ANY)
+    after = edit_weights(text, "x.yaml", {"blue": 100 - green, "green": green}, ANY)
     split = split_of(documents_of(after, "x.yaml"), ANY)
     assert split["green"] == pytest.approx(green / 100)
     changed = changed_lines(text, after)
@@ -55,7 +55,7 @@ def test_only_the_numbers_change(tenths: int, end: str) -> None:
 
 
 def test_a_weight_that_is_missing_is_put_in() -> None:
-    after = edited(ROUTE, "x.yaml", {"blue": 90, "green": 10}, ANY)
+    after = edit_weights(ROUTE, "x.yaml", {"blue": 90, "green": 10}, ANY)
     assert "    - weight: 90\n      name: color-blue\n" in after
     assert "    - {weight: 10, name: color-green, port: 80}" in after
     assert "# kept" in after
@@ -78,7 +78,7 @@ def test_an_odd_weight_is_edited_rightly_or_refused_in_one_line(odd: str, green:
 def is_right_or_refused(text: str, weights: dict[str, float]) -> bool:
     """Check that a text gets these weights, or is refused in one line; return whether it got."""
     try:
-        after = edited(text, "x.yaml", weights, ANY)
+        after = edit_weights(text, "x.yaml", weights, ANY)
     except InputError as refusal:
         assert len(str(refusal).splitlines()) == 1  # noqa: PT017
         assert "x.yaml" in str(refusal)  # noqa: PT017
@@ -105,7 +105,7 @@ spec:
 
 
 def test_a_merged_weight_is_overruled_where_it_is_merged() -> None:
-    after = edited(MERGED, "x.yaml", {"blue": 90, "green": 10}, ANY)
+    after = edit_weights(MERGED, "x.yaml", {"blue": 90, "green": 10}, ANY)
     assert split_of(documents_of(after, "x.yaml"), ANY)["green"] == pytest.approx(0.1)
     assert "base: &base {port: 80, weight: 25}" in after  # it may be merged elsewhere too
     assert "    - weight: 90\n      <<: *base\n      name: color-blue\n" in after
@@ -116,31 +116,31 @@ def test_a_whole_destination_that_is_an_alias_is_refused() -> None:
     text = MERGED.replace("<<: *base\n      name: color-blue", "*base").replace("<<: *base, ", "")
     text = text.replace("{port: 80, weight: 25}", "{name: color-blue}")
     with pytest.raises(InputError, match="cannot be edited without changing more than weights"):
-        edited(text, "x.yaml", {"blue": 90, "green": 10}, ANY)
+        edit_weights(text, "x.yaml", {"blue": 90, "green": 10}, ANY)
 
 
 def test_what_cannot_be_edited_is_refused() -> None:
     shared = TEXT.replace("weight: 75", "weight: &w 75").replace("weight: 25", "weight: *w")
     with pytest.raises(InputError, match=r"x\.yaml"):
-        edited(shared, "x.yaml", {"blue": 60, "green": 40}, ANY)
+        edit_weights(shared, "x.yaml", {"blue": 60, "green": 40}, ANY)
     with pytest.raises(InputError, match="no destination of it is red"):
-        edited(TEXT, "x.yaml", {"blue": 60, "red": 40}, ANY)
+        edit_weights(TEXT, "x.yaml", {"blue": 60, "red": 40}, ANY)
     with pytest.raises(InputError, match="a Rollout's controller sets its weights"):
-        edited(ROLLOUT, "x.yaml", {"stable": 60, "canary": 40}, ANY)
+        edit_weights(ROLLOUT, "x.yaml", {"stable": 60, "canary": 40}, ANY)
     both = Choice(mapping={"blue": "x", "green": "x"})
     with pytest.raises(InputError, match="several destinations are x"):
-        edited(TEXT, "x.yaml", {"x": 100}, both)
+        edit_weights(TEXT, "x.yaml", {"x": 100}, both)
 
 
 def test_a_single_destination_needs_no_number() -> None:
     text = "\n".join(ROUTE.splitlines()[:-1]) + "\n"
     route = ANY.of(documents_of(text, "x.yaml"))
     assert new_weights(route, {"color-blue": 100}, ANY) == []
-    assert edited(text, "x.yaml", {"color-blue": 100}, ANY) == text
+    assert edit_weights(text, "x.yaml", {"color-blue": 100}, ANY) == text
 
 
 def test_a_variant_that_gets_nothing_need_not_be_there() -> None:
-    after = edited(TEXT, "x.yaml", {"blue": 60, "green": 40, "red": 0}, ANY)
+    after = edit_weights(TEXT, "x.yaml", {"blue": 60, "green": 40, "red": 0}, ANY)
     assert split_of(documents_of(after, "x.yaml"), ANY)["green"] == pytest.approx(0.4)
 
 
@@ -157,7 +157,7 @@ metadata: {name: color-green}
 spec: {selector: {version: new}}
 """
     beside = documents_of(rule, "services.yaml")
-    after = edited(ROUTE, "x.yaml", {"old": 90, "new": 10}, ANY, beside)
+    after = edit_weights(ROUTE, "x.yaml", {"old": 90, "new": 10}, ANY, beside)
     assert "weight: 90\n      name: color-blue" in after
 
 
@@ -172,7 +172,7 @@ ODD = st.text("ab :#-{}[]&*!|>'\"%\t\n\r\x85\u2028\u2029\ufeff\x0c", max_size=8)
 def test_a_damaged_text_is_edited_rightly_or_refused(odd: str, at: int, green: int) -> None:
     text = TEXT[:at] + odd + TEXT[at:]
     try:
-        after = edited(text, "x.yaml", {"blue": 100 - green, "green": green}, ANY)
+        after = edit_weights(text, "x.yaml", {"blue": 100 - green, "green": green}, ANY)
     except InputError as refusal:
         assert len(str(refusal).splitlines()) == 1  # noqa: PT017
     else:

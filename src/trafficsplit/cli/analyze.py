@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from trafficsplit.cli.options import options, texts_of
@@ -14,7 +12,7 @@ from trafficsplit.settings.options import ANALYZE
 @click.argument("files", nargs=-1, metavar="[FILE]…")
 @options(ANALYZE)
 @click.pass_context
-def analyze(context: click.Context, /, files: tuple[str, ...], **_: Any) -> int:
+def analyze(context: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     """Judge requests that were recorded or counted before.
 
     FILE is a recording (`verify --record`, or any Parquet file with a column `variant`), a report's

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from trafficsplit.cli.options import options, texts_of
@@ -18,7 +16,7 @@ MISSING = (
 @click.command()
 @options(GATE)
 @click.pass_context
-def gate(context: click.Context, /, **_: Any) -> None:
+def gate(context: click.Context, /, **_: object) -> None:
     """Serve verifications over HTTP, for Flagger and Argo Rollouts.
 
     Only the gateways that --host names are asked. Verifications run one at a time, with at most

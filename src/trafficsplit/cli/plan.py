@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -57,7 +57,7 @@ class Figures:
 @click.command()
 @options(PLAN)
 @click.pass_context
-def plan(context: click.Context, /, **_: Any) -> None:
+def plan(context: click.Context, /, **_: object) -> None:
     """Print how many requests a question needs. Sends nothing."""
     texts = texts_of(context, PLAN)
     from trafficsplit.preparation import source_for_probe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @options(ROLLOUT)
 @click.pass_context
-def rollout(context: click.Context, /, **_: Any) -> int:
+def rollout(context: click.Context, /, **_: object) -> int:
     """Walk a release through its weights: on the lab, on a cluster, or in a manifest.
 
     Each step is set, awaited until it is in force, and verified. On a mismatch or failing, and

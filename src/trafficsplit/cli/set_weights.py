@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from trafficsplit.cli.options import options, texts_of
@@ -14,7 +12,7 @@ from trafficsplit.settings.options import SET_WEIGHTS
 @click.argument("weights", metavar="VARIANT=PERCENT,…")
 @options(SET_WEIGHTS)
 @click.pass_context
-def set_weights(context: click.Context, /, weights: str, **_: Any) -> None:
+def set_weights(context: click.Context, /, weights: str, **_: object) -> None:
     """Change weights in a manifest, on a cluster, or else on the lab: set-weights green=40.
 
     Variants that are not named share the rest as before.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from trafficsplit.cli.options import options, texts_of
@@ -13,7 +11,7 @@ from trafficsplit.settings.options import VERIFY
 @click.command()
 @options(VERIFY)
 @click.pass_context
-def verify(context: click.Context, /, **_: Any) -> int:
+def verify(context: click.Context, /, **_: object) -> int:
     """Does the gateway split as configured?
 
     Exit codes: 0 match, 1 mismatch, 2 wrong usage, 3 inconclusive, 4 failing, 5 broken.

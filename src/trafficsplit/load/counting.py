@@ -250,7 +250,7 @@ class Counter:
         self.looks.forget()
 
     def counts(self, sent_at: float) -> bool:
-        """Return whether a request is counted that was sent so many seconds after the start."""
+        """Return whether a request is counted that was sent `sent_at` seconds after the start."""
         return sent_at >= self._counts_from
 
     def code_of(self, kind: Kind) -> int:

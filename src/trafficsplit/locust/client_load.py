@@ -33,7 +33,7 @@ class ClientLoad:
         self._greenlet = gevent.spawn(self._beat)
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._greenlet:
             self._measure()
             self._greenlet.kill()

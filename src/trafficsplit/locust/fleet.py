@@ -55,7 +55,7 @@ class Fleet:
         self._complete = {}
         self._senders = {}
 
-    def _on_hello(self, environment: Environment, msg: Any, **_: Any) -> None:
+    def _on_hello(self, environment: Environment, msg: Any, **_: object) -> None:
         self.accepts(msg.node_id, msg.data["version"])
 
     def accepts(self, worker: str, version: str | None) -> bool:
@@ -124,7 +124,7 @@ def report_of(counter: Counter, sender: Sender) -> dict[str, Any]:
 def introduce(runner: WorkerRunner, close: Callable[[], None]) -> None:
     """Tell the master our version; call `close` when it says so, and leave where it refuses us."""
 
-    def on_refused(environment: Environment, msg: Any, **_: Any) -> None:
+    def on_refused(environment: Environment, msg: Any, **_: object) -> None:
         log.info("refused by the master: %s", msg.data["why"])
         print(f"trafficsplit: refused: {msg.data['why']}", file=sys.stderr)
         environment.process_exit_code = ExitCode.WRONG_USAGE

@@ -98,7 +98,7 @@ def break_run(session: Session, error: BaseException) -> None:
         _end(session.environment)
 
 
-def _on_init(environment: Environment, **_: Any) -> None:
+def _on_init(environment: Environment, **_: object) -> None:
     """Refuse wrong options before anything is sent; those of the web form come with the start."""
     try:
         _initialise(environment)
@@ -186,7 +186,7 @@ def _why_not_the_engine(environment: Environment) -> str:
     return ""
 
 
-def _on_test_start(environment: Environment, **_: Any) -> None:
+def _on_test_start(environment: Environment, **_: object) -> None:
     """Begin a new run, when the gateway answers."""
     runner = environment.runner
     options: Any = environment.parsed_options
@@ -234,7 +234,7 @@ def _end(environment: Environment) -> None:
     gevent.spawn(leave)
 
 
-def _on_test_stopping(environment: Environment, **_: Any) -> None:
+def _on_test_stopping(environment: Environment, **_: object) -> None:
     """Send no more, and wait for the last answers."""
     session = session_of(environment)
     counter = session.counter
@@ -261,7 +261,7 @@ def _why_interrupted(session: Session) -> str:
     return "the run was interrupted"
 
 
-def _on_test_stop(environment: Environment, **_: Any) -> None:
+def _on_test_stop(environment: Environment, **_: object) -> None:
     """Say how a run has ended, where Locust goes on with its web page."""
     options: Any = environment.parsed_options
     if isinstance(environment.runner, WorkerRunner):
@@ -271,19 +271,19 @@ def _on_test_stop(environment: Environment, **_: Any) -> None:
         print(_result_line(session), file=sys.stderr)
 
 
-def _on_spawning_complete(**_: Any) -> None:
+def _on_spawning_complete(**_: object) -> None:
     for session in _sessions.values():
         if session.environment.reset_stats:
             session.reset()
 
 
-def _on_reset_stats(**_: Any) -> None:
+def _on_reset_stats(**_: object) -> None:
     for session in _sessions.values():
         if not session.finished:
             session.reset()
 
 
-def _on_quitting(environment: Environment, **_: Any) -> None:
+def _on_quitting(environment: Environment, **_: object) -> None:
     """Hand the run over; headless, judge it and set the exit code too."""
     if isinstance(environment.runner, WorkerRunner):
         session_of(environment).end_recording()
@@ -343,7 +343,7 @@ def _write_down(session: Session) -> None:
         )
 
 
-def _on_quit(**_: Any) -> None:
+def _on_quit(**_: object) -> None:
     """Print the verdict, below Locust's own tables."""
     if parent():
         return

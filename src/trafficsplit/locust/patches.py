@@ -19,6 +19,16 @@ def apply() -> None:
     locust.runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL
     # Locust rounds latencies to whole milliseconds, and most gateways answer within one.
     locust.stats.bucket_response_time = two_digits  # type: ignore[assignment]
+    # Its greenlet that writes CSV files may have a turn after they are closed, and raises then.
+    locust.stats.StatsCSVFileWriter.close_files = _flush_files  # type: ignore[method-assign]
+
+
+def _flush_files(writer: locust.stats.StatsCSVFileWriter) -> None:
+    """Write out the CSV files; the end of the process, which is near, closes them."""
+    writer.requests_flush()
+    writer.stats_history_flush()
+    writer.failures_flush()
+    writer.exceptions_flush()
 
 
 def isolate() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from locust import User, task
+from locust.env import Environment
 
 from trafficsplit.load.connection import Connection
 from trafficsplit.load.engine import Engine
@@ -29,7 +29,7 @@ class SplitUser(User):
 
     abstract = True
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._session = session_of(environment)
         self.path: str = self._session.plan.load.request.path

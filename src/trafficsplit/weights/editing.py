@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields, documents_of, plain
@@ -50,7 +49,7 @@ def new_weights(route: Route, weights: Mapping[str, float], choice: Choice) -> l
     return new
 
 
-def edited(
+def edit_weights(
     text: str,
     file: str,
     weights: Mapping[str, float],
@@ -90,7 +89,7 @@ def _gives(route: Route, weights: Mapping[str, float], choice: Choice) -> bool:
     return all(abs(split[v] - weight / total) < CLOSE for v, weight in weights.items())
 
 
-def _without_weights(documents: Sequence[Fields], route: Route) -> list[Any]:
+def _without_weights(documents: Sequence[Fields], route: Route) -> list[object]:
     """Return documents as plain data, without the weights of a route."""
     weighted = set()
     for destination in route.destinations:
@@ -99,7 +98,7 @@ def _without_weights(documents: Sequence[Fields], route: Route) -> list[Any]:
     return [_plain_without(document.data, weighted) for document in documents]
 
 
-def _plain_without(node: Any, weighted: Set[int]) -> Any:
+def _plain_without(node: object, weighted: Set[int]) -> object:
     """Return a node as plain data; the mappings with an id in `weighted` lose their weight."""
     if isinstance(node, Mapping):
         kept = {key: _plain_without(value, weighted) for key, value in node.items()}

@@ -211,7 +211,7 @@ def documents_of(text: str, file: str) -> list[Fields]:
     return result
 
 
-def _parse(text: str, file: str) -> list[Any]:
+def _parse(text: str, file: str) -> list[object]:
     """Return all documents in a text, None for an empty one. Raises InputError."""
     yaml = YAML(typ="rt")
     yaml.Constructor = _Constructor
@@ -256,7 +256,7 @@ class _Check:
         self._above: list[int] = []
         self._values = 0
 
-    def node(self, node: Any, line: int) -> None:
+    def node(self, node: object, line: int) -> None:
         """Check the node in a line, and all that it contains. Raises InputError."""
         self._values += 1
         if self._values > MOST_VALUES:
@@ -278,7 +278,7 @@ class _Check:
 
     def _children(
         self, node: CommentedMap | CommentedSeq, line: int
-    ) -> Iterable[tuple[str | int, Any]]:
+    ) -> Iterable[tuple[str | int, object]]:
         """Return the values in a mapping or a list, by key or index."""
         if isinstance(node, CommentedSeq):
             return enumerate(node)
@@ -299,7 +299,7 @@ def _line_of_child(node: CommentedMap | CommentedSeq, key: str | int, line: int)
         return line
 
 
-def plain(node: Any) -> Any:
+def plain(node: object) -> object:
     """Return a document as plain dicts and lists; merged keys are among the others."""
     if isinstance(node, Mapping):
         return {key: plain(value) for key, value in node.items()}

@@ -13,7 +13,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.files import replace_text
 from trafficsplit.settings.commands import SourceSettings
-from trafficsplit.weights.editing import edited
+from trafficsplit.weights.editing import edit_weights
 from trafficsplit.weights.fields import Fields, text_of
 from trafficsplit.weights.manifests import Choice, read_documents, split_of
 from trafficsplit.weights.percent import in_words, percent
@@ -73,7 +73,7 @@ class ManifestSource:
         path = Path(self._file_of_route(documents))
         before = text_of(path)
         beside = [document for document in documents if document.file != str(path)]
-        after = edited(before, str(path), weights, self.choice, beside)
+        after = edit_weights(before, str(path), weights, self.choice, beside)
         if dry_run:
             return _difference(before, after, str(path))
         try:
