@@ -20,7 +20,7 @@ def apply() -> None:
     # Locust rounds latencies to whole milliseconds, and most gateways answer within one.
     locust.stats.bucket_response_time = two_digits  # type: ignore[assignment]
     # Its greenlet that writes CSV files may have a turn after they are closed, and raises then.
-    locust.stats.StatsCSVFileWriter.close_files = _flush_files  # type: ignore[method-assign]
+    locust.stats.StatsCSVFileWriter.close_files = _flush_files  # type: ignore[assignment]
 
 
 def _flush_files(writer: locust.stats.StatsCSVFileWriter) -> None:
