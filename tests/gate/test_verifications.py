@@ -302,6 +302,33 @@ def test_a_gate_that_stops_ends_the_one_that_runs_and_begins_no_other(results: P
         os.kill(begun(results)[0][0], 0)
 
 
+def test_one_that_is_just_being_started_ends_as_well(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        verifications = all_of(results)
+
+        async def start(report: Path) -> asyncio.subprocess.Process:
+            process = await started(report)
+            await until(lambda: begun(results))
+            await stopped_meanwhile()
+            return process
+
+        async def stopped_meanwhile() -> None:
+            stopping.append(asyncio.create_task(verifications.stop()))
+            await verifications.stopping.wait()
+
+        stopping: list[asyncio.Task[None]] = []
+        started = module._start_worker
+        monkeypatch.setattr(module, "_start_worker", start)
+        assert await verifications.ask(asked("", 5, "hang"), 60) is None
+        await stopping[0]
+
+    run(work())
+    with pytest.raises(ProcessLookupError):
+        os.kill(begun(results)[0][0], 0)
+
+
 def test_what_was_found_is_there_when_the_gate_starts_again(results: Path) -> None:
     async def work() -> Result | None:
         return await all_of(results).ask(asked("match", 0), 60)

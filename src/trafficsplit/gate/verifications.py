@@ -178,12 +178,14 @@ class Verifications:
         report = self._create_report(verification)
         process = await _start_worker(report)
         self._process = process
+        if self.stopping.is_set():  # since the start was begun
+            _terminate(process)
         communication = asyncio.create_task(process.communicate())
         try:
             await asyncio.wait_for(asyncio.shield(communication), self._keeping.longest)
         except TimeoutError:
             log.warning("%s takes too long, and is ended", verification.target)
-            process.terminate()  # it judges what has been counted
+            _terminate(process)  # it judges what has been counted
         _, output = await communication
         self._process = None
         lines = output.decode("utf-8", "replace").strip().splitlines()
@@ -208,11 +210,16 @@ class Verifications:
     async def stop(self) -> None:
         """Run no more verifications; the one that runs judges what it has counted."""
         self.stopping.set()
-        if self._process and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
+        if self._process:
+            _terminate(self._process)
         if self._jobs:
             await asyncio.wait(set(self._jobs.values()), timeout=STOPPING)
+
+
+def _terminate(process: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, if it has not ended."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
 
 
 async def _start_worker(report: Path) -> asyncio.subprocess.Process:
