@@ -32,7 +32,7 @@ def rollout(context: click.Context, /, **_: object) -> int:
     Exit codes: as of verify, of the last step that was verified on the way there; 3 where it holds.
     """
     texts = texts_of(context, ROLLOUT)
-    from trafficsplit.errors import ExitCode
+    from trafficsplit.errors import ExitCode, InputError
     from trafficsplit.frame import say
     from trafficsplit.settings.commands import parse_rollout
 
@@ -42,8 +42,11 @@ def rollout(context: click.Context, /, **_: object) -> int:
     try:
         return walk.back() if settings.undo else walk.onward()
     except KeyboardInterrupt:
-        walk.release.write()
         say(f"interrupted: {walk.release.where}", to_error=True)
+        try:
+            walk.release.write()
+        except InputError as error:  # where it stands has been said
+            say(f"note: {error}", to_error=True)
         return ExitCode.INTERRUPTED
 
 
