@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from trafficsplit.cli import rollout
+from trafficsplit.cli.rollout import rollout
 from trafficsplit.errors import ExitCode, InputError
 
 
