@@ -10,7 +10,7 @@ WORKDIR /src
 COPY requirements-image.lock ./
 # With bytecode, which a read-only file system could not take later: a start is half as long.
 RUN python -m venv /venv && \
-    /venv/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock
+    /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY color color
 COPY istio istio

@@ -3,7 +3,9 @@
 #
 #   sh install.sh PYTHON VENV LOCKFILE
 #
-# uv does it where it is on PATH, pip otherwise. The mark is written when all of it went well.
+# uv does it where it is on PATH, pip otherwise. The mark is written when all of it went well. A lock
+# file names everything: with --no-deps no version that came out since is looked at, as older pips do for
+# a requirement with an extra, which then fails for want of a hash.
 set -eu
 python=$1
 venv=$2
@@ -51,12 +53,12 @@ command -v "$python" >/dev/null 2>&1 || refuse "there is no $python: give make P
 echo "Installing $lock into $venv (once) ..." >&2
 if command -v uv >/dev/null 2>&1; then
   [ -x "$venv/bin/python" ] || uv venv --quiet --seed --python "$python" "$venv"
-  quietly uv pip install --python "$venv/bin/python" --require-hashes -r "$lock"
+  quietly uv pip install --python "$venv/bin/python" --require-hashes --no-deps -r "$lock"
   quietly uv pip install --python "$venv/bin/python" --no-build-isolation --no-deps --editable .
 else
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
   set -- "$venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off
-  quietly "$@" --require-hashes -r "$lock"
+  quietly "$@" --require-hashes --no-deps -r "$lock"
   quietly "$@" --no-build-isolation --no-deps --editable .
 fi
 touch "$mark"

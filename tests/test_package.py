@@ -106,7 +106,7 @@ def installed(
     programs = directory / "venv" / "bin"
     pip: list[str | Path] = [programs / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
     lock = ROOT / "requirements.lock"
-    subprocess.run([*pip, "--require-hashes", "-r", lock], check=True, timeout=600)
+    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", lock], check=True, timeout=600)
     subprocess.run([*pip, "--no-deps", the(built, "*.whl")], check=True, timeout=300)
     yield programs
     shutil.rmtree(directory)
