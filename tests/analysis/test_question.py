@@ -1,3 +1,4 @@
+import math
 import re
 from typing import Any
 
@@ -87,3 +88,11 @@ def test_the_responses_that_rule_weight_zero_out_are_the_fewest(alpha: float, ze
     needed = Question(CANARY, 0.02, alpha=alpha, zero_tolerance=zero).requests_for_zero
     assert (1 - zero) ** needed <= alpha * (1 + 1e-9)
     assert (1 - zero) ** (needed - 1) >= alpha * (1 - 1e-9)
+
+
+def test_a_mismatch_may_have_an_alpha_of_its_own() -> None:
+    assert Question(CANARY, 0.02, alpha=0.03).alpha_of_mismatch == 0.03
+    assert Question(CANARY, 0.02, mismatch_alpha=0.001).alpha_of_mismatch == 0.001
+    for alpha in (0.0, 0.5, -1.0, math.nan):
+        with pytest.raises(InputError, match="the alpha of a mismatch is"):
+            Question(CANARY, 0.02, mismatch_alpha=alpha)

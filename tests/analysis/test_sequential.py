@@ -325,3 +325,25 @@ def test_the_wide_tolerance_of_a_small_weight_needs_no_lower_edge() -> None:
     # No traffic at all would be within it, so nobody can ask for it.
     with pytest.raises(InputError, match="give less than 1"):
         SequentialTest(Split({"blue": 99, "green": 1}), tolerance=0.02)
+
+
+def test_a_mismatch_and_failing_take_the_alpha_of_their_own_and_a_match_does_not() -> None:
+    plain = SequentialTest.of(Question(CANARY, 0.02))
+    strict = SequentialTest.of(Question(CANARY, 0.02, mismatch_alpha=1e-6))
+    for test in (plain, strict):
+        test.update({"blue": 5, "green": 9})
+    assert plain.verdict is Verdict.INCONCLUSIVE
+    assert strict.mismatch_threshold == pytest.approx(math.log(1e6))
+    assert strict.threshold == plain.threshold == plain.mismatch_threshold
+    for test in (plain, strict):
+        test.update({"green": 5})
+    assert plain.verdict is Verdict.MISMATCH
+    assert math.log(100) < strict.log_mismatch < math.log(1e6)
+    assert strict.verdict is Verdict.INCONCLUSIVE
+    lossy = SequentialTest.of(Question(CANARY, 0.02, mismatch_alpha=1e-6))
+    lossy.update({}, errors=2)
+    assert lossy.verdict is Verdict.INCONCLUSIVE
+    lossy.update({}, errors=2)
+    assert lossy.verdict is Verdict.FAILING
+    matching = SequentialTest.of(Question(CANARY, 0.02, mismatch_alpha=1e-6))
+    assert matching.update({"blue": 4500, "green": 1500}) is Verdict.MATCH

@@ -21,8 +21,9 @@ class Question:
     `max_failing` are fractions. `test` is the judge: `sequential`, which may be looked at at any
     time, or `fixed`, chi-square at a sample size set beforehand. `requests` is the budget of the
     one and the sample size of the other; 0: not planned yet (`analysis.planning.planned`).
-    `gateways` is the number of gateways that share the load. Raises InputError for values out of
-    their range.
+    `gateways` is the number of gateways that share the load. `mismatch_alpha` is the bound on a
+    wrong `mismatch`, and on a wrong `failing`, where it is not `alpha`, that on a wrong `match`.
+    Raises InputError for values out of their range.
     """
 
     split: Split
@@ -34,6 +35,7 @@ class Question:
     requests: int = 0
     test: str = "sequential"
     gateways: int = 1
+    mismatch_alpha: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -41,6 +43,10 @@ class Question:
             raise InputError(f"there is no test {self.test!r}: say {' or '.join(TESTS)}")
         _check_fraction("the tolerance of weight 0", self.zero_tolerance)
         _check_fraction("alpha", self.alpha)
+        if not 0 < self.alpha_of_mismatch < 0.5:
+            raise InputError(
+                f"the alpha of a mismatch is {self.mismatch_alpha:g}: give a fraction below 0.5"
+            )
         if not self.alpha < self.power < 1:
             raise InputError(f"power is {self.power:g}: give a fraction between alpha and 1")
         self._check_weights()
@@ -86,6 +92,13 @@ class Question:
         if self.split[variant] in (0.0, 1.0):
             return self.zero_tolerance
         return self.tolerance
+
+    @property
+    def alpha_of_mismatch(self) -> float:
+        """The bound on a wrong `mismatch`, and that on a wrong `failing`."""
+        if self.mismatch_alpha is None:
+            return self.alpha
+        return self.mismatch_alpha
 
     @property
     def chi_square_alpha(self) -> float:

@@ -71,6 +71,7 @@ class SequentialTest:
         self._mismatch = MismatchEvidence(question)
         self._failing = FailingEvidence(question)
         self._threshold = math.log(1 / question.alpha)
+        self._mismatch_threshold = math.log(1 / question.alpha_of_mismatch)
 
     def update(
         self,
@@ -108,7 +109,7 @@ class SequentialTest:
             return Verdict.FAILING
         if self._failing.is_exceeded(counts):
             return Verdict.INCONCLUSIVE  # just now, too much is missing to judge by the rest
-        if self._mismatch.log_evidence(counts) >= self._threshold:
+        if self._mismatch.log_evidence(counts) >= self._mismatch_threshold:
             return Verdict.MISMATCH
         if self._match.look(counts):
             return Verdict.MATCH
@@ -141,8 +142,13 @@ class SequentialTest:
 
     @property
     def threshold(self) -> float:
-        """log(1/α), at which evidence becomes a verdict."""
+        """log(1/α), at which evidence becomes a match."""
         return self._threshold
+
+    @property
+    def mismatch_threshold(self) -> float:
+        """log(1/α) with the α of a mismatch, at which evidence becomes one."""
+        return self._mismatch_threshold
 
     @property
     def log_mismatch(self) -> float:

@@ -136,7 +136,7 @@ class MismatchEvidence:
 
     def __init__(self, question: Question) -> None:
         weights = list(question.split.weights.values())
-        self._threshold = math.log(1 / question.alpha)
+        self._threshold = math.log(1 / question.alpha_of_mismatch)
         self._mixture = Mixture(len(weights), edges(weights, question.tolerance))
         self._several = question.gateways > 1
 
@@ -173,7 +173,7 @@ class FailingEvidence:
 
     def __init__(self, question: Question) -> None:
         self._most = question.max_failing
-        self._threshold = math.log(1 / question.alpha)
+        self._threshold = math.log(1 / question.alpha_of_mismatch)
         band = [Edge(0, self._most, above=True)] if self._most > 0 else []
         self._mixture = Mixture(2, band)
 
