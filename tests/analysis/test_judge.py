@@ -12,21 +12,16 @@ from hypothesis import strategies as st
 from tests.support.runs import CANARY, RUNS, having, made
 from trafficsplit.analysis.independence import Draws
 from trafficsplit.analysis.judge import (
-    FixedRunningTest,
     draws_of,
     judge,
     looks_at,
     replay,
-    running_test,
     same_weights,
     too_many_lost,
-    unexpected,
 )
 from trafficsplit.analysis.order import Order, OrderRecorder
-from trafficsplit.analysis.planning import planned
-from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Gateway, Run, SourceReading, Stretch
-from trafficsplit.analysis.sequential import MANY, SequentialTest
+from trafficsplit.analysis.running import unexpected
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
@@ -84,23 +79,6 @@ def test_verdicts_and_their_sentences(run: Run, verdict: Verdict, said: str) -> 
     assert judgement.verdict is verdict, judgement.reason
     assert len(judgement.reason.splitlines()) == 1
     assert re.search(said, judgement.reason), judgement.reason
-
-
-def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
-    question = planned(Question(CANARY, 0.02, test="fixed", requests=1000))
-    watch = FixedRunningTest(question)
-    assert watch.look([Tally({"blue": 900})]) is Verdict.INCONCLUSIVE  # an odd share is no reason
-    assert watch.look([Tally(errors=10)]) is Verdict.INCONCLUSIVE
-    assert watch.look([Tally(errors=1)]) is Verdict.FAILING
-    assert FixedRunningTest(question).look([Tally({"red": 1})]) is Verdict.MISMATCH
-    assert FixedRunningTest(question).least_more == MANY
-
-
-def test_the_question_says_which_test_looks_at_a_run() -> None:
-    sequential = planned(Question(CANARY, 0.02))
-    assert isinstance(running_test(sequential), SequentialTest)
-    fixed = dataclasses.replace(sequential, test="fixed")
-    assert isinstance(running_test(fixed), FixedRunningTest)
 
 
 # --- where the weights are configured ---

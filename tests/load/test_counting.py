@@ -16,6 +16,7 @@ from tests.support.counting import BLUE, ERROR, GREEN, UNIDENTIFIED, Judge, coun
 from tests.support.runs import CANARY
 from trafficsplit.analysis.histograms import MOST_STRETCHES
 from trafficsplit.analysis.kinds import Kind, Kinds, Outcome
+from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.run import Stretch
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
@@ -175,8 +176,8 @@ def _simulate(
 ) -> None:
     counter = Counter(CANARY, budget=3000)
 
-    def judge(batch: Sequence[Tally]) -> int:
-        test.look(batch)
+    def judge(look: Look) -> int:
+        test.look(look.tallies)
         return test.least_more
 
     if not completion:

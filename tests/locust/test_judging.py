@@ -7,6 +7,7 @@ import pytest
 from tests.support.counting import BLUE, ERROR, GREEN, count, taken
 from tests.support.runs import CANARY
 from trafficsplit.analysis.kinds import Kind, Outcome
+from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sequential import MANY
@@ -52,7 +53,7 @@ def test_it_goes_on_while_the_answer_is_not_known() -> None:
         send(counter, GREEN, 1)
     assert judging.verdict == "inconclusive"
     assert not counter.closed
-    assert 1 < judging.look([Tally()]) <= MANY
+    assert 1 < judging.look(Look([Tally()])) <= MANY
 
 
 def test_a_quick_verdict_waits_until_connections_were_used_twice() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 from trafficsplit.analysis.kinds import Kind, Outcome
+from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.load.counting import NO_MORE, Counter
 
@@ -44,8 +44,8 @@ class Judge:
         self.after = after
         self.shown: list[list[Tally]] = []
 
-    def __call__(self, batch: Sequence[Tally]) -> int:
-        self.shown.append(list(batch))
+    def __call__(self, look: Look) -> int:
+        self.shown.append(list(look.tallies))
         return self.after
 
     @property

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Protocol
 
 from trafficsplit.analysis import sentences
 from trafficsplit.analysis.comparison import compare
@@ -15,63 +14,14 @@ from trafficsplit.analysis.independence import Draws, Independence, independence
 from trafficsplit.analysis.planning import fixed_size
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Run
-from trafficsplit.analysis.sequential import MANY, SequentialTest
+from trafficsplit.analysis.running import unexpected
+from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.stationarity import change_in
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Judgement, Verdict
 
 SAME_WEIGHT = 1e-6  # weights that differ by less are the same
-
-
-class RunningTest(Protocol):
-    """What looks at a run while it goes on, and knows when there is an answer."""
-
-    def look(self, batch: Sequence[Tally]) -> Verdict:
-        """Add counts, in order of sending, a tally for each gateway; return the verdict so far.
-
-        Any verdict but `inconclusive` ends the run.
-        """
-        ...
-
-    @property
-    def least_more(self) -> int:
-        """A number of further responses before which the verdict cannot change."""
-        ...
-
-
-class FixedRunningTest:
-    """Ends a fixed-sample run early only if more requests can no longer change the verdict.
-
-    They cannot once more requests are lost than the whole run may lose, or once a variant of weight
-    0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
-    """
-
-    def __init__(self, question: Question) -> None:
-        self._question = question
-        self._lost = 0
-
-    def look(self, batch: Sequence[Tally]) -> Verdict:
-        """Add counts, and return the verdict so far."""
-        tally = sum(batch, Tally())
-        self._lost += tally.lost
-        if unexpected(self._question.split, tally):
-            return Verdict.MISMATCH
-        if self._lost > self._question.max_failing * self._question.requests:
-            return Verdict.FAILING
-        return Verdict.INCONCLUSIVE
-
-    @property
-    def least_more(self) -> int:
-        """More than there will be: responses of expected variants never end such a run early."""
-        return MANY
-
-
-def running_test(question: Question) -> RunningTest:
-    """Return the test that looks at a run while it goes on, for a question."""
-    if question.test == "fixed":
-        return FixedRunningTest(question)
-    return SequentialTest.of(question)
 
 
 def judge(run: Run) -> Judgement:
@@ -289,8 +239,3 @@ def _fixed_hangs_on_losses(question: Question, tally: Tally) -> str:
         if chi_square(counts, question.split).p_value < question.alpha:
             return variant
     return ""
-
-
-def unexpected(split: Split, tally: Tally) -> dict[str, int]:
-    """Return the counts of variants that answered, and are to get nothing."""
-    return {name: count for name, count in tally.counts.items() if count and split[name] == 0}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from trafficsplit.analysis.accumulator import Accumulator
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
+from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.sequential import MANY
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
@@ -115,20 +116,26 @@ class Looks:
 
     The judge says after how many more responses it wants to look again. It looks at once when a
     request was lost, or when a variant has answered that was to get no traffic (`expected` are the
-    others).
+    others). `look_at` makes a look of the new tallies, with how the run stands.
     """
 
-    def __init__(self, kinds: Kinds, expected: frozenset[str]) -> None:
+    def __init__(
+        self,
+        kinds: Kinds,
+        expected: frozenset[str],
+        look_at: Callable[[Sequence[Tally]], Look] = Look,
+    ) -> None:
         self._kinds = kinds
         self._expected = expected
-        self._judge: Callable[[Sequence[Tally]], int] | None = None
+        self._look_at = look_at
+        self._judge: Callable[[Look], int] | None = None
         self._after = MANY  # responses until the next look
         self._new = np.zeros(len(kinds), np.int64)  # requests by code, since the last look
         self.at_once = MOST_AT_ONCE  # ended requests that may wait to be added up
         self.urgent: set[int] = set()  # codes of ends that the judge looks at at once
 
-    def judge_by(self, judge: Callable[[Sequence[Tally]], int]) -> None:
-        """Let `judge` look at the tallies of all gateways; it returns 0 to end the run."""
+    def judge_by(self, judge: Callable[[Look], int]) -> None:
+        """Let `judge` look at the counts of all gateways; it returns 0 to end the run."""
         self._judge = judge
         self._after = 1
         self.at_once = 1
@@ -153,7 +160,7 @@ class Looks:
             return True
         batch = self._kinds.tallies(self._new)
         self.forget()
-        self._after = self._judge(batch)
+        self._after = self._judge(self._look_at(batch))
         self.at_once = min(max(self._after, 1), MOST_AT_ONCE)
         return self._after > 0
 
@@ -226,7 +233,7 @@ class Counter:
         self.kinds = Kinds(split or (), len(self.gateways))
         self.ledger = Ledger(budget)
         expected = split.positive if split else ()
-        self.looks = Looks(self.kinds, frozenset(expected))
+        self.looks = Looks(self.kinds, frozenset(expected), self._look_at)
         for code in range(2, len(self.kinds)):
             self.looks.learn(code)
         self.on_ended = on_ended
@@ -237,6 +244,11 @@ class Counter:
         self.closed = False
         self.complete = False
         self.sums = Accumulator(self.kinds, origin=0)
+
+    def _look_at(self, tallies: Sequence[Tally]) -> Look:
+        sums = self.sums
+        orders = list(map(sums.order, range(len(self.gateways))))
+        return Look(tallies, orders=orders, elapsed=sums.elapsed)
 
     def reset(self, now: float) -> None:
         """Forget the requests that have ended, and begin again; those under way will count."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from trafficsplit.analysis.independence import telling_pairs
-from trafficsplit.analysis.judge import RunningTest, running_test, unexpected
+from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.running import RunningTest, running_test, unexpected
 from trafficsplit.analysis.sequential import MANY
-from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import Counter
 
@@ -31,13 +30,13 @@ class Judging:
         self._new_connections = new_connections
         counter.looks.judge_by(self.look)
 
-    def look(self, batch: Sequence[Tally]) -> int:
-        """Judge a batch, a tally for each gateway; return after how many responses to look again.
+    def look(self, look: Look) -> int:
+        """Judge what is new; return after how many responses to look again.
 
         0 ends the run: the answer is known, or the budget is used up.
         """
         counter = self._counter
-        self.verdict = self.test.look(batch)
+        self.verdict = self.test.look(look)
         left = MANY
         if counter.ledger.budget is None:  # a master's counter: its workers have shares of it
             left = self.question.requests - counter.sent

@@ -1,0 +1,26 @@
+"""What the judge of a run is shown: what is new since its last look, and how the run stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trafficsplit.analysis.order import Order
+from trafficsplit.analysis.tally import Tally
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a run.
+
+    `tallies` are the counts since the last look, in order of sending, one for each gateway. The
+    rest is how the run stands now: `late` are the requests of each gateway that were sent before
+    the last one of the tallies and are under way for longer than is usual, which may be any
+    variant's (empty: none). `orders` are what is kept of the order of all responses so far, one for
+    each gateway (empty: not known). `elapsed` are the seconds since the run's start.
+    """
+
+    tallies: Sequence[Tally]
+    late: Sequence[int] = ()
+    orders: Sequence[Order] = ()
+    elapsed: float = 0.0

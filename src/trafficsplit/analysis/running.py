@@ -1,0 +1,83 @@
+"""The tests of a run that goes on: they look at it, and know when there is an answer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sequential import MANY, SequentialTest
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+
+
+class RunningTest(Protocol):
+    """What looks at a run while it goes on, and knows when there is an answer."""
+
+    def look(self, look: Look) -> Verdict:
+        """Add what is new, and return the verdict so far.
+
+        Any verdict but `inconclusive` ends the run.
+        """
+        ...
+
+    @property
+    def least_more(self) -> int:
+        """A number of further responses before which the verdict cannot change."""
+        ...
+
+
+class FixedRunningTest:
+    """Ends a fixed-sample run early only if more requests can no longer change the verdict.
+
+    They cannot once more requests are lost than the whole run may lose, or once a variant of weight
+    0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._lost = 0
+
+    def look(self, look: Look) -> Verdict:
+        """Add counts, and return the verdict so far."""
+        tally = sum(look.tallies, Tally())
+        self._lost += tally.lost
+        if unexpected(self._question.split, tally):
+            return Verdict.MISMATCH
+        if self._lost > self._question.max_failing * self._question.requests:
+            return Verdict.FAILING
+        return Verdict.INCONCLUSIVE
+
+    @property
+    def least_more(self) -> int:
+        """More than there will be: responses of expected variants never end such a run early."""
+        return MANY
+
+
+class SequentialRunningTest:
+    """Looks at the sequential test (DESIGN.md 4)."""
+
+    def __init__(self, question: Question) -> None:
+        self.test = SequentialTest.of(question)
+
+    def look(self, look: Look) -> Verdict:
+        """Add counts, and return the verdict so far."""
+        return self.test.look(look.tallies)
+
+    @property
+    def least_more(self) -> int:
+        """A number of further responses before which the verdict cannot change."""
+        return self.test.least_more
+
+
+def running_test(question: Question) -> RunningTest:
+    """Return the test that looks at a run while it goes on, for a question."""
+    if question.test == "fixed":
+        return FixedRunningTest(question)
+    return SequentialRunningTest(question)
+
+
+def unexpected(split: Split, tally: Tally) -> dict[str, int]:
+    """Return the counts of variants that answered, and are to get nothing."""
+    return {name: count for name, count in tally.counts.items() if count and split[name] == 0}

@@ -1,0 +1,34 @@
+"""The tests of a run that goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tests.support.runs import CANARY
+from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.planning import planned
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.running import FixedRunningTest, SequentialRunningTest, running_test
+from trafficsplit.analysis.sequential import MANY
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+
+
+def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
+    question = planned(Question(CANARY, 0.02, test="fixed", requests=1000))
+    watch = FixedRunningTest(question)
+    # An odd share is no reason.
+    assert (
+        watch.look(Look([Tally({"blue": 900})])) is Verdict.INCONCLUSIVE
+    )
+    assert watch.look(Look([Tally(errors=10)])) is Verdict.INCONCLUSIVE
+    assert watch.look(Look([Tally(errors=1)])) is Verdict.FAILING
+    assert FixedRunningTest(question).look(Look([Tally({"red": 1})])) is Verdict.MISMATCH
+    assert FixedRunningTest(question).least_more == MANY
+
+
+def test_the_question_says_which_test_looks_at_a_run() -> None:
+    sequential = planned(Question(CANARY, 0.02))
+    assert isinstance(running_test(sequential), SequentialRunningTest)
+    fixed = dataclasses.replace(sequential, test="fixed")
+    assert isinstance(running_test(fixed), FixedRunningTest)
