@@ -93,6 +93,7 @@ def test_the_responses_that_rule_weight_zero_out_are_the_fewest(alpha: float, ze
 def test_a_mismatch_may_have_an_alpha_of_its_own() -> None:
     assert Question(CANARY, 0.02, alpha=0.03).alpha_of_mismatch == 0.03
     assert Question(CANARY, 0.02, mismatch_alpha=0.001).alpha_of_mismatch == 0.001
+    assert Question(CANARY, 0.02, mismatch_alpha=0.001, gateways=2).chi_square_alpha == 0.0005
     for alpha in (0.0, 0.5, -1.0, math.nan):
         with pytest.raises(InputError, match="the alpha of a mismatch is"):
             Question(CANARY, 0.02, mismatch_alpha=alpha)

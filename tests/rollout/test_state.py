@@ -15,6 +15,7 @@ from tests.support.releases import BEFORE, plan, release
 from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
+from trafficsplit.rollout.spending import Spent
 from trafficsplit.rollout.state import (
     FINISHED,
     GOING_BACK,
@@ -50,12 +51,14 @@ STEP = StepLog(
     report="01",
     effect={"seconds": 0.1, "unseen": ""},
     effect_text="in force 100 ms after it was set",
+    alpha=0.006,
+    mismatch_alpha=0.0015,
 )
 # Everything that can be set is.
 FULL = VerifySettings(
     ("http://a", "https://b:8443"),
     Split({"blue": 3, "green": 1}),
-    Limits(0.04, 0.002, 0.02, 0.9, 0.05, 20_000, "fixed"),
+    Limits(0.04, 0.002, 0.02, 0.9, 0.05, 20_000, "fixed", 0.004),
     LoadSettings(
         request=RequestSettings("/x", {"X-A": "1"}, "header:x", "session", 4.0),
         connection=ConnectionSettings({"a": ("10.0.0.1",), "b": ()}, "/ca.pem", True),
@@ -87,6 +90,7 @@ def full(directory: Path) -> Release:
     one.index = 1
     one.phase = VERIFYING
     one.log = [STEP, replace(STEP, back=True, effect=None)]
+    one.spent = Spent(4, 2)
     return one
 
 
@@ -110,6 +114,35 @@ def test_phases_are_in_the_file_as_soon_as_they_are_entered(tmp_path: Path) -> N
     one.pass_step()
     again = read_release(one.directory)
     assert (again.index, again.next_weights) == (1, {"blue": 0.0, "green": 100.0})
+
+
+def test_a_verification_is_spent_from_its_beginning_and_a_match_gives_back(
+    tmp_path: Path,
+) -> None:
+    one = release(tmp_path)
+    own = Limits(alpha=0.1)
+    one.plan = replace(one.plan, verification=replace(one.plan.verification, limits=own))
+    assert one.next_verification.limits.alpha == pytest.approx(0.06)
+    one.enter(VERIFYING)
+    assert read_release(tmp_path).spent == Spent(1, 1)
+    assert read_release(tmp_path).next_verification.limits.alpha == pytest.approx(0.03)
+    one.note(STEP)
+    one.pass_step()
+    assert read_release(tmp_path).spent == Spent(1, 0)
+    one.enter(VERIFYING)
+    one.note(replace(STEP, verdict="inconclusive", exit_code=3))
+    one.write()
+    assert read_release(tmp_path).spent == Spent(2, 1)
+
+
+def test_a_state_of_the_first_version_has_spent_what_its_log_says(tmp_path: Path) -> None:
+    one = full(tmp_path)
+    one.log.append(replace(STEP, verdict="broken"))
+    one.write()
+    plain = json.loads((tmp_path / STATE).read_text())
+    del plain["spent"]
+    (tmp_path / STATE).write_text(json.dumps(plain))
+    assert read_release(tmp_path).spent == Spent(3, 1)
 
 
 def test_a_release_that_goes_back_goes_on_going_back_until_it_ends(tmp_path: Path) -> None:
@@ -228,6 +261,8 @@ def test_no_damage_to_a_state_is_ever_a_traceback(tmp_path: Path, data: st.DataO
         ('"in_force_within": 2.5', '"in_force_within": NaN'),
         ('"variant": "green"', '"variant": "red"'),
         ('"green": 0.0', '"green": "none"'),
+        ('"begun": 4', '"begun": 1'),
+        ('"begun": 4', '"begun": "4"'),
         ('"hold": true,', '"hold": true, "unknown": 1,'),
     ],
 )

@@ -25,6 +25,8 @@ STEP = StepLog(
     report="01",
     effect=EFFECT.as_plain(),
     effect_text=str(EFFECT),
+    alpha=0.006,
+    mismatch_alpha=0.0015,
 )
 
 
@@ -43,6 +45,7 @@ def test_a_step_is_shown_with_its_reports(tmp_path: Path) -> None:
     assert 'href="01/report.html"' in text
     assert 'href="01-effect/report.html"' in text
     assert "In force 100 ms after it was set" in text
+    assert "Wrong with a probability of at most 0.6 % if it is a match, of 0.15 % if it is" in text
     assert "going back" not in text
 
 
@@ -62,6 +65,7 @@ def test_the_plan_is_shown_before_the_first_step(tmp_path: Path) -> None:
         replace(STEP, verdict="broken", exit_code=5, report="", shares={}, effect=None),
         replace(STEP, effect=Effect(unseen="too many requests were lost").as_plain()),
         replace(STEP, errors=1234),
+        replace(STEP, alpha=None, mismatch_alpha=None),
     ],
 )
 def test_every_end_of_a_step_can_be_shown(tmp_path: Path, step: StepLog) -> None:
@@ -69,6 +73,7 @@ def test_every_end_of_a_step_can_be_shown(tmp_path: Path, step: StepLog) -> None
     assert text.count("<tr>") == 3
     assert ("going back" in text) is step.back
     assert ("1,234 errors" in text) is bool(step.errors)
+    assert text.count("Wrong with") == 1 + (step.alpha is not None)
     if not step.report:
         assert 'href="/report.html"' not in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +42,17 @@ CODES = {
 }
 
 
+def in_thousandths(match: float, mismatch: float) -> tuple[int, int]:
+    """Return what may be spent, in thousandths of an alpha of 1 %."""
+    return round(1e5 * match), round(1e5 * mismatch)
+
+
 @dataclass
 class Stage:
     """A release of two steps in front of a fake source, and what each verification comes to.
 
     `ends` are taken in turn, a match when there are no more; `phases` are those that the state's
-    file had when a verification began.
+    file had when a verification began, and `alphas` what it could spend, in thousandths of alpha.
     """
 
     source: FakeSource
@@ -55,6 +61,7 @@ class Stage:
     effects: list[Effect | BaseException] = field(default_factory=list)
     verified: list[dict[str, float]] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
+    alphas: list[tuple[int, int]] = field(default_factory=list)
 
     def walk(
         self, *ends: End, yes: bool = False, confirm: Callable[[], bool] | None = None
@@ -66,6 +73,8 @@ class Stage:
     def verify(self, settings: VerifySettings, occasion: Occasion) -> VerdictDocument:
         """Stand for a verification."""
         self.verified.append({v: 100 * w for v, w in settings.split.weights.items()})
+        question = settings.question
+        self.alphas.append(in_thousandths(question.alpha, question.alpha_of_mismatch))
         if (self.release.directory / STATE).exists():
             self.phases.append(read_release(self.release.directory).phase)
         end = self.ends.pop(0) if self.ends else MATCH
@@ -74,7 +83,7 @@ class Stage:
         return document(end)
 
     def observe(
-        self, settings: VerifySettings, transition: Transition, *_: object, plots: bool
+        self, settings: VerifySettings, transition: Transition, *_: object, **options: object
     ) -> Effect:
         """Stand for a run that sees the change: a tenth of a second later."""
         effect = self.effects.pop(0) if self.effects else Effect(0.1, 0.05, 0.15, 3000)
@@ -307,6 +316,47 @@ def test_a_source_that_refuses_to_be_set_back_says_so(
     out = capsys.readouterr().out
     assert "broken: conflict with argo" in out
     assert "it is not known to be set back" in out
+
+
+# --- alpha ---
+
+
+def test_every_step_has_its_part_of_alpha_and_the_way_back_another(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.walk(MATCH, MISMATCH).onward()
+    stop = 150  # of two steps and the way back, each of two kinds
+    assert stage.alphas == [(600, stop), (600, stop), (300, stop)]
+    log = saved(stage).log
+    assert [in_thousandths(step.alpha or 0, step.mismatch_alpha or 0) for step in log] == (
+        stage.alphas
+    )
+    out = capsys.readouterr().out
+    bounds = "wrongly passed at most 0.6 %, wrongly stopped 0.3 %"
+    back = "wrongly passed at most 0.3 %, wrongly stopped 0.3 %"
+    assert f"step: blue 0 %, green 100 % ({bounds})" in out
+    assert f"step: blue 100 %, green 0 % ({back})" in out
+
+
+@pytest.mark.parametrize("end", [Verdict.INCONCLUSIVE, KeyboardInterrupt()], ids=repr)
+def test_what_is_spent_is_kept_for_whoever_goes_on(stage: Stage, end: End) -> None:
+    walk = stage.walk(MATCH, end)
+    with contextlib.suppress(KeyboardInterrupt):
+        walk.onward()
+    stage.release = saved(stage)
+    stage.walk(Verdict.INCONCLUSIVE).onward()
+    stage.release = saved(stage)
+    stage.walk().onward()
+    assert stage.alphas[2:] == [
+        (300, 150),
+        (75, 25),  # more than was planned
+    ]
+
+
+def test_a_deadline_has_its_part_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.release.plan = plan(in_force_within=2.0)
+    stage.walk().onward()
+    assert stage.alphas == [(600, 100)] * 2
 
 
 # --- deadlines ---

@@ -9,6 +9,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 
 MOST_REQUESTS = 10**9  # 28 hours at 10,000 a second: more is no plan any more
+MOST_USER_REQUESTS = 100
 TESTS = ("sequential", "fixed")
 SMALLEST = 1e-12  # a smaller fraction says more about floating point than about a gateway
 
@@ -23,6 +24,7 @@ class Question:
     one and the sample size of the other; 0: not planned yet (`analysis.planning.planned`).
     `gateways` is the number of gateways that share the load. `mismatch_alpha` is the bound on a
     wrong `mismatch`, and on a wrong `failing`, where it is not `alpha`, that on a wrong `match`.
+    `user_requests` are those of each user where draws are users, and 0 where they are requests.
     Raises InputError for values out of their range.
     """
 
@@ -36,6 +38,7 @@ class Question:
     test: str = "sequential"
     gateways: int = 1
     mismatch_alpha: float | None = None
+    user_requests: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -57,9 +60,23 @@ class Question:
             )
         if self.gateways < 1:
             raise InputError(f"{self.gateways} gateways cannot be asked: give at least one")
+        if self.user_requests:
+            self._check_users()
         if not 0 <= self.requests <= MOST_REQUESTS:
             raise InputError(
                 f"{self.requests} requests cannot be sent: give from 1 to {MOST_REQUESTS:,}"
+            )
+
+    def _check_users(self) -> None:
+        """Raise InputError for users that cannot be seen to stay, and for another test of them."""
+        if not 2 <= self.user_requests <= MOST_USER_REQUESTS:
+            raise InputError(
+                f"{self.user_requests} requests of a user do not show whether it stays: give from "
+                f"2 to {MOST_USER_REQUESTS}"
+            )
+        if self.test != "sequential":
+            raise InputError(
+                "the fixed test is of requests, not of users: give --unit user or --test fixed"
             )
 
     def _check_weights(self) -> None:
@@ -102,13 +119,13 @@ class Question:
 
     @property
     def chi_square_alpha(self) -> float:
-        """Alpha of a chi-square test: half of it if there are two tests.
+        """Alpha of a chi-square test, which bounds a mismatch: half of it if there are two tests.
 
         These are of the sum of several gateways, and of their homogeneity.
         """
         if self.gateways > 1:
-            return self.alpha / 2
-        return self.alpha
+            return self.alpha_of_mismatch / 2
+        return self.alpha_of_mismatch
 
     @property
     def requests_for_zero(self) -> int:

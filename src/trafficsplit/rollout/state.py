@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
 from trafficsplit.files import replace_text
+from trafficsplit.rollout.spending import Spent, bounds_of_next, limits_of_next
 from trafficsplit.settings.commands import SourceSettings
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
 from trafficsplit.text import one_line
@@ -54,12 +56,23 @@ class Plan:
             return None
         return complete_weights({self.variant: self.steps[index]}, self.before)
 
+    def verification_after(self, spent: Spent) -> VerifySettings:
+        """Return the settings of the next verification, with its parts of the release's alpha."""
+        limits = limits_of_next(
+            self.verification.limits,
+            spent,
+            len(self.steps),
+            deadline=self.in_force_within is not None,
+        )
+        return replace(self.verification, limits=limits)
+
 
 @dataclass(frozen=True)
 class StepLog:
     """How one step went: the weights, the effect and the verdict.
 
-    `back` says that it was the way back; the rest is as in a verdict document.
+    `back` says that it was the way back; `alpha` and `mismatch_alpha` are the step's parts of the
+    release's alpha, None where it was not verified. The rest is as in a verdict document.
     """
 
     at: str
@@ -75,13 +88,25 @@ class StepLog:
     effect: Mapping[str, Any] | None = None
     effect_text: str = "nothing changed"
     back: bool = False
+    alpha: float | None = None
+    mismatch_alpha: float | None = None
+
+    @property
+    def bounds(self) -> str:
+        """The step's parts of alpha, for people; empty where it was not verified."""
+        if self.alpha is None or self.mismatch_alpha is None:
+            return ""
+        return (
+            f"wrong with a probability of at most {100 * self.alpha:.2g} % if it is a match, of "
+            f"{100 * self.mismatch_alpha:.2g} % if it is a mismatch"
+        )
 
 
 @dataclass
 class Release:
     """A release on its way. `phase` is one of `PHASES`; `weights` are those that were set last.
 
-    `index` is the number of the present step, from 0.
+    `index` is the number of the present step, from 0; `spent` is what is gone of alpha.
     """
 
     directory: Path
@@ -90,11 +115,17 @@ class Release:
     index: int = 0
     phase: str = SETTING
     log: list[StepLog] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
 
     @property
     def next_weights(self) -> dict[str, float] | None:
         """The weights of the present step, None after the last one."""
         return self.plan.weights_at(self.index)
+
+    @property
+    def next_bounds(self) -> str:
+        """The bounds on both errors of the next verification, for people."""
+        return bounds_of_next(self.plan.verification.limits, self.spent, len(self.plan.steps))
 
     @property
     def where(self) -> str:
@@ -106,11 +137,24 @@ class Release:
     def enter(self, phase: str) -> None:
         """Begin a phase, and write it into the file; the way back stays one until its end.
 
-        Raises InputError.
+        A verification is spent from its beginning. Raises InputError.
         """
+        if phase == VERIFYING:
+            self.spent = self.spent.after_beginning()
         if self.phase != GOING_BACK or phase == FINISHED:
             self.phase = phase
         self.write()
+
+    @property
+    def next_verification(self) -> VerifySettings:
+        """The settings of the next verification but for its weights, with its parts of alpha."""
+        return self.plan.verification_after(self.spent)
+
+    def note(self, step: StepLog) -> None:
+        """Add a step to the log; a match gives back what its verification held as missed."""
+        self.log.append(step)
+        if step.verdict == Verdict.MATCH:
+            self.spent = self.spent.after_match()
 
     def pass_step(self) -> None:
         """Note that the present step is verified, and go to the next. Raises InputError."""
@@ -144,6 +188,7 @@ def _as_plain(release: Release) -> dict[str, Any]:
         "index": release.index,
         "phase": release.phase,
         "log": [asdict(step) for step in release.log],
+        "spent": asdict(release.spent),
     }
 
 
@@ -156,10 +201,12 @@ def read_release(directory: Path) -> Release:
         verification = verify_from_plain(plan.pop("verification"))
         steps = tuple(plan.pop("steps"))
         log = [StepLog(**step) for step in facts.pop("log")]
+        spent = Spent(**facts.pop("spent", _spent_by(log)))
         release = Release(
             directory=directory,
             plan=Plan(steps=steps, source=source, verification=verification, **plan),
             log=log,
+            spent=spent,
             **facts,
         )
         _check(release)
@@ -169,6 +216,11 @@ def read_release(directory: Path) -> Release:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = one_line(str(error))
         raise InputError(f"the rollout in {directory} is damaged: {reason}") from None
+
+
+def _spent_by(log: Sequence[StepLog]) -> dict[str, int]:
+    """Return what steps have spent, for a state of version 0.1, which does not say."""
+    return {"begun": len(log), "missed": sum(step.verdict != "match" for step in log)}
 
 
 def _check(release: Release) -> None:

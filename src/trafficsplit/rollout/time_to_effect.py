@@ -121,15 +121,17 @@ def observe(
     report: Path,
     patience: float,
     *,
+    alpha: float = 0.01,
     plots: bool = False,
 ) -> Effect:
     """Make a change while requests go on, and return when it came into force.
 
     `settings` are those of the verification. Requests go on until the new weights are seen, at most
-    `patience` seconds from the change; `plots` draws pictures into the report. Raises what the
-    change raises, and sends no more then. After any other fault the effect is unseen, and says why.
+    `patience` seconds from the change; `plots` draws pictures into the report. `alpha` bounds a
+    wrong "too late". Raises what the change raises, and sends no more then. After any other fault
+    the effect is unseen, and says why.
     """
-    observation = _Observation(_scheduled(settings, transition.before), transition)
+    observation = _Observation(_scheduled(settings, transition.before, alpha), transition)
     effect = Effect()
     for directory in _directories(report):
         directory.mkdir(parents=True, exist_ok=True)
@@ -146,7 +148,7 @@ def observe(
         why = _why_no_more(run, transition, observation.elapsed, patience)
         if why is not None:
             return replace(effect, unseen=why)
-        old_until = _old_until(effect, run, transition, observation.set_at)
+        old_until = _old_until(effect, run, transition, observation.set_at, alpha)
         effect = replace(effect, old_until=old_until)
     raise AssertionError("there is always another directory")
 
@@ -212,15 +214,16 @@ def _directories(report: Path) -> Iterator[Path]:
         yield report.with_name(f"{report.name}-{number}")
 
 
-def _scheduled(settings: VerifySettings, before: Weights) -> VerifySettings:
+def _scheduled(settings: VerifySettings, before: Weights, alpha: float) -> VerifySettings:
     """Return the settings of a run on schedule that no verdict ends early.
 
     All variants have the same weight, because a variant of weight 0 would end it with one answer.
+    The interval of the change misses it with a probability of `alpha`.
     """
     return replace(
         settings,
         split=Split(dict.fromkeys(before, 1.0)),
-        limits=Limits(test="fixed", requests=REQUESTS, max_failing=0.99),
+        limits=Limits(alpha=alpha, test="fixed", requests=REQUESTS, max_failing=0.99),
         load=replace(
             settings.load,
             rate=RATE,
@@ -283,10 +286,10 @@ def _why_no_more(run: Run, transition: Transition, elapsed: float, patience: flo
 
 
 def _old_until(
-    effect: Effect, run: Run, transition: Transition, set_at: datetime.datetime
+    effect: Effect, run: Run, transition: Transition, set_at: datetime.datetime, alpha: float
 ) -> float:
     """Return how many seconds after the change the old weights were certainly in force."""
-    if transition.evidence(run.tally.counts) > -SURE:
+    if transition.evidence(run.tally.counts) > -max(SURE, math.log(1 / alpha)):
         return effect.old_until
     began = datetime.datetime.fromisoformat(run.subject.started_at)
     ended = began + datetime.timedelta(seconds=run.subject.elapsed)

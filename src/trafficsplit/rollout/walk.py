@@ -156,7 +156,7 @@ class Walk:
 
     def _step(self, weights: Mapping[str, float]) -> ExitCode:
         """Set weights, wait until they are in force, and verify them; return the exit code."""
-        say(f"step: {in_words(weights)}")
+        say(f"step: {in_words(weights)} ({self.release.next_bounds})")
         effect = self._set(weights)
         if effect is not None:
             say(f"  {effect}")
@@ -175,14 +175,18 @@ class Walk:
         self._enter(SETTING)
         if is_unchanged(before, weights):
             return None
+        settings = self._settings(weights)
         patience = PATIENCE
+        alpha = settings.question.alpha
         if plan.in_force_within is not None:
             patience = plan.in_force_within + BEYOND
+            alpha = settings.question.alpha_of_mismatch
         return observe(
-            self._settings(weights),
+            settings,
             Transition(before, weights, lambda: self.source.set(weights)),
             release.directory / f"{self._number}-effect",
             patience,
+            alpha=alpha,
             plots=self.plots,
         )
 
@@ -191,9 +195,9 @@ class Walk:
         return f"{len(self.release.log) + 1:02d}"
 
     def _settings(self, weights: Mapping[str, float]) -> VerifySettings:
-        """Return the settings to verify weights with. Raises InputError without a gateway."""
-        template = self.release.plan.verification
-        settings = with_gateway_of(self.source, template.of(Split(weights)))
+        """Return the settings to verify weights with next. Raises InputError without a gateway."""
+        settings = self.release.next_verification.of(Split(weights))
+        settings = with_gateway_of(self.source, settings)
         if not settings.hosts:
             raise InputError(f"which gateway does {self.source} mean? Give --host http://ADDRESS")
         return settings
@@ -214,11 +218,12 @@ class Walk:
     def _verify(self, weights: Mapping[str, float], effect: Effect | None) -> StepLog:
         """Verify weights, and return the log of the step."""
         release = self.release
+        settings = self._settings(weights)
         self._enter(VERIFYING)
         report = release.directory / self._number
         saying = Saying(quiet=True, plots=self.plots)
         occasion = Occasion(Clock(time.monotonic()), report, saying, progress=False)
-        document = verify(self._settings(weights), occasion)
+        document = verify(settings, occasion)
         verdict, reason = _decide(document, effect, release.plan.in_force_within)
         return StepLog(
             at=_now(),
@@ -234,10 +239,12 @@ class Walk:
             effect=effect.as_plain() if effect else None,
             effect_text=str(effect) if effect else "nothing changed",
             back=release.phase == GOING_BACK,
+            alpha=settings.question.alpha,
+            mismatch_alpha=settings.question.alpha_of_mismatch,
         )
 
     def _log(self, step: StepLog) -> None:
-        self.release.log.append(step)
+        self.release.note(step)
         try:
             self.release.write()
         except InputError as error:  # the step has been done, even if the disk does not take it

@@ -18,7 +18,8 @@ from trafficsplit.settings.options import Texts
 class Limits:
     """How certain the answer has to be; None, and 0 requests, stand for the defaults.
 
-    `tolerance`, `zero_tolerance`, `alpha`, `power` and `max_failing` are fractions.
+    `tolerance`, `zero_tolerance`, `alpha`, `power`, `max_failing` and `mismatch_alpha` are
+    fractions. `mismatch_alpha` has no option: a release sets it.
     """
 
     tolerance: float | None = None
@@ -28,6 +29,7 @@ class Limits:
     max_failing: float | None = None
     requests: int = 0
     test: str = "sequential"
+    mismatch_alpha: float | None = None
 
     def question(self, split: Split, gateways: int = 1) -> Question:
         """Return the question whether a number of gateways keep this split, with its budget.
