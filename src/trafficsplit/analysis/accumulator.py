@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from trafficsplit.analysis.courses import Courses
 from trafficsplit.analysis.histograms import LatencyHistogram, TimeHistogram
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.losses import Losses
@@ -28,6 +29,7 @@ class Accumulator:
         self.kinds = kinds
         self.times = TimeHistogram(origin)
         self.latencies = LatencyHistogram()
+        self.courses = Courses(kinds, origin)
         self.losses = Losses()
         self.cached = 0
         self._last_end: int | None = None
@@ -39,6 +41,7 @@ class Accumulator:
         number = len(self.kinds)
         self.times.add(codes, sent, number)
         self.latencies.add(codes, latencies, number)
+        self.courses.add(codes, sent, latencies)
         self.reach(int((sent + np.maximum(latencies, 0)).max()))
 
     def reach(self, end: int) -> None:
@@ -126,6 +129,7 @@ class Accumulator:
             order=sum(map(self.order, range(self.kinds.gateways)), Order()),
             gateways=by_gateway,
             cached=self.cached,
+            courses=self.courses.courses,
         )
 
     def _gateway(self, number: int, name: str) -> Gateway:

@@ -62,6 +62,8 @@ class TimeHistogram:
         while (last - self.origin) // self.width >= MOST_STRETCHES:
             self._widen()
         rows = (last - self.origin) // self.width + 1
+        if rows > len(self._table):  # twice as many, so that it does not grow with each stretch
+            rows = min(max(rows, 2 * len(self._table)), MOST_STRETCHES)
         missing = (max(rows - len(self._table), 0), max(kinds - self._table.shape[1], 0))
         if any(missing):
             self._table = np.pad(self._table, ((0, missing[0]), (0, missing[1])))
@@ -69,6 +71,7 @@ class TimeHistogram:
     def _begin_at(self, first: int) -> None:
         """Move the origin back, by whole stretches."""
         assert self.origin is not None
+        self._table = self.rows
         while len(self._table) + self._stretches_before(first) > MOST_STRETCHES:
             self._widen()
         more = self._stretches_before(first)

@@ -51,6 +51,19 @@ class LatencyKey:
 
 
 @dataclass(frozen=True)
+class Course:
+    """How the requests of one variant went over time: an element for each stretch, in order.
+
+    `answers` are its 2xx answers, `errors` its others. `slow` are about the slowest hundredth of
+    the answers. A stretch may be empty.
+    """
+
+    answers: Sequence[int]
+    errors: Sequence[int]
+    slow: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Sender:
     """How well the sending side kept up.
 
@@ -121,7 +134,8 @@ class Counted:
 
     `latency` has buckets of `analysis.latency`, `losses` the reasons of errors and unidentified
     responses. `gateways` is empty if there is only one. `cached` counts the responses that came out
-    of a cache.
+    of a cache. `courses` are by variant, all with the same stretches of time: empty for errors that
+    name no variant.
     """
 
     stretches: Sequence[Stretch] = ()
@@ -130,6 +144,7 @@ class Counted:
     order: Order = field(default_factory=Order)
     gateways: Sequence[Gateway] = ()
     cached: int = 0
+    courses: Mapping[str, Course] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def absorb(counter: Counter, message: Mapping[str, Any], now: float) -> None:
         judged[code] += new
         counts = {int(bucket): count for bucket, count in buckets.items()}
         sums.latencies.add_counts(code, counts, len(counter.kinds))
+        sums.courses.add_counts(code, counts, at)
     sums.times.add_counts(totals, at)
     counter.looks.add(judged)
     # The gateways have the same numbers everywhere, as they come from the same options.
