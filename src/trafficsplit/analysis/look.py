@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.visits import Users
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,12 @@ class Look:
     rest is how the run stands now: `late` are the requests of each gateway that were sent before
     the last one of the tallies and are under way for longer than is usual, which may be any
     variant's (empty: none). `orders` are what is kept of the order of all responses so far, one for
-    each gateway (empty: not known). `elapsed` are the seconds since the run's start.
+    each gateway (empty: not known). `elapsed` are the seconds since the run's start. `users` are
+    those so far whose requests have ended, None where draws are not users.
     """
 
     tallies: Sequence[Tally]
     late: Sequence[int] = ()
     orders: Sequence[Order] = ()
     elapsed: float = 0.0
+    users: Users | None = None
