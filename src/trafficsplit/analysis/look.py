@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trafficsplit.analysis.losses import Hanging
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.visits import Users
@@ -20,6 +21,11 @@ class Look:
     variant's (empty: none). `orders` are what is kept of the order of all responses so far, one for
     each gateway (empty: not known). `elapsed` are the seconds since the run's start. `users` are
     those so far whose requests have ended, None where draws are not users.
+
+    `late` includes what connections without an answer kept from being sent. Losses are shown as
+    they come, before their turn: `waiting` are the requests that were sent and are in no tally
+    yet, so that a lost one is not compared with too few. `hanging` is what was lost in time at each
+    gateway (empty: not known).
     """
 
     tallies: Sequence[Tally]
@@ -27,3 +33,5 @@ class Look:
     orders: Sequence[Order] = ()
     elapsed: float = 0.0
     users: Users | None = None
+    waiting: int = 0
+    hanging: Sequence[Hanging] = ()

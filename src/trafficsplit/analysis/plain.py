@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trafficsplit.analysis.losses import Hanging
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import (
     CanaryLimits,
     Counted,
+    Course,
     Ending,
     Gateway,
     LatencyKey,
@@ -111,6 +113,10 @@ def _counted_as_plain(counted: Counted) -> Plain:
     }
 
 
+        "users": counted.users.as_plain() if counted.users else None,
+        "courses": {name: _course_as_plain(course) for name, course in counted.courses.items()},
+        "hanging": [one.as_plain() for one in counted.hanging],
+        "judged": _tallies_as_plain(counted.judged),
 def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
     latency = {}
     for line in plain["latency"]:
@@ -126,9 +132,28 @@ def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
     )
 
 
+        users=Users.from_plain(plain["users"]) if plain["users"] else None,
+        courses={name: Course(**course) for name, course in plain["courses"].items()},
+        hanging=tuple(map(Hanging.from_plain, plain["hanging"])),
+        judged=_tallies_from_plain(plain["judged"]),
 def _gateway_as_plain(gateway: Gateway) -> Plain:
     stretches = list(map(_stretch_as_plain, gateway.stretches))
     return {"name": gateway.name, "stretches": stretches, "order": gateway.order.as_plain()}
+def _tallies_as_plain(tallies: Sequence[Tally] | None) -> list[list[Any]] | None:
+    if tallies is None:
+        return None
+    return [[dict(tally.counts), tally.errors, tally.unidentified] for tally in tallies]
+
+
+def _tallies_from_plain(plain: list[list[Any]] | None) -> list[Tally] | None:
+    return None if plain is None else [Tally(*parts) for parts in plain]
+
+
+def _course_as_plain(course: Course) -> Plain:
+    lists = vars(course)
+    return {name: list(counts) for name, counts in lists.items()}
+
+
 
 
 def _gateway_from_plain(plain: Mapping[str, Any]) -> Gateway:

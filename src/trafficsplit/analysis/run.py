@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trafficsplit.analysis.fixed import clopper_pearson
+from trafficsplit.analysis.losses import Hanging
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sequential import SequentialTest
@@ -135,7 +136,9 @@ class Counted:
     `latency` has buckets of `analysis.latency`, `losses` the reasons of errors and unidentified
     responses. `gateways` is empty if there is only one. `cached` counts the responses that came out
     of a cache. `courses` are by variant, all with the same stretches of time: empty for errors that
-    name no variant.
+    name no variant. `hanging` is what was lost in time, one for each gateway (empty: not known).
+    `judged` are the tallies, one for each gateway, of the requests that may be judged: those before
+    the first that was still under way, and all that were lost (None: all requests).
     """
 
     stretches: Sequence[Stretch] = ()
@@ -153,6 +156,8 @@ class Ending:
 
     `decided` is the verdict that the sequential test reached while the run went on. `interrupted`
     says what ended the run early, `unreachable` why no request could be sent to the gateway at all,
+    hanging: Sequence[Hanging] = ()
+    judged: Sequence[Tally] | None = None
     `unrecorded` why the recording is not whole, and `broken` how we failed ourselves, in which case
     there is no verdict.
     """
