@@ -7,21 +7,17 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from tests.support.runs import having, made
-from trafficsplit.analysis.comparison import (
-    compare,
-    interval,
-    p_of_fisher,
-    p_of_quantile,
-    p_of_ranks,
-    p_of_ratio,
-)
+from trafficsplit.analysis.comparison import Comparison, Limit, compare, interval, least_answers
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.latency import buckets_of
-from trafficsplit.analysis.run import LatencyKey, Run, Stretch
+from trafficsplit.analysis.run import Course, LatencyKey, Run, Stretch
+from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 
 Sample = NDArray[np.float64]
+Latency = dict[LatencyKey, Counter[int]]
+STRETCHES = 300
 
 
 def buckets(milliseconds: Sample) -> Counter[int]:
@@ -50,71 +46,29 @@ def test_one_latency_is_its_own_interval() -> None:
     assert interval({10: 1}, 0.99, 0.01) == (0.01, 0.01)
 
 
-def test_fishers_test_is_scipys() -> None:
-    rng = np.random.default_rng(2)
-    for _ in range(50):
-        n, m = rng.integers(1, 60, 2).tolist()
-        x = int(rng.integers(0, n + 1))
-        y = int(rng.integers(0, m + 1))
-        table = np.array([[x, n - x], [y, m - y]])
-        theirs = scipy.stats.fisher_exact(table, alternative="greater").pvalue
-        assert p_of_fisher(x, n, y, m) == pytest.approx(theirs, rel=1e-9)
+def run(latency: Latency, **changes: object) -> Run:
+    errors = sum(sum(counts.values()) for key, counts in latency.items() if key.status != "2xx")
+    matched = made({"blue": 4500, "green": 1500}, errors=errors, decided=Verdict.MATCH)
+    return having(matched, latency=latency, **changes)
 
 
-def test_the_rank_test_is_scipys() -> None:
-    rng = np.random.default_rng(3)
-    for factor in (1.0, 1.05, 2.0):
-        one = buckets(lognormal(rng, 500, factor))
-        other = buckets(lognormal(rng, 900))
-        theirs = scipy.stats.mannwhitneyu(
-            list(one.elements()), list(other.elements()), method="asymptotic"
-        ).pvalue
-        assert p_of_ranks(one, other) == pytest.approx(theirs, rel=1e-6)
+def answered(errors: int = 0, of: str = "green") -> Latency:
+    """Return the latencies of a run of 6,000 requests, a number of them errors of one variant."""
+    latency = {
+        LatencyKey("blue", "2xx"): Counter({500: 4500}),
+        LatencyKey("green", "2xx"): Counter({500: 1500}),
+    }
+    if errors:
+        latency[LatencyKey(of, "5xx")] = Counter({500: errors})
+    return latency
 
 
-def test_the_test_of_errors_is_scipys_binomial() -> None:
-    theirs = scipy.stats.binomtest(9, 13, 2 * 500 / (2 * 500 + 1500), alternative="greater").pvalue
-    assert p_of_ratio(9, 500, 4, 1500, 2.0) == pytest.approx(theirs, rel=1e-9)
-    assert p_of_ratio(0, 500, 4, 1500) == 1
+def compared(asked: Run) -> Comparison:
+    (comparison,) = compare(asked)
+    return comparison
 
 
-@pytest.mark.parametrize("ratio", [1.0, 2.0])
-def test_a_canary_at_the_allowed_ratio_is_seldom_called_slower(ratio: float) -> None:
-    rng = np.random.default_rng(4)
-    wrong = sum(
-        p_of_quantile(
-            buckets(lognormal(rng, 1400, ratio)), buckets(lognormal(rng, 4200)), 0.99, ratio
-        )
-        < 0.05
-        for _ in range(400)
-    )
-    assert wrong <= 32  # 5 % of 400, and three deviations of that
-
-
-def test_a_canary_with_another_body_but_the_same_tail_is_not_called_slower() -> None:
-    rng = np.random.default_rng(5)
-    wrong = 0
-    for _ in range(200):
-        # Its median is double; of both, 1 % exceed 20 ms.
-        ours = np.where(rng.random(1400) < 0.01, 20 + rng.random(1400), 8 + 8 * rng.random(1400))
-        theirs = np.where(rng.random(4200) < 0.01, 20 + rng.random(4200), 4 + 4 * rng.random(4200))
-        wrong += p_of_quantile(buckets(ours), buckets(theirs), 0.99) < 0.05
-    assert wrong <= 20
-
-
-def test_a_slow_tail_is_found() -> None:
-    rng = np.random.default_rng(6)
-    found = sum(
-        p_of_quantile(buckets(lognormal(rng, 1400, 3.0)), buckets(lognormal(rng, 4200)), 0.99, 2.0)
-        < 0.005
-        for _ in range(50)
-    )
-    assert found == 50
-
-
-def run(latency: dict[LatencyKey, Counter[int]], **limits: float) -> Run:
-    matched = made({"blue": 4500, "green": 1500}, decided=Verdict.MATCH)
-    return having(matched, latency=latency, **limits)
+# --- latency ---
 
 
 def test_a_slow_canary_fails_a_split_that_matches_and_only_where_a_ratio_is_set() -> None:
@@ -123,8 +77,9 @@ def test_a_slow_canary_fails_a_split_that_matches_and_only_where_a_ratio_is_set(
         LatencyKey("blue", "2xx"): buckets(lognormal(rng, 4500)),
         LatencyKey("green", "2xx"): buckets(lognormal(rng, 1500, 4.0)),
     }
-    (found,) = compare(run(latency))
-    assert (found.baseline, found.canary, found.too_slow) == ("blue", "green", False)
+    found = compared(run(latency))
+    assert (found.baseline, found.canary, found.p99_limit) == ("blue", "green", Limit.UNSET)
+    assert (found.answers, found.baseline_answers) == (1500, 4500)
     assert found.p99_ratio == pytest.approx(4, rel=0.25)
     assert found.slower < 1e-6
     assert judge(run(latency)).verdict is Verdict.MATCH
@@ -134,28 +89,134 @@ def test_a_slow_canary_fails_a_split_that_matches_and_only_where_a_ratio_is_set(
     assert judge(run(latency, max_p99_ratio=8.0)).verdict is Verdict.MATCH
 
 
-def test_a_canary_that_fails_more_often_is_named() -> None:
+def test_a_limit_that_is_about_reached_is_open() -> None:
+    rng = np.random.default_rng(8)
     latency = {
-        LatencyKey("blue", "2xx"): Counter({500: 4490}),
-        LatencyKey("blue", "5xx"): Counter({500: 2}),
-        LatencyKey("green", "2xx"): Counter({500: 1480}),
-        LatencyKey("green", "5xx"): Counter({500: 20}),
+        LatencyKey("blue", "2xx"): buckets(lognormal(rng, 4500)),
+        LatencyKey("green", "2xx"): buckets(lognormal(rng, 1500, 1.55)),
     }
-    judged = judge(run(latency, max_error_ratio=3.0))
+    judged = judge(run(latency, max_p99_ratio=1.5))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "which may be chance" in judged.reason
+
+
+def test_too_few_answers_for_a_p99_do_not_pass_in_silence() -> None:
+    latency = {
+        LatencyKey("blue", "2xx"): Counter({500: 40}),
+        LatencyKey("green", "2xx"): Counter({500: 13}),
+    }
+    judged = judge(run(latency, max_p99_ratio=1.5))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "The split is as configured" in judged.reason
+    assert "13 and 40 answers are too few, 459 each are the least" in judged.reason
+    assert least_answers(0.01) == 459
+
+
+def test_answers_slow_together_leave_a_limit_open() -> None:
+    # Of both the slowest hundredth is equally slow, of green in one moment only.
+    latency = {
+        LatencyKey("blue", "2xx"): Counter({700: 4455, 1000: 45}),
+        LatencyKey("green", "2xx"): Counter({700: 1470, 2000: 30}),
+    }
+    slow = [30, *[0] * (STRETCHES - 1)]
+    spread = [1 * (stretch % 7 == 0) for stretch in range(STRETCHES)]
+    nothing = [0] * STRETCHES
+    blue = Course([15] * STRETCHES, nothing, spread)
+    assert compared(run(latency, max_p99_ratio=1.5)).p99_limit is Limit.EXCEEDED
+    courses = {"blue": blue, "green": Course([5] * STRETCHES, nothing, slow)}
+    asked = run(latency, max_p99_ratio=1.5, courses=courses)
+    assert compared(asked).p99_limit is Limit.OPEN
+
+
+# --- errors ---
+
+
+def test_a_canary_that_fails_more_often_is_named() -> None:
+    judged = judge(run(answered(errors=20), max_error_ratio=3.0))
     assert judged.verdict is Verdict.FAILING
     assert "green fails too often" in judged.reason
-    few = {**latency, LatencyKey("green", "5xx"): Counter({500: 2})}
-    assert judge(run(few, max_error_ratio=3.0)).verdict is Verdict.MATCH
     # a mismatch stays one, and says both
     shifted = having(
-        run(latency, max_error_ratio=3.0),
-        stretches=[Stretch(0, 6, Tally({"blue": 3000, "green": 3000}))],
+        run(answered(errors=20), max_error_ratio=3.0),
+        stretches=[Stretch(0, 6, Tally({"blue": 3000, "green": 3000}, errors=20))],
         decided=Verdict.MISMATCH,
     )
     assert judge(shifted).verdict is Verdict.MISMATCH
     assert "green fails too often" in judge(shifted).reason
 
 
-def test_nobody_to_compare_with() -> None:
+@pytest.mark.parametrize("errors", [0, 3])
+def test_a_share_of_errors_that_any_variant_may_have_is_within_any_limit(errors: int) -> None:
+    asked = run(answered(errors), max_error_ratio=2.0)
+    assert compared(asked).errors_limit is Limit.KEPT
+    assert judge(asked).verdict is Verdict.MATCH
+
+
+def test_errors_that_name_no_variant_may_be_the_canarys() -> None:
+    judged = judge(run(answered(39, of=""), max_error_ratio=2.0))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "39 errors name no variant, and they may all have been green's" in judged.reason
+    # and they do not prove that it fails: the baseline may have had them
+    asked = run({**answered(20), LatencyKey("", "none"): Counter({500: 39})}, max_error_ratio=2.0)
+    assert compared(asked).errors_limit is Limit.OPEN
+    assert compared(asked).unnamed_errors == 39
+
+
+def test_few_requests_of_a_canary_leave_its_errors_open() -> None:
+    latency = {
+        LatencyKey("blue", "2xx"): Counter({500: 1290}),
+        LatencyKey("green", "2xx"): Counter({500: 68}),
+    }
+    judged = judge(run(latency, max_error_ratio=2.0))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "68 of its requests are too few" in judged.reason
+
+
+def test_errors_in_one_burst_are_one_observation() -> None:
+    nothing = [0] * STRETCHES
+    burst = [20, *[0] * (STRETCHES - 1)]
+    spread = [1 * (stretch % 15 == 0) for stretch in range(STRETCHES)]
+    blue = Course([15] * STRETCHES, nothing, nothing)
+    latency = answered(errors=20)
+    for errors, limit in ((burst, Limit.OPEN), (spread, Limit.EXCEEDED)):
+        courses = {"blue": blue, "green": Course([5] * STRETCHES, errors, nothing)}
+        assert compared(run(latency, max_error_ratio=2.0, courses=courses)).errors_limit is limit
+
+
+def test_a_canary_that_fails_as_often_is_shown_to_do_so_by_many_errors() -> None:
+    latency = {
+        LatencyKey("blue", "2xx"): Counter({500: 450_000}),
+        LatencyKey("green", "2xx"): Counter({500: 150_000}),
+        LatencyKey("blue", "5xx"): Counter({500: 30_000}),
+        LatencyKey("green", "5xx"): Counter({500: 11_000}),
+    }
+    asked = run(latency, max_error_ratio=2.0)
+    assert compared(asked).error_ratio == pytest.approx(1.1, rel=0.01)
+    assert compared(asked).errors_limit is Limit.KEPT
+
+
+# --- nothing to compare with ---
+
+
+def test_a_variant_without_answers_is_not_compared_and_does_not_pass() -> None:
     assert compare(run({})) == []
-    assert compare(run({LatencyKey("green", "2xx"): Counter({5: 1})})) == []
+    only_green = run({LatencyKey("green", "2xx"): Counter({5: 1})}, max_p99_ratio=2.0)
+    assert compare(only_green) == []
+    judged = judge(only_green)
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "no latencies of both are known" in judged.reason
+
+
+def test_a_single_variant_that_is_to_get_traffic_has_nothing_to_compare_with() -> None:
+    rollback = made({"blue": 5000}, split=Split({"blue": 1, "green": 0}), decided=Verdict.MATCH)
+    asked = having(rollback, latency={}, max_p99_ratio=2.0, max_error_ratio=2.0)
+    assert judge(asked).verdict is Verdict.MATCH
+
+
+def test_a_canary_of_which_nothing_but_errors_came_is_compared() -> None:
+    latency = {
+        LatencyKey("blue", "2xx"): Counter({500: 4500}),
+        LatencyKey("green", "5xx"): Counter({500: 50}),
+    }
+    found = compared(run(latency, max_p99_ratio=2.0, max_error_ratio=2.0))
+    assert (found.p99_limit, found.errors_limit) == (Limit.OPEN, Limit.EXCEEDED)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from junitparser import JUnitXml, TestSuite
 
 from tests.support.runs import RUNS, having, made
-from trafficsplit.analysis.comparison import Comparison
+from trafficsplit.analysis.comparison import Comparison, Limit
 from trafficsplit.analysis.independence import Draws
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import Run
@@ -110,7 +110,8 @@ def test_where_nothing_is_known_variants_are_skipped() -> None:
 
 
 def test_thresholds_are_cases_of_their_own() -> None:
-    worse = Comparison("blue", "green", 3.0, 0.001, 0.001, None, 0.001, True, True)
+    exceeded = Limit.EXCEEDED
+    worse = Comparison("blue", "green", 3.0, 0.001, 0.001, None, 0.001, exceeded, exceeded)
     verdict = dataclasses.replace(
         document(made({"blue": 6000, "green": 2000}, errors=400)), comparison=[worse]
     )
@@ -119,7 +120,11 @@ def test_thresholds_are_cases_of_their_own() -> None:
     assert found["independent draws"] == []
     assert found["p99 of green against blue"] == ["Failure"]
     assert found["errors of green against blue"] == ["Failure"]
-    fine = dataclasses.replace(worse, too_slow=False, too_faulty=False)
+    left_open = dataclasses.replace(worse, p99_limit=Limit.OPEN, errors_limit=Limit.OPEN)
+    unknown = results(dataclasses.replace(verdict, comparison=[left_open]))
+    assert unknown["p99 of green against blue"] == ["Error"]
+    assert unknown["errors of green against blue"] == ["Error"]
+    fine = dataclasses.replace(worse, p99_limit=Limit.KEPT, errors_limit=Limit.UNSET)
     better = results(dataclasses.replace(verdict, comparison=[fine]))
     assert better["p99 of green against blue"] == better["errors of green against blue"] == []
 

@@ -3,24 +3,49 @@
 Latencies are counts in buckets, so that any number of requests can be compared. The baseline is
 the variant of the largest weight. Nothing here is sequential: when a run ends depends on its split
 alone and not on latencies or errors, so that each of these tests is looked at once.
+
+A limit that is set is exceeded, or kept, or left open (docs/statistics.md, "Canary against
+baseline").
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import bdtrc, bdtrik, gammaln, logsumexp, ndtr
+from scipy.special import bdtrik
 
-from trafficsplit.analysis.latency import at_rank, middle_of, quantile
-from trafficsplit.analysis.run import CanaryLimits, LatencyKey, Run
+from trafficsplit.analysis.bursts import (
+    Errors,
+    dispersion_of_slow,
+    errors_of,
+    independent_errors,
+    with_errors,
+)
+from trafficsplit.analysis.latency import at_rank, quantile
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import CanaryLimits, Course, LatencyKey, Run
+from trafficsplit.analysis.two_samples import (
+    Buckets,
+    most_errors,
+    p_of_errors,
+    p_of_quantile,
+    p_of_ranks,
+)
 
-Buckets = Mapping[int, int]
-Numbers = NDArray[np.integer] | NDArray[np.floating]
 TAIL = 0.99  # the quantile that is compared
+CLEARLY = 2.0  # a limit is kept only if this many times the limit is shown not to be reached
+
+
+class Limit(enum.StrEnum):
+    """How a canary stands to a limit: `unset` if there is none."""
+
+    UNSET = "unset"
+    KEPT = "kept"
+    EXCEEDED = "exceeded"
+    OPEN = "open"
 
 
 @dataclass(frozen=True)
@@ -30,8 +55,9 @@ class Comparison:
     `p99_ratio` and `error_ratio` are the canary's over the baseline's, None if there is none.
     `slower` is the two-sided p-value of "neither tends to be slower" (Mann & Whitney 1947);
     `p99_p_value` and `errors_p_value` are the one-sided ones of "the ratio is at most the allowed
-    one", which is 1 if none is set. `too_slow` and `too_faulty` say that a ratio is set, and that
-    its p-value is below alpha.
+    one", which is 1 if none is set. `p99_limit` and `errors_limit` say how the canary stands to
+    these. `answers` and `baseline_answers` are the numbers of 2xx answers. `unnamed_errors` name no
+    variant: each limit has to hold whichever they were of.
     """
 
     baseline: str
@@ -41,8 +67,12 @@ class Comparison:
     slower: float
     error_ratio: float | None
     errors_p_value: float
-    too_slow: bool = False
-    too_faulty: bool = False
+    p99_limit: Limit = Limit.UNSET
+    errors_limit: Limit = Limit.UNSET
+    answers: int = 0
+    baseline_answers: int = 0
+    canary_errors: int = 0
+    unnamed_errors: int = 0
 
 
 def interval(buckets: Buckets, q: float, alpha: float) -> tuple[float, float] | None:
@@ -60,152 +90,189 @@ def interval(buckets: Buckets, q: float, alpha: float) -> tuple[float, float] | 
     return at_rank(buckets, max(low, 1)), at_rank(buckets, min(high, n))
 
 
+def least_answers(alpha: float) -> int:
+    """Return the answers of a variant below which its p99 has no upper confidence bound."""
+    return math.ceil(math.log(alpha) / math.log(TAIL))
+
+
+def baseline_of(question: Question) -> str:
+    """Return the variant that the others are compared with: that of the largest weight."""
+    positive = question.split.positive
+    return max(positive, key=lambda variant: positive[variant])
+
+
 def compare(run: Run) -> list[Comparison]:
-    """Compare every canary that answered with the baseline; none if that did not answer."""
-    positive = run.question.split.positive
-    baseline = max(positive, key=lambda variant: positive[variant])
-    answers = {variant: _answers(run.counted.latency, variant) for variant in positive}
-    canaries = [name for name in positive if name != baseline and answers[name].good]
-    if not answers[baseline].good:
+    """Compare every canary that answered or failed with the baseline; none if that did not answer.
+
+    A canary is any other variant that is to get traffic.
+    """
+    samples = {variant: _sample(run, variant) for variant in run.question.split.positive}
+    baseline = samples.pop(baseline_of(run.question))
+    canaries = [sample for sample in samples.values() if sample.errors.requests]
+    if not baseline.good:
         return []
     # Each canary has two chances to be wrongly called worse.
     alpha = run.question.alpha / max(2 * len(canaries), 1)
-    return [_compare(answers[name], answers[baseline], run.canary, alpha) for name in canaries]
+    return [_Pair(run, canary, baseline, alpha).comparison for canary in canaries]
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """The answers of one variant: latencies of 2xx ones, and the number of others."""
+class _Sample:
+    """What is known of one variant: latencies of its 2xx answers, and its errors.
+
+    `with_unnamed` are its errors if those that name no variant were its own.
+    """
 
     variant: str
     good: Buckets
-    errors: int
+    errors: Errors
+    with_unnamed: Errors
+    course: Course | None
 
     @property
-    def total(self) -> int:
-        return self.errors + sum(self.good.values())
+    def answers(self) -> int:
+        """The number of its 2xx answers."""
+        return sum(self.good.values())
 
 
-def _answers(latency: Mapping[LatencyKey, Buckets], variant: str) -> _Answers:
-    """Return the answers of a variant; errors that name no variant are no one's."""
-    good: Buckets = {}
-    errors = 0
-    for key, buckets in latency.items():
-        if key.variant == variant and key.status == "2xx":
-            good = buckets
-        elif key.variant == variant:
-            errors += sum(buckets.values())
-    return _Answers(variant, good, errors)
+def _sample(run: Run, variant: str) -> _Sample:
+    latency = run.counted.latency
+    good = latency.get(LatencyKey(variant, "2xx"), {})
+    count = _named_errors(latency, variant)
+    unnamed = unnamed_errors(run)
+    total = count + sum(good.values())
+    errors = independent_errors(count, total)
+    with_unnamed = independent_errors(count + unnamed, total + unnamed)
+    course = run.counted.courses.get(variant)
+    if course is not None:
+        errors = errors_of(course)
+        with_unnamed = errors
+        others = run.counted.courses.get("")
+        if others is not None:
+            with_unnamed = errors_of(with_errors(course, others))
+    return _Sample(variant, good, errors, with_unnamed, course)
 
 
-def _compare(
-    canary: _Answers, baseline: _Answers, limits: CanaryLimits, alpha: float
-) -> Comparison:
-    slow = p_of_quantile(canary.good, baseline.good, TAIL, limits.max_p99_ratio or 1.0)
-    faulty = p_of_ratio(
-        canary.errors,
-        canary.total,
-        baseline.errors,
-        baseline.total,
-        limits.max_error_ratio or 1.0,
-    )
-    return Comparison(
-        baseline.variant,
-        canary.variant,
-        p99_ratio=_ratio(quantile(canary.good, TAIL), quantile(baseline.good, TAIL)),
-        p99_p_value=slow,
-        slower=p_of_ranks(canary.good, baseline.good),
-        error_ratio=_error_ratio(canary, baseline),
-        errors_p_value=faulty,
-        too_slow=limits.max_p99_ratio is not None and slow < alpha,
-        too_faulty=limits.max_error_ratio is not None and faulty < alpha,
+def _named_errors(latency: Mapping[LatencyKey, Buckets], variant: str) -> int:
+    return sum(
+        sum(buckets.values())
+        for key, buckets in latency.items()
+        if key.variant == variant and key.status != "2xx"
     )
 
 
-def _ratio(canary: float | None, baseline: float | None) -> float | None:
-    if not canary or not baseline:
-        return None
-    return canary / baseline
+def unnamed_errors(run: Run) -> int:
+    """Return how many errors name no variant, as a gateway's own 503 and a lost connection do."""
+    latency = run.counted.latency
+    named = sum(
+        _named_errors(latency, key) for key in {key.variant for key in latency if key.variant}
+    )
+    return max(run.tally.errors - named, 0)
 
 
-def _error_ratio(canary: _Answers, baseline: _Answers) -> float | None:
+class _Pair:
+    """A canary and the baseline, compared; `alpha` is that of each "exceeded"."""
+
+    def __init__(self, run: Run, canary: _Sample, baseline: _Sample, alpha: float) -> None:
+        self._run = run
+        self._limits: CanaryLimits = run.canary
+        self._canary = canary
+        self._baseline = baseline
+        self._alpha = alpha
+        self._dispersion = 1.0
+        if canary.course is not None and baseline.course is not None:
+            self._dispersion = dispersion_of_slow(canary.course, baseline.course)
+
+    @property
+    def comparison(self) -> Comparison:
+        canary = self._canary
+        baseline = self._baseline
+        return Comparison(
+            baseline.variant,
+            canary.variant,
+            p99_ratio=self._p99_ratio,
+            p99_p_value=self._p_of_p99(self._limits.max_p99_ratio or 1.0),
+            slower=p_of_ranks(canary.good, baseline.good),
+            error_ratio=_error_ratio(canary.errors, baseline.errors),
+            errors_p_value=self._p_of_errors(self._limits.max_error_ratio or 1.0),
+            p99_limit=self._p99_limit(),
+            errors_limit=self._errors_limit(),
+            answers=canary.answers,
+            baseline_answers=baseline.answers,
+            canary_errors=canary.errors.count,
+            unnamed_errors=unnamed_errors(self._run),
+        )
+
+    # --- latency ---
+
+    @property
+    def _p99_ratio(self) -> float | None:
+        canary = quantile(self._canary.good, TAIL)
+        baseline = quantile(self._baseline.good, TAIL)
+        if not canary or not baseline:
+            return None
+        return canary / baseline
+
+    def _p_of_p99(self, ratio: float) -> float:
+        """Return the p-value of "the canary's p99 is at most `ratio` times the baseline's"."""
+        return p_of_quantile(self._canary.good, self._baseline.good, TAIL, ratio, self._dispersion)
+
+    def _p_of_slower(self, ratio: float) -> float:
+        """Return the p-value of "the canary's p99 is at least `ratio` times the baseline's"."""
+        return p_of_quantile(
+            self._baseline.good, self._canary.good, TAIL, 1 / ratio, self._dispersion
+        )
+
+    def _p99_limit(self) -> Limit:
+        limit = self._limits.max_p99_ratio
+        if limit is None:
+            return Limit.UNSET
+        if self._p_of_p99(limit) < self._alpha:
+            return Limit.EXCEEDED
+        measured = self._p99_ratio
+        if measured is None or measured > limit:
+            return Limit.OPEN
+        if self._p_of_slower(CLEARLY * limit) < self._run.question.alpha:
+            return Limit.KEPT
+        return Limit.OPEN
+
+    # --- errors ---
+
+    def _p_of_errors(self, ratio: float) -> float:
+        """Return the p-value of "the canary's share of errors is at most `ratio` times".
+
+        Errors that name no variant count as the baseline's, so that they never speak for it.
+        """
+        return p_of_errors(self._canary.errors, self._baseline.with_unnamed, ratio)
+
+    def _errors_limit(self) -> Limit:
+        limit = self._limits.max_error_ratio
+        if limit is None:
+            return Limit.UNSET
+        if self._p_of_errors(limit) < self._alpha:
+            return Limit.EXCEEDED
+        if self._are_few_errors() or self._is_surely_within(limit):
+            return Limit.KEPT
+        return Limit.OPEN
+
+    def _are_few_errors(self) -> bool:
+        """Return whether the canary's share of errors is shown to be what any variant may have."""
+        question = self._run.question
+        borne = max(question.max_failing, question.zero_tolerance)
+        return most_errors(self._canary.with_unnamed, question.alpha) <= borne
+
+    def _is_surely_within(self, limit: float) -> bool:
+        """Return whether the ratio is measured within a limit, and shown to be below twice that."""
+        canary = self._canary.with_unnamed
+        measured = _error_ratio(canary, self._baseline.errors)
+        if measured is None or measured > limit:
+            return False
+        p_value = p_of_errors(self._baseline.errors, canary, 1 / (CLEARLY * limit))
+        return p_value < self._run.question.alpha
+
+
+def _error_ratio(canary: Errors, baseline: Errors) -> float | None:
     """Return the canary's share of errors over the baseline's; None if that has none."""
-    if not baseline.errors:
+    if not baseline.count or not canary.requests:
         return None
-    return canary.errors / canary.total / (baseline.errors / baseline.total)
-
-
-def p_of_quantile(ours: Buckets, theirs: Buckets, q: float, ratio: float = 1.0) -> float:
-    """Return the one-sided p-value of "our `q` quantile is at most `ratio` times theirs".
-
-    This is Mood's median test, for another quantile: how many of ours, and of theirs times `ratio`,
-    are above the pooled quantile, by Fisher's exact test (Conover, section 4.3).
-    """
-    our_counts = {middle_of(bucket): count for bucket, count in ours.items()}
-    their_counts = {middle_of(bucket) * ratio: count for bucket, count in theirs.items()}
-    n = sum(our_counts.values())
-    m = sum(their_counts.values())
-    if not n or not m:
-        return 1.0
-    # Each group has half of the say in where the quantile is, whatever its size.
-    seen = 0.0
-    for cut in sorted({*our_counts, *their_counts}):
-        seen += our_counts.get(cut, 0) / (2 * n) + their_counts.get(cut, 0) / (2 * m)
-        if seen >= q:
-            break
-    return p_of_fisher(_above(our_counts, cut), n, _above(their_counts, cut), m)
-
-
-def _above(counts: Mapping[float, int], cut: float) -> int:
-    return sum(count for value, count in counts.items() if value > cut)
-
-
-def p_of_fisher(x: int, n: int, y: int, m: int) -> float:
-    """Return the one-sided p-value of "x of n is, in truth, no more than y of m" (Fisher 1935)."""
-    total = x + y
-    ks = np.arange(x, min(n, total) + 1)
-    logs = _log_choose(n, ks) + _log_choose(m, total - ks) - _log_choose(n + m, np.array(total))
-    return min(float(np.exp(logsumexp(logs))), 1.0)
-
-
-def _log_choose(n: int, k: Numbers) -> Numbers:
-    with np.errstate(divide="ignore"):
-        logs: Numbers = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return np.where((k < 0) | (k > n), -np.inf, logs)
-
-
-def p_of_ranks(ours: Buckets, theirs: Buckets) -> float:
-    """Return the two-sided p-value of "neither tends to be larger", with ties.
-
-    Mann & Whitney 1947, by the normal approximation.
-    """
-    n = sum(ours.values())
-    m = sum(theirs.values())
-    if not n or not m:
-        return 1.0
-    wins = 0.0
-    ties = 0.0
-    below = 0.0
-    for bucket in sorted({*ours, *theirs}):
-        a = ours.get(bucket, 0)
-        b = theirs.get(bucket, 0)
-        wins += a * (below + b / 2)
-        below += b
-        ties += (a + b) ** 3 - (a + b)
-    total = n + m
-    variance = n * m / 12 * (total + 1 - ties / (total * (total - 1)))
-    if variance <= 0:
-        return 1.0
-    z = (abs(wins - n * m / 2) - 0.5) / math.sqrt(variance)
-    return min(2 * float(ndtr(-max(z, 0.0))), 1.0)
-
-
-def p_of_ratio(x: int, n: int, y: int, m: int, ratio: float = 1.0) -> float:
-    """Return the one-sided p-value of "x of n is, in truth, at most `ratio` times y of m".
-
-    Given x + y, x is binomial with ratio·n / (ratio·n + m) (Przyborowski & Wilenski 1940). That is
-    exact for rare errors, and conservative for frequent ones.
-    """
-    if not x or not n or not m:
-        return 1.0
-    return float(bdtrc(x - 1, x + y, ratio * n / (ratio * n + m)))
+    return canary.count / canary.requests / (baseline.count / baseline.requests)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from trafficsplit.analysis import sentences
-from trafficsplit.analysis.comparison import compare
+from trafficsplit.analysis.comparison import Limit, compare
 from trafficsplit.analysis.fixed import chi_square
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.independence import Draws, Independence, independence
@@ -30,7 +30,7 @@ def judge(run: Run) -> Judgement:
     Clustered counts are never a match; they are a mismatch only if a variant of weight 0 answered,
     which clusters do not explain. A split that is kept better than chance is a match, with a
     remark. A canary that is worse than `--max-p99-ratio` or `--max-error-ratio` allow is failing,
-    whatever its share.
+    whatever its share, and there is no match while that is open.
     """
     if run.ending.unreachable:
         return Judgement(Verdict.FAILING, run.ending.unreachable)
@@ -40,7 +40,7 @@ def judge(run: Run) -> Judgement:
     judged = _judge_split(run)
     worse = " ".join(_why_canaries_are_worse(run))
     if not worse:
-        return judged
+        return _unless_limits_are_open(run, judged)
     if judged.verdict is Verdict.MISMATCH:
         return Judgement(judged.verdict, f"{judged.reason} {worse}")
     return Judgement(Verdict.FAILING, worse)
@@ -66,13 +66,23 @@ def same_weights(one: Split, other: Split) -> bool:
 def _why_canaries_are_worse(run: Run) -> Iterator[str]:
     """Yield a sentence for each way in which a canary is worse than is allowed."""
     limits = run.canary
-    if limits.max_p99_ratio is None and limits.max_error_ratio is None:
+    if limits.are_unset:
         return
     for comparison in compare(run):
-        if comparison.too_slow:
+        if comparison.p99_limit is Limit.EXCEEDED:
             yield sentences.too_slow(comparison, limits)
-        if comparison.too_faulty:
+        if comparison.errors_limit is Limit.EXCEEDED:
             yield sentences.too_faulty(comparison, limits)
+
+
+def _unless_limits_are_open(run: Run, judged: Judgement) -> Judgement:
+    """Return a judgement, but no match while a limit of the canary is not shown to be kept."""
+    if judged.verdict is not Verdict.MATCH or run.canary.are_unset:
+        return judged
+    left_open = " ".join(sentences.limits_left_open(run, compare(run)))
+    if not left_open:
+        return judged
+    return Judgement(Verdict.INCONCLUSIVE, f"{judged.reason} {left_open}")
 
 
 def _judge_split(run: Run) -> Judgement:

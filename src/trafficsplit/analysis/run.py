@@ -108,6 +108,11 @@ class CanaryLimits:
     max_p99_ratio: float | None = None
     max_error_ratio: float | None = None
 
+    @property
+    def are_unset(self) -> bool:
+        """Whether nothing is asked of the canary."""
+        return self.max_p99_ratio is None and self.max_error_ratio is None
+
 
 @dataclass(frozen=True)
 class Subject:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from trafficsplit.analysis.comparison import Comparison
+from trafficsplit.analysis.comparison import (
+    CLEARLY,
+    Comparison,
+    Limit,
+    baseline_of,
+    least_answers,
+)
 from trafficsplit.analysis.fixed import FixedTest, standardised_residuals
 from trafficsplit.analysis.gateways import GatewayComparison, OneGateway
 from trafficsplit.analysis.independence import Independence
@@ -173,6 +179,62 @@ def too_faulty(one: Comparison, limits: CanaryLimits) -> str:
 
 
 # --- inconclusive ---
+
+
+def limits_left_open(run: Run, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield a sentence for each limit of a canary that is neither exceeded nor shown to be kept."""
+    compared = {one.canary for one in comparisons}
+    baseline = baseline_of(run.question)
+    for variant in run.question.split.positive:
+        if variant not in compared and variant != baseline:
+            yield (
+                f"It is not shown that {variant} is no worse than {baseline}: no latencies of both "
+                "are known."
+            )
+    for one in comparisons:
+        if one.p99_limit is Limit.OPEN:
+            yield _p99_left_open(one, run)
+        if one.errors_limit is Limit.OPEN:
+            yield _errors_left_open(one, run)
+
+
+def _p99_left_open(one: Comparison, run: Run) -> str:
+    """Return why a canary may be too slow."""
+    limit = run.canary.max_p99_ratio or 1.0
+    least = least_answers(run.question.alpha)
+    why = (
+        f"it could still be more than {CLEARLY * limit:g} times, by {one.answers:,} and "
+        f"{one.baseline_answers:,} answers"
+    )
+    if min(one.answers, one.baseline_answers) < least:
+        why = (
+            f"{one.answers:,} and {one.baseline_answers:,} answers are too few, {least:,} each are "
+            "the least"
+        )
+    elif one.p99_ratio is not None and one.p99_ratio > limit:
+        why = f"it is {one.p99_ratio:.2f} times, which may be chance"
+    return (
+        f"It is not shown that {one.canary}'s p99 is at most {limit:g} times {one.baseline}'s "
+        f"(--max-p99-ratio): {why}."
+    )
+
+
+def _errors_left_open(one: Comparison, run: Run) -> str:
+    """Return why a canary may fail too often."""
+    limit = run.canary.max_error_ratio or 1.0
+    requests = one.answers + one.canary_errors
+    why = f"{one.canary_errors:,} errors in {requests:,} of its requests may be chance"
+    if one.unnamed_errors:
+        why = (
+            f"{one.unnamed_errors:,} errors name no variant, and they may all have been "
+            f"{one.canary}'s"
+        )
+    elif not one.canary_errors:
+        why = f"{requests:,} of its requests are too few"
+    return (
+        f"It is not shown that {one.canary} fails at most {limit:g} times as often as "
+        f"{one.baseline} (--max-error-ratio): {why}."
+    )
 
 
 def source_unread(source: SourceReading) -> str:

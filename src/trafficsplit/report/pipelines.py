@@ -14,6 +14,7 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from trafficsplit.analysis.comparison import Limit
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.files import write_whole
 from trafficsplit.frame import say
@@ -118,8 +119,8 @@ def _threshold_cases(document: VerdictDocument) -> Iterator[TestCase]:
     yield _independence_case(document)
     for one in document.comparison:
         pair = f"of {one.canary} against {one.baseline}"
-        yield _ratio_case(f"p99 {pair}", one.p99_ratio, exceeded=one.too_slow)
-        yield _ratio_case(f"errors {pair}", one.error_ratio, exceeded=one.too_faulty)
+        yield _ratio_case(f"p99 {pair}", one.p99_ratio, one.p99_limit)
+        yield _ratio_case(f"errors {pair}", one.error_ratio, one.errors_limit)
 
 
 def _losses_case(document: VerdictDocument) -> TestCase:
@@ -138,11 +139,13 @@ def _independence_case(document: VerdictDocument) -> TestCase:
     return _case("independent draws", "threshold", result)
 
 
-def _ratio_case(name: str, ratio: float | None, *, exceeded: bool) -> TestCase:
-    result = None
-    if exceeded:
+def _ratio_case(name: str, ratio: float | None, limit: Limit) -> TestCase:
+    result: Failure | Error | None = None
+    if limit is Limit.EXCEEDED:
         times = "beyond any ratio" if ratio is None else f"{ratio:.2f} times"
         result = Failure(f"{times}, which is more than is allowed", "failing")
+    elif limit is Limit.OPEN:
+        result = Error("it is not shown that this is within what is allowed", "inconclusive")
     return _case(name, "threshold", result)
 
 

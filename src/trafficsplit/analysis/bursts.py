@@ -1,0 +1,101 @@
+"""How much errors and slow answers say that come in bursts, from their counts by stretch of time.
+
+Sums over stretches spread more than those of independent requests if there are bursts. Stretches
+are put together two by two until few are left, since bursts may last for any time, and the widest
+spread counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.run import Course
+
+FEWEST = 8  # stretches of which a spread is made
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The errors of one variant: `count` of `requests`.
+
+    `variance` is that of the count, which is the count itself if errors are independent (Poisson),
+    and the sum of the squares of all bursts if they come in bursts. `largest` is the largest burst,
+    at least 1.
+    """
+
+    count: int
+    requests: int
+    variance: float
+    largest: float = 1.0
+
+
+def independent_errors(count: int, requests: int) -> Errors:
+    """Return errors of which nothing is known but their number."""
+    return Errors(count, requests, float(count))
+
+
+def errors_of(course: Course) -> Errors:
+    """Return the errors of a course, with the spread that they show."""
+    errors = np.array(course.errors, float)
+    requests = errors + np.array(course.answers, float)
+    count = int(errors.sum())
+    total = int(requests.sum())
+    if not count:
+        return independent_errors(0, total)
+    if len(errors) < FEWEST:  # too few to tell: the errors of each stretch are one burst
+        return Errors(count, total, float(errors @ errors), float(errors.max()))
+    excess = errors - requests * count / total
+    variance = float(count)
+    largest = 1.0
+    for sums in _scales(excess):
+        variance = max(variance, _variance(sums))
+        largest = max(largest, float(sums.max()))
+    return Errors(count, total, variance, largest)
+
+
+def with_errors(course: Course, more: Course) -> Course:
+    """Return a course to which the errors of another one are added."""
+    together = np.array(course.errors) + np.array(more.errors)
+    return Course(course.answers, together.tolist(), course.slow)
+
+
+def dispersion_of_slow(ours: Course, theirs: Course) -> float:
+    """Return how many times wider than by chance two variants' parts of slow answers differ.
+
+    It is the variance of the difference over that of independent answers, at least 1. What slows
+    both variants down at the same time does not count, since it makes no difference.
+    """
+    difference = np.zeros(len(ours.slow))
+    expected = 0.0
+    for course, sign in ((ours, 1), (theirs, -1)):
+        slow = np.array(course.slow, float)
+        answers = np.array(course.answers, float)
+        total = answers.sum()
+        if not total:
+            return 1.0
+        part = slow.sum() / total
+        difference += sign * (slow - answers * part) / total
+        expected += part * (1 - part) / total
+    if not expected:
+        return 1.0
+    return max(1.0, *(_variance(sums) / expected for sums in _scales(difference)))
+
+
+def _scales(values: Floats) -> Iterator[Floats]:
+    """Yield values by stretch, then by two stretches, by four … while enough are left."""
+    yield values
+    while len(values) >= 2 * FEWEST:
+        if len(values) % 2:
+            values = np.append(values, 0.0)
+        values = values[::2] + values[1::2]
+        yield values
+
+
+def _variance(deviations: Floats) -> float:
+    """Return the variance of the sum of all stretches, from their deviations, whose sum is 0."""
+    number = len(deviations)
+    return float(deviations @ deviations) * number / max(number - 1, 1)
