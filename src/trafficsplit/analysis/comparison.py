@@ -106,14 +106,16 @@ def compare(run: Run) -> list[Comparison]:
 
     A canary is any other variant that is to get traffic.
     """
-    samples = {variant: _sample(run, variant) for variant in run.question.split.positive}
+    unnamed = unnamed_errors(run)
+    samples = {name: _sample(run, name, unnamed) for name in run.question.split.positive}
     baseline = samples.pop(baseline_of(run.question))
     canaries = [sample for sample in samples.values() if sample.errors.requests]
     if not baseline.good:
         return []
     # Each canary has two chances to be wrongly called worse.
     alpha = run.question.alpha / max(2 * len(canaries), 1)
-    return [_Pair(run, canary, baseline, alpha).comparison for canary in canaries]
+    pairs = [_Pair(run, canary, baseline, alpha) for canary in canaries]
+    return [pair.comparison(unnamed) for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,10 @@ class _Sample:
         return sum(self.good.values())
 
 
-def _sample(run: Run, variant: str) -> _Sample:
+def _sample(run: Run, variant: str, unnamed: int) -> _Sample:
     latency = run.counted.latency
     good = latency.get(LatencyKey(variant, "2xx"), {})
     count = _named_errors(latency, variant)
-    unnamed = unnamed_errors(run)
     total = count + sum(good.values())
     errors = independent_errors(count, total)
     with_unnamed = independent_errors(count + unnamed, total + unnamed)
@@ -163,18 +164,19 @@ def _named_errors(latency: Mapping[LatencyKey, Buckets], variant: str) -> int:
 
 def unnamed_errors(run: Run) -> int:
     """Return how many errors name no variant, as a gateway's own 503 and a lost connection do."""
-    latency = run.counted.latency
-    named = sum(
-        _named_errors(latency, key) for key in {key.variant for key in latency if key.variant}
-    )
-    return max(run.tally.errors - named, 0)
+    counted = run.counted
+    if counted.courses:
+        return sum(counted.courses[""].errors) if "" in counted.courses else 0
+    errors = sum(stretch.tally.errors for stretch in counted.stretches)
+    named = {key.variant for key in counted.latency if key.variant}
+    return max(errors - sum(_named_errors(counted.latency, name) for name in named), 0)
 
 
 class _Pair:
     """A canary and the baseline, compared; `alpha` is that of each "exceeded"."""
 
     def __init__(self, run: Run, canary: _Sample, baseline: _Sample, alpha: float) -> None:
-        self._run = run
+        self._question = run.question
         self._limits: CanaryLimits = run.canary
         self._canary = canary
         self._baseline = baseline
@@ -183,8 +185,8 @@ class _Pair:
         if canary.course is not None and baseline.course is not None:
             self._dispersion = dispersion_of_slow(canary.course, baseline.course)
 
-    @property
-    def comparison(self) -> Comparison:
+    def comparison(self, unnamed: int) -> Comparison:
+        """Return what was found; `unnamed` errors name no variant."""
         canary = self._canary
         baseline = self._baseline
         return Comparison(
@@ -200,7 +202,7 @@ class _Pair:
             answers=canary.answers,
             baseline_answers=baseline.answers,
             canary_errors=canary.errors.count,
-            unnamed_errors=unnamed_errors(self._run),
+            unnamed_errors=unnamed,
         )
 
     # --- latency ---
@@ -232,7 +234,7 @@ class _Pair:
         measured = self._p99_ratio
         if measured is None or measured > limit:
             return Limit.OPEN
-        if self._p_of_slower(CLEARLY * limit) < self._run.question.alpha:
+        if self._p_of_slower(CLEARLY * limit) < self._question.alpha:
             return Limit.KEPT
         return Limit.OPEN
 
@@ -257,7 +259,7 @@ class _Pair:
 
     def _are_few_errors(self) -> bool:
         """Return whether the canary's share of errors is shown to be what any variant may have."""
-        question = self._run.question
+        question = self._question
         borne = max(question.max_failing, question.zero_tolerance)
         return most_errors(self._canary.with_unnamed, question.alpha) <= borne
 
@@ -268,7 +270,7 @@ class _Pair:
         if measured is None or measured > limit:
             return False
         p_value = p_of_errors(self._baseline.errors, canary, 1 / (CLEARLY * limit))
-        return p_value < self._run.question.alpha
+        return p_value < self._question.alpha
 
 
 def _error_ratio(canary: Errors, baseline: Errors) -> float | None:

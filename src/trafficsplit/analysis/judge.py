@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
 from trafficsplit.analysis import sentences
-from trafficsplit.analysis.comparison import Limit, compare
+from trafficsplit.analysis.comparison import Comparison, Limit, compare
 from trafficsplit.analysis.fixed import chi_square
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.independence import Draws, Independence, independence
@@ -38,9 +38,12 @@ def judge(run: Run) -> Judgement:
     if changed:
         return Judgement(Verdict.INCONCLUSIVE, changed)
     judged = _judge_split(run)
-    worse = " ".join(_why_canaries_are_worse(run))
+    if run.canary.are_unset:
+        return judged
+    comparisons = compare(run)
+    worse = " ".join(_why_canaries_are_worse(run, comparisons))
     if not worse:
-        return _unless_limits_are_open(run, judged)
+        return _unless_limits_are_open(run, judged, comparisons)
     if judged.verdict is Verdict.MISMATCH:
         return Judgement(judged.verdict, f"{judged.reason} {worse}")
     return Judgement(Verdict.FAILING, worse)
@@ -63,24 +66,21 @@ def same_weights(one: Split, other: Split) -> bool:
     return all(abs(one[v] - other[v]) <= SAME_WEIGHT for v in {*one, *other})
 
 
-def _why_canaries_are_worse(run: Run) -> Iterator[str]:
+def _why_canaries_are_worse(run: Run, comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield a sentence for each way in which a canary is worse than is allowed."""
-    limits = run.canary
-    if limits.are_unset:
-        return
-    for comparison in compare(run):
+    for comparison in comparisons:
         if comparison.p99_limit is Limit.EXCEEDED:
-            yield sentences.too_slow(comparison, limits)
+            yield sentences.too_slow(comparison, run.canary)
         if comparison.errors_limit is Limit.EXCEEDED:
-            yield sentences.too_faulty(comparison, limits)
+            yield sentences.too_faulty(comparison, run.canary)
 
 
-def _unless_limits_are_open(run: Run, judged: Judgement) -> Judgement:
+def _unless_limits_are_open(
+    run: Run, judged: Judgement, comparisons: Sequence[Comparison]
+) -> Judgement:
     """Return a judgement, but no match while a limit of the canary is not shown to be kept."""
-    if judged.verdict is not Verdict.MATCH or run.canary.are_unset:
-        return judged
-    left_open = " ".join(sentences.limits_left_open(run, compare(run)))
-    if not left_open:
+    left_open = " ".join(sentences.limits_left_open(run, comparisons))
+    if judged.verdict is not Verdict.MATCH or not left_open:
         return judged
     return Judgement(Verdict.INCONCLUSIVE, f"{judged.reason} {left_open}")
 
