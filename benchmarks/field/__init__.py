@@ -1,0 +1,1 @@
+"""The whole judge against simulated gateways, in virtual time: `python -m benchmarks.field`."""
