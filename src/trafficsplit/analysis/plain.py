@@ -26,6 +26,7 @@ from trafficsplit.analysis.run import (
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.analysis.visits import Users
 
 Plain = dict[str, Any]
 
@@ -49,6 +50,7 @@ def run_as_plain(run: Run) -> Plain:
         "canary": dataclasses.asdict(run.canary),
         "previous": _weights(run.previous),
         "source": _source_as_plain(run.source),
+        "others": {name: dict(split.weights) for name, split in run.others.items()},
     }
 
 
@@ -65,17 +67,20 @@ def run_from_plain(plain: Mapping[str, Any]) -> Run:
         canary=CanaryLimits(**plain["canary"]),
         previous=_split(plain["previous"]),
         source=_source_from_plain(plain["source"]),
+        others={name: Split(weights) for name, weights in plain["others"].items()},
     )
 
 
 def question_as_plain(question: Question) -> Plain:
     """Return a question as plain data."""
-    return {**vars(question), "split": dict(question.split.weights)}
+    split = dict(question.split.weights)
+    return {**vars(question), "split": split, "previous": _weights(question.previous)}
 
 
 def question_from_plain(plain: Mapping[str, Any]) -> Question:
     """Return the question of plain data. Raises TypeError, KeyError or ValueError."""
-    return Question(**{**plain, "split": Split(plain["split"])})
+    previous = _split(plain["previous"])
+    return Question(**{**plain, "split": Split(plain["split"]), "previous": previous})
 
 
 def _weights(split: Split | None) -> dict[str, float] | None:
@@ -110,13 +115,13 @@ def _counted_as_plain(counted: Counted) -> Plain:
         "order": counted.order.as_plain(),
         "gateways": list(map(_gateway_as_plain, counted.gateways)),
         "cached": counted.cached,
-    }
-
-
         "users": counted.users.as_plain() if counted.users else None,
         "courses": {name: _course_as_plain(course) for name, course in counted.courses.items()},
         "hanging": [one.as_plain() for one in counted.hanging],
         "judged": _tallies_as_plain(counted.judged),
+    }
+
+
 def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
     latency = {}
     for line in plain["latency"]:
@@ -129,16 +134,13 @@ def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
         order=Order.from_plain(plain["order"]),
         gateways=list(map(_gateway_from_plain, plain["gateways"])),
         cached=plain["cached"],
-    )
-
-
         users=Users.from_plain(plain["users"]) if plain["users"] else None,
         courses={name: Course(**course) for name, course in plain["courses"].items()},
         hanging=tuple(map(Hanging.from_plain, plain["hanging"])),
         judged=_tallies_from_plain(plain["judged"]),
-def _gateway_as_plain(gateway: Gateway) -> Plain:
-    stretches = list(map(_stretch_as_plain, gateway.stretches))
-    return {"name": gateway.name, "stretches": stretches, "order": gateway.order.as_plain()}
+    )
+
+
 def _tallies_as_plain(tallies: Sequence[Tally] | None) -> list[list[Any]] | None:
     if tallies is None:
         return None
@@ -154,6 +156,9 @@ def _course_as_plain(course: Course) -> Plain:
     return {name: list(counts) for name, counts in lists.items()}
 
 
+def _gateway_as_plain(gateway: Gateway) -> Plain:
+    stretches = list(map(_stretch_as_plain, gateway.stretches))
+    return {"name": gateway.name, "stretches": stretches, "order": gateway.order.as_plain()}
 
 
 def _gateway_from_plain(plain: Mapping[str, Any]) -> Gateway:

@@ -24,6 +24,8 @@ class Question:
     one and the sample size of the other; 0: not planned yet (`analysis.planning.planned`).
     `gateways` is the number of gateways that share the load. `mismatch_alpha` is the bound on a
     wrong `mismatch`, and on a wrong `failing`, where it is not `alpha`, that on a wrong `match`.
+    `previous` are the weights before the change that is verified, where they are known: the
+    likeliest mismatch.
     `user_requests` are those of each user where draws are users, and 0 where they are requests.
     Raises InputError for values out of their range.
     """
@@ -38,6 +40,7 @@ class Question:
     test: str = "sequential"
     gateways: int = 1
     mismatch_alpha: float | None = None
+    previous: Split | None = None
     user_requests: int = 0
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.analysis.visits import Users
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,9 @@ class Subject:
     """What the requests were sent to, when, and by which command.
 
     `started_at` is ISO 8601 in UTC, `elapsed` and `settle` are seconds: requests that were sent in
-    the first `settle` seconds are left out. `unit` is what a draw is: a `request`, or a `session`
-    (a new connection without cookies). `run_id` is different for each run.
+    the first `settle` seconds are left out. `unit` is what a draw is: a `request`, a `session` (a
+    new connection without cookies), or a `user` (several requests with cookies of its own).
+    `run_id` is different for each run.
     """
 
     host: str
@@ -152,17 +154,19 @@ class Counted:
     order: Order = field(default_factory=Order)
     gateways: Sequence[Gateway] = ()
     cached: int = 0
+    users: Users | None = None
     courses: Mapping[str, Course] = field(default_factory=dict)
+    hanging: Sequence[Hanging] = ()
+    judged: Sequence[Tally] | None = None
 
 
 @dataclass(frozen=True)
 class Ending:
     """How a run ended. Each text is empty if it does not apply.
 
-    `decided` is the verdict that the sequential test reached while the run went on. `interrupted`
+    `decided` is the verdict that the test reached while the run went on, and `decided_after` the
+    number of requests until then: a run goes on after it, to find the cause. `interrupted`
     says what ended the run early, `unreachable` why no request could be sent to the gateway at all,
-    hanging: Sequence[Hanging] = ()
-    judged: Sequence[Tally] | None = None
     `unrecorded` why the recording is not whole, and `broken` how we failed ourselves, in which case
     there is no verdict.
     """
@@ -172,6 +176,7 @@ class Ending:
     unreachable: str = ""
     unrecorded: str = ""
     broken: str = ""
+    decided_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -190,8 +195,9 @@ class SourceReading:
 class Run:
     """One run against a gateway, or several.
 
-    `previous` are the weights before the change that is verified, if they are known. `source` is
-    None if the weights came from the command line.
+    `previous` are the weights before the change that is verified, if they are known, and `others`
+    those of other routes of the place where the weights are configured, by name. `source` is None
+    if the weights came from the command line.
     """
 
     question: Question
@@ -202,6 +208,7 @@ class Run:
     canary: CanaryLimits = CanaryLimits()
     previous: Split | None = None
     source: SourceReading | None = None
+    others: Mapping[str, Split] = field(default_factory=dict)
 
     @property
     def tally(self) -> Tally:
