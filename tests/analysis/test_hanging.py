@@ -21,7 +21,7 @@ FINE = Hanging(
     lost=8,
     connections=200,
     latest=[False] * MOST_LATEST,
-    latest_connections=[False] * MOST_LATEST,
+    users=16,
     answered=3.0,
 )
 
@@ -47,13 +47,16 @@ def test_a_gateway_that_did_not_answer_to_the_end_is_named() -> None:
     assert why(FINE, never) == "http://1 has never answered: one request waited in vain."
 
 
-def test_the_last_connections_that_all_lost_their_answer_are_failing_at_any_total() -> None:
-    lost = [False] * 100 + [True, False] * 14
-    half = replace(FINE, requests=10**7, hung=14, lost=14, latest_connections=lost)
-    assert why(half).startswith("Half of the last 28 connections to http://0 lost their answer")
-    every = replace(half, latest_connections=[False] * 100 + [True] * 8)
-    assert why(every).startswith("All of the last 8 connections to http://0 lost their answer")
-    assert why(every, ended=False)
+def test_users_that_are_stuck_at_the_end_are_failing_at_any_total() -> None:
+    half = replace(FINE, requests=10**7, hung=8, lost=8, stuck=8)
+    assert why(half) == (
+        "At the end half of the connections to http://0 lost their answer: a part of what is "
+        "behind it does not answer."
+    )
+    assert why(half, ended=False) == ""
+    assert why(replace(half, stuck=14)).startswith("At the end 14 of 16 of the connections")
+    assert why(replace(half, stuck=6)) == ""
+    assert why(replace(half, stuck=1, users=2)) == ""
 
 
 def test_the_last_requests_that_were_all_lost_are_failing_at_any_total() -> None:

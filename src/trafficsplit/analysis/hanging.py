@@ -19,11 +19,12 @@ from trafficsplit.analysis.question import Question
 
 LEAST_FAILING = 1e-4  # a fraction: where none may be lost, one in so many still may be chance
 FALLEN = 0.5  # the fraction of lost requests that the last ones are tested for
+STUCK = 0.4  # the fraction of users from which on it is no chance that they are stuck
 
 
 @dataclass(frozen=True)
 class Suffix:
-    """The last `number` of some requests or connections, `lost` of which were lost.
+    """The last `number` of some requests, `lost` of which were lost.
 
     `log_evidence` is the logarithm of the likelihood ratio of "half of these are lost" to "no more
     are lost than is allowed".
@@ -61,9 +62,9 @@ def why_hanging(
     """Return why a run is failing because a gateway has stopped answering; empty if none has.
 
     `names` are those of the gateways. A run that has `ended` is failing for a gateway that did not
-    answer to the end, for a last few requests or connections that were lost, or for more losses at
-    one gateway, with what they kept back, than `max_failing`. A run that goes on is failing only
-    for what is certain however often it is looked at: the gateway may answer yet.
+    answer to the end, for users that are stuck, for the last few requests that were lost, or for
+    more losses at one gateway, with what they kept back, than `max_failing`. A run that goes on is
+    failing only for what is certain however often it is looked at: the gateway may answer yet.
     """
     for gateway, name in zip(gateways, names, strict=True):
         reason = _why_one_hangs(gateway, name, question, len(gateways), ended=ended)
@@ -79,16 +80,12 @@ def _why_one_hangs(
         return ""
     if ended and gateway.silent:
         return _silent(gateway, name)
+    if ended and gateway.stuck >= max(2.0, STUCK * gateway.users):
+        return _stuck(gateway, name)
     alpha = question.alpha_of_mismatch / of_gateways
-    connections = worst_suffix(gateway.latest_connections, question.max_failing)
-    if connections.log_evidence >= _threshold(gateway.connections, alpha, ended=ended):
-        return _lost_connections(connections, name)
     requests = worst_suffix(gateway.latest, question.max_failing)
     if requests.log_evidence >= _threshold(gateway.requests, alpha, ended=ended):
-        return (
-            f"{_of(requests, 'requests')} to {name} got no good answer: it does not answer as it "
-            f"did before."
-        )
+        return f"{_of(requests)} to {name} got no good answer: it does not answer as it did before."
     if ended:
         return _why_it_loses_too_many(gateway, name, question, alpha, of_gateways)
     return ""
@@ -146,17 +143,20 @@ def _silent(gateway: Hanging, name: str) -> str:
     )
 
 
-def _lost_connections(connections: Suffix, name: str) -> str:
+def _stuck(gateway: Hanging, name: str) -> str:
+    number = f"{gateway.stuck:,} of {gateway.users:,}"
+    if abs(gateway.stuck / gateway.users - FALLEN) <= FALLEN - STUCK:
+        number = "half"
     return (
-        f"{_of(connections, 'connections')} to {name} lost their answer: a part of what is behind "
-        "it does not answer."
+        f"At the end {number} of the connections to {name} lost their answer: a part of what is "
+        "behind it does not answer."
     )
 
 
-def _of(suffix: Suffix, what: str) -> str:
-    """Return how many of the last are lost: `Half of the last 24 connections`."""
+def _of(suffix: Suffix) -> str:
+    """Return how many of the last are lost: `Half of the last 24 requests`."""
     if suffix.lost == suffix.number:
-        return f"All of the last {suffix.number:,} {what}"
+        return f"All of the last {suffix.number:,} requests"
     if abs(suffix.lost / suffix.number - FALLEN) < 0.1:
-        return f"Half of the last {suffix.number:,} {what}"
-    return f"{suffix.lost:,} of the last {suffix.number:,} {what}"
+        return f"Half of the last {suffix.number:,} requests"
+    return f"{suffix.lost:,} of the last {suffix.number:,} requests"

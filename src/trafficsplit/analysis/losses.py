@@ -9,7 +9,7 @@ from typing import Any
 
 MOST_REASONS = 50
 OTHERS = "other reasons"
-MOST_LATEST = 128  # requests, and connections, of which it is kept in turn whether they were lost
+MOST_LATEST = 128  # requests of which it is kept in turn whether they were lost
 
 
 class Losses(Multiset[str]):
@@ -26,15 +26,16 @@ class Losses(Multiset[str]):
 class Hanging:
     """What was lost at one gateway in time, and what was not sent because an answer never came.
 
-    `requests` have ended, `lost` of them without a good answer. `connections` are those that have
-    ended, or that lost an answer; `hung` are the latter. A connection that waits in vain sends
-    nothing meanwhile: `kept_back` are the further requests that such connections would have sent.
+    `requests` have ended, `lost` of them without a good answer. `connections` have been opened,
+    `hung` of them lost an answer. A connection that waits in vain sends nothing meanwhile:
+    `kept_back` are the further requests that such connections would have sent. Of `users`, who have
+    one request under way each, `stuck` have lost the answer to their last.
 
     `latest` says of each of the last `MOST_LATEST` requests in order of sending whether it was
-    lost, and `latest_connections` of each of the last connections whether it lost an answer; the
-    oldest come first. `answered` is when the last good answer came, in seconds since the start,
-    below 0 if none ever came. `silent` are the seconds from then to the end, in which `unanswered`
-    requests were lost or are under way; both are 0 where that is no longer than is usual.
+    lost; the oldest come first. `answered` is when the last good answer came, in seconds since the
+    start, below 0 if none ever came. `silent` are the seconds from then to the end, in which
+    `unanswered` requests were lost or are under way; both are 0 where that is no longer than is
+    usual.
     """
 
     requests: int = 0
@@ -42,18 +43,17 @@ class Hanging:
     connections: int = 0
     hung: int = 0
     kept_back: int = 0
+    users: int = 0
+    stuck: int = 0
     latest: Sequence[bool] = ()
-    latest_connections: Sequence[bool] = ()
     answered: float = -1.0
     silent: float = 0.0
     unanswered: int = 0
 
     def __add__(self, other: Hanging) -> Hanging:
         """Return what two processes have seen of one gateway, as if they had sent in step."""
-        if not self.requests:
-            return other
-        if not other.requests:
-            return self
+        if not self.requests or not other.requests:
+            return other if other.requests else self
         silent = min(self.silent, other.silent)
         return Hanging(
             requests=self.requests + other.requests,
@@ -61,8 +61,9 @@ class Hanging:
             connections=self.connections + other.connections,
             hung=self.hung + other.hung,
             kept_back=self.kept_back + other.kept_back,
+            users=self.users + other.users,
+            stuck=self.stuck + other.stuck,
             latest=_in_step(self.latest, other.latest),
-            latest_connections=_in_step(self.latest_connections, other.latest_connections),
             answered=max(self.answered, other.answered),
             silent=silent,
             unanswered=self.unanswered + other.unanswered if silent else 0,
@@ -70,14 +71,12 @@ class Hanging:
 
     def as_plain(self) -> dict[str, Any]:
         """Return it as data that JSON can hold."""
-        lists = {"latest": list(self.latest), "latest_connections": list(self.latest_connections)}
-        return {**asdict(self), **lists}
+        return {**asdict(self), "latest": list(self.latest)}
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Hanging:
         """Return what `as_plain` wrote. Raises KeyError or TypeError."""
-        lists = {name: tuple(data[name]) for name in ("latest", "latest_connections")}
-        return cls(**{**data, **lists})
+        return cls(**{**data, "latest": tuple(data["latest"])})
 
 
 def _in_step(one: Sequence[bool], other: Sequence[bool]) -> tuple[bool, ...]:
