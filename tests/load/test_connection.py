@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.servers import always, page, plain, read_request, served
+from tests.fakes.servers import Handler, always, page, plain, read_request, served
 from tests.support.engines import drive, drive_endpoint, turned_until
 from tests.support.runs import CANARY
 from trafficsplit.errors import BrokenError
@@ -21,6 +22,7 @@ from trafficsplit.load.counting import Counter
 from trafficsplit.load.endpoint import Endpoint
 from trafficsplit.load.engine import Engine, Waiting
 from trafficsplit.load.outcomes import Outcomes
+from trafficsplit.load.visitor import Visit, Visitor
 
 GREEN = plain(page("green"))
 
@@ -113,3 +115,96 @@ def test_a_connection_that_is_idle_leaves_at_once() -> None:
         finally:
             engine.close()
     assert counter.tally.counts["green"] == 1
+
+
+# --- users ---
+
+
+class StickyGateway:
+    """Gives every user without a cookie one, in turn green and blue, and keeps it there."""
+
+    def __init__(self, *, close: bool = False) -> None:
+        self.seen: list[str] = []  # the cookie of each request
+        self.connections = 0
+        self._close = close
+
+    def __call__(self, connection: socket.socket, number: int) -> None:
+        self.connections = number + 1
+        while request := received(connection):
+            cookie = request.partition("version=")[2].partition("\r\n")[0]
+            self.seen.append(cookie)
+            version = cookie or ("green", "blue")[self.seen.count("") % 2]
+            headers = [f"Set-Cookie: version={version}"]
+            if self._close:
+                headers.append("Connection: close")
+            connection.sendall(plain(page(version), "200 OK", *headers))
+            if self._close:
+                return
+
+
+def received(connection: socket.socket) -> str:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            return ""
+        data += piece
+    return data.decode()
+
+
+def test_a_user_keeps_its_cookies_and_its_connection_and_then_is_another() -> None:
+    gateway = StickyGateway()
+    with served(gateway) as port:
+        driven = drive_endpoint(endpoint(port), 60, users=1, visit=Visit("/color", 3))
+    users = driven.counter.sums.users.users
+    assert users.number == 20
+    assert users.changed == 0
+    assert gateway.seen.count("") == 20
+    assert gateway.connections == 20
+    assert users.answered_first("green") == users.answered_last("green") == 10
+
+
+def test_a_user_is_the_same_over_another_connection() -> None:
+    gateway = StickyGateway(close=True)
+    with served(gateway) as port:
+        driven = drive_endpoint(endpoint(port), 30, users=1, visit=Visit("/color", 3))
+    users = driven.counter.sums.users.users
+    assert (users.number, users.changed, users.with_losses) == (10, 0, 0)
+    assert gateway.connections == 30
+
+
+def test_a_request_that_is_lost_is_one_of_its_users() -> None:
+    with served(cut_off_every_third()) as port:
+        driven = drive_endpoint(endpoint(port), 12, users=1, visit=Visit("/color", 2))
+    users = driven.counter.sums.users.users
+    assert driven.counter.tally.lost == 4
+    assert users.number == 6
+    assert users.with_losses == 4
+
+
+def cut_off_every_third() -> Handler:
+    requests = itertools.count(1)
+
+    def handler(connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            if next(requests) % 3 == 0:
+                return
+            connection.sendall(GREEN)
+
+    return handler
+
+
+def test_users_that_stop_leave_no_one_waiting() -> None:
+    with served(always(GREEN)) as port:
+        endpoint_here = endpoint(port)
+        counter = Counter(CANARY, user_requests=1000)
+        engine = Engine([endpoint_here], counter, Outcomes(identifier_of("page", CANARY), counter))
+        try:
+            visitor = Visitor(Visit("/color", 1000), endpoint_here, itertools.count(1))
+            connection = engine.add(b"", visitor=visitor)
+            assert turned_until(lambda: counter.sent > 5)
+            assert connection.leave().wait(10)
+            counter.flush()
+            assert counter.sums.users.number == 0
+        finally:
+            engine.close()

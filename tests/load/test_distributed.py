@@ -122,3 +122,22 @@ def test_what_a_worker_sends_does_not_grow_with_what_it_counted() -> None:
             count(worker, worker.take(1 + number % 16), kind, sent_at, latency=latency)
         sizes.append(len(json.dumps(drain(worker))))
     assert sizes[1] < 1.6 * sizes[0]
+
+
+def test_the_users_of_several_workers_add_up() -> None:
+    master = Counter(CANARY, user_requests=2)
+    judge = Judge()
+    master.looks.judge_by(judge)
+    workers = [Counter(CANARY, user_requests=2), Counter(CANARY, user_requests=2)]
+    for number in range(1, 41):
+        for worker in workers:
+            for variant in ("green", "blue" if number == 7 else "green"):
+                count(worker, taken(worker, number), variant)
+        if number % 8 == 0:
+            for worker in workers:
+                absorb(master, travelled(drain(worker)), number / 100)
+    assert drain(workers[0])["users"] == []
+    users = judge.looks[-1].users
+    assert users is not None
+    assert users.number == 80
+    assert users.moves() == {("green", "blue"): 2}

@@ -43,9 +43,11 @@ class Judge:
     def __init__(self, after: int = 1) -> None:
         self.after = after
         self.shown: list[list[Tally]] = []
+        self.looks: list[Look] = []
 
     def __call__(self, look: Look) -> int:
         self.shown.append(list(look.tallies))
+        self.looks.append(look)
         return self.after
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from trafficsplit.load.endpoint import Endpoint, GatewayAddress, endpoint_of
 from trafficsplit.load.engine import Engine, Waiting
 from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.schedule import Schedule
+from trafficsplit.load.visitor import Visit, Visitor
 from trafficsplit.settings.load import ConnectionSettings
 
 
@@ -68,10 +70,15 @@ def drive_endpoint(
     users: int = 2,
     waiting: Waiting = Waiting(PATIENCE),
     rate: float = 0.0,
+    visit: Visit | None = None,
 ) -> Driven:
-    """Send `budget` requests to an endpoint, and wait for all of them."""
+    """Send `budget` requests to an endpoint, and wait for all of them.
+
+    With a `visit` users come and go, and the draws are users.
+    """
     done = Event()
-    counter = Counter(CANARY, budget=budget, on_complete=done.set)
+    each = visit.requests if visit else 0
+    counter = Counter(CANARY, budget=budget, user_requests=each, on_complete=done.set)
     counter.began = time.monotonic()
     driven = Driven(counter)
     outcomes = Outcomes(identifier_of("page", CANARY), counter)
@@ -80,8 +87,10 @@ def drive_endpoint(
     engine.on_failure = lambda reason, *_: driven.failures.append(reason)
     try:
         request = endpoint.request("/color", {})
+        numbers = itertools.count(1)
         for _ in range(users):
-            engine.add(request)
+            visitor = Visitor(visit, endpoint, numbers) if visit else None
+            engine.add(request, visitor=visitor)
         assert done.wait(PATIENCE), (counter.tally, counter.sums.losses)
     finally:
         engine.close()

@@ -14,6 +14,7 @@ from trafficsplit.analysis.losses import Losses
 from trafficsplit.analysis.order import Order, OrderRecorder
 from trafficsplit.analysis.run import Counted, Gateway, LatencyKey, Stretch
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.visits import UserKind, UserRecorder
 
 MICROSECOND = 1e-6  # in seconds
 
@@ -22,7 +23,8 @@ class Accumulator:
     """Adds requests up by kind, by time and by latency, and keeps sums over their order.
 
     Times are microseconds since the epoch. The first stretch begins at `origin`, or with the first
-    request if that is None. `cached` counts the responses that came out of a cache.
+    request if that is None. `cached` counts the responses that came out of a cache, `users` the
+    users whose requests have all ended, where draws are users.
     """
 
     def __init__(self, kinds: Kinds, origin: int | None = None) -> None:
@@ -32,6 +34,7 @@ class Accumulator:
         self.courses = Courses(kinds, origin)
         self.losses = Losses()
         self.cached = 0
+        self.users = UserRecorder()
         self._last_end: int | None = None
         self._recorders: dict[tuple[int, str], OrderRecorder] = {}
         self._merged_orders = [Order() for _ in range(kinds.gateways)]
@@ -60,6 +63,15 @@ class Accumulator:
                 recorder.extend(names, indices, connections)
             else:
                 recorder.extend(names, indices[kept], connections[kept])
+
+    def add_users(self, users: Sequence[UserKind], first_codes: Codes) -> None:
+        """Add users in order of their first requests, with the codes of these.
+
+        The order that is kept is that of the users.
+        """
+        self.users.add(users)
+        if len(first_codes):
+            self.add_in_order(first_codes, np.zeros(len(first_codes), np.int64))
 
     def _names_at(self, gateway: int) -> tuple[list[str], Codes]:
         """Return the variants that a gateway's kinds name, and for each code its name's index.
@@ -129,6 +141,7 @@ class Accumulator:
             order=sum(map(self.order, range(self.kinds.gateways)), Order()),
             gateways=by_gateway,
             cached=self.cached,
+            users=self.users.users if self.users.number else None,
             courses=self.courses.courses,
         )
 

@@ -87,6 +87,11 @@ class Users:
         return totals
 
     @property
+    def by_kind(self) -> list[tuple[UserKind, int]]:
+        """The users of each kind, with it."""
+        return list(zip(self.kinds, self.totals.tolist(), strict=True))
+
+    @property
     def number(self) -> int:
         """All users whose requests have ended."""
         return int(self.rows.sum())
@@ -112,7 +117,7 @@ class Users:
     def moves(self) -> dict[tuple[str, str], int]:
         """Return how many users have begun with one variant and ended with another."""
         moves: dict[tuple[str, str], int] = {}
-        for kind, count in zip(self.kinds, self.totals.tolist(), strict=True):
+        for kind, count in self.by_kind:
             if count and kind.first != kind.last:
                 way = (kind.first, kind.last)
                 moves[way] = moves.get(way, 0) + count
@@ -211,6 +216,11 @@ class UserRecorder:
         self._last += int(counts.sum())
 
     @property
-    def users(self) -> Users:
+    def number(self) -> int:
         """All users so far."""
+        return int(self._rows.sum())
+
+    @property
+    def users(self) -> Users:
+        """What was counted of them."""
         return Users(list(self._kinds), self._rows.copy(), self._width)

@@ -21,6 +21,7 @@ from trafficsplit.load.http import (
 )
 from trafficsplit.load.lane import Lane
 from trafficsplit.load.poller import READ, WRITE
+from trafficsplit.load.visitor import Visitor
 from trafficsplit.load.wire import BUFFER, Wire
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Connection:
     """One connection after the other, with one request under way at most.
 
     `since` is when the request was sent, or was due, or when the connecting began, by the monotonic
-    clock. `pause` returns the seconds between an answer and the next request.
+    clock. `pause` returns the seconds between an answer and the next request. A `visitor` has its
+    users send a request each instead, over a new connection for each user.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Connection:
         "_simple",
         "_state",
         "_ticket",
+        "_visitor",
         "_wire",
         "since",
     )
@@ -70,15 +73,18 @@ class Connection:
         lane: Lane,
         request: bytes,
         pause: Callable[[], float] | None,
+        visitor: Visitor | None = None,
     ) -> None:
         self._engine = engine
         self._lane = lane
         self._request = request
         self._pause = pause
         # The next request may be sent as soon as an answer has come.
-        self._simple = pause is None and engine.schedule is None and not engine.waiting.one_each
+        short = engine.waiting.one_each or visitor is not None
+        self._simple = pause is None and engine.schedule is None and not short
         # Where thousands are opened a second, none may keep its port for a minute.
-        self._wire = Wire(engine.poller, reset=engine.waiting.one_each)
+        self._wire = Wire(engine.poller, reset=short)
+        self._visitor = visitor
         self._dialer = Dialer(lane, self._wire)
         self._state = CLOSED
         self._parser: AnswerParser | None = None
@@ -117,6 +123,8 @@ class Connection:
     def _end(self) -> None:
         self._leaving = True
         self._close()
+        if self._visitor:
+            self._lane.counter.leave(self._visitor.number)
         self._engine.forget(self)
         self._ended.set()
 
@@ -137,6 +145,10 @@ class Connection:
         fresh = not self._wire.is_open
         if fresh:
             self._number = 0 if engine.waiting.one_each else engine.next_number()
+        if self._visitor:
+            self._visitor.next()
+            self._number = self._visitor.number
+            self._request = self._visitor.request
         ticket = self._lane.take(self._number)
         self._ticket = ticket
         if ticket == NO_MORE:
@@ -192,6 +204,8 @@ class Connection:
         if code is None or lane.outcomes.comparing:
             self._answered(Answer(200, head.headers, body, True), now)
             return
+        if self._visitor:
+            self._visitor.take(head.headers)
         since = self.since
         lane.count(self._ticket, code, since - lane.counter.began, now - since, len(body))
         if not self._simple or self._leaving:
@@ -271,6 +285,8 @@ class Connection:
     def _answered(self, answer: Answer, now: float) -> None:
         """Count an answer, and go on."""
         lane = self._lane
+        if self._visitor:
+            self._visitor.take(answer.headers)
         code, reason = lane.outcomes.of_answer(answer, lane.gateway)
         # Released first: if anything goes wrong from here on, the request is not counted again.
         ticket = self._release_ticket()
@@ -283,7 +299,7 @@ class Connection:
         self._failures = 0
         self._ticket = NO_MORE
         self._state = IDLE
-        if not keep or self._engine.waiting.one_each:
+        if not keep or self._engine.waiting.one_each or (self._visitor and self._visitor.is_over):
             self._close()
         if self._pause and not self._leaving:
             self._engine.alarms.at(clock() + self._pause(), self._begin_if_idle)

@@ -23,6 +23,7 @@ from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.sequential import MANY
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.user_book import UserBook
 from trafficsplit.text import one_line
 
 MOST_AT_ONCE = 1024  # ended requests that wait to be added up
@@ -214,9 +215,10 @@ class Counter:
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "Order of counting").
 
     At most `budget` requests are sent (None: no bound); those of the first `settle` seconds are not
-    counted. `gateways` are the names of all gateways. `on_ended` is called with batches of requests
-    that have ended; `on_complete` is called once, when no more are to be sent and the last has
-    ended.
+    counted. `gateways` are the names of all gateways. `user_requests` are those of each user where
+    draws are users, 0 where they are requests; a user's number takes its connection's place.
+    `on_ended` is called with batches of requests that have ended; `on_complete` is called once,
+    when no more are to be sent and the last has ended.
     """
 
     def __init__(
@@ -226,6 +228,7 @@ class Counter:
         budget: int | None = None,
         settle: float = 0.0,
         gateways: Sequence[str] = ("",),
+        user_requests: int = 0,
         on_complete: Callable[[], None] = lambda: None,
         on_ended: Callable[[Ended], None] = lambda _: None,
     ) -> None:
@@ -244,11 +247,13 @@ class Counter:
         self.closed = False
         self.complete = False
         self.sums = Accumulator(self.kinds, origin=0)
+        self._users = UserBook(self.kinds, user_requests) if user_requests else None
 
     def _look_at(self, tallies: Sequence[Tally]) -> Look:
         sums = self.sums
         orders = list(map(sums.order, range(len(self.gateways))))
-        return Look(tallies, orders=orders, elapsed=sums.elapsed)
+        users = sums.users.users if self._users is not None else None
+        return Look(tallies, orders=orders, elapsed=sums.elapsed, users=users)
 
     def reset(self, now: float) -> None:
         """Forget the requests that have ended, and begin again; those under way will count."""
@@ -344,11 +349,24 @@ class Counter:
             self.on_ended(ended)
         if complete > self.ledger.first:
             codes, connections = self.ledger.move_on(complete)
-            self.sums.add_in_order(codes, connections)
+            self._add_in_order(codes, connections)
             counts = np.bincount(codes, minlength=len(self.kinds))
             counts[Kinds.LEFT_OUT] = 0
             self.looks.add(counts)
         self.judge()
+
+    def _add_in_order(self, codes: Codes, connections: Codes) -> None:
+        """Add requests in order of sending, or the users whose requests have ended by them."""
+        if self._users is None:
+            self.sums.add_in_order(codes, connections)
+            return
+        ended = self._users.add(codes, connections)
+        self.sums.add_users(ended.kinds, ended.first_codes)
+
+    def leave(self, user: int) -> None:
+        """Note that a user will send no more requests."""
+        if self._users is not None:
+            self._users.leave(user)
 
     def _add(self, ended: Ended) -> None:
         sent = (ended.sent_at * MICROSECONDS).astype(np.int64)

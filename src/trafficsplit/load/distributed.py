@@ -9,6 +9,7 @@ import numpy as np
 
 from trafficsplit.analysis.kinds import Codes, Kind, Outcome
 from trafficsplit.analysis.order import Order
+from trafficsplit.analysis.visits import kind_as_plain, kind_from_plain
 from trafficsplit.load.counting import MICROSECONDS, Counter
 
 
@@ -16,7 +17,8 @@ def drain(counter: Counter) -> dict[str, Any]:
     """Return all that a counter has counted since the last call, and forget it.
 
     The message is plain data. `ends` has a list for each kind of end: the kind, its requests, those
-    of them that a judge has not been shown, and latencies by bucket. `orders` are by gateway.
+    of them that a judge has not been shown, and latencies by bucket. `orders` are by gateway,
+    `users` a list of the users of each kind, and their number.
     """
     counter.flush()
     sums = counter.sums
@@ -33,6 +35,7 @@ def drain(counter: Counter) -> dict[str, Any]:
     message = {
         "ends": ends,
         "orders": orders,
+        "users": [[kind_as_plain(kind), count] for kind, count in sums.users.users.by_kind],
         "cached": sums.cached,
         "losses": dict(sums.losses),
         "complete": counter.complete,
@@ -69,6 +72,7 @@ def absorb(counter: Counter, message: Mapping[str, Any], now: float) -> None:
     # The gateways have the same numbers everywhere, as they come from the same options.
     for gateway, order in enumerate(message["orders"]):
         sums.merge_order(gateway, Order.from_plain(order))
+    sums.users.add_counts({kind_from_plain(kind): count for kind, count in message["users"]})
     sums.cached += message["cached"]
     for reason, count in message["losses"].items():
         sums.losses.lose(reason, count)

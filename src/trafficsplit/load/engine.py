@@ -24,6 +24,7 @@ from trafficsplit.load.lane import Lane
 from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.poller import AVAILABLE, Poller
 from trafficsplit.load.schedule import Schedule
+from trafficsplit.load.visitor import Visitor
 
 __all__ = ["AVAILABLE", "Engine", "Waiting"]
 
@@ -80,13 +81,18 @@ class Engine:
     # --- connections ---
 
     def add(
-        self, request: bytes, pause: Callable[[], float] | None = None, gateway: int = 0
+        self,
+        request: bytes,
+        pause: Callable[[], float] | None = None,
+        gateway: int = 0,
+        visitor: Visitor | None = None,
     ) -> Connection:
         """Add a connection that sends a request at once, and again after each answer.
 
-        `pause` returns the seconds to wait in between; `gateway` is the number of its endpoint.
+        `pause` returns the seconds to wait in between; `gateway` is the number of its endpoint. The
+        users of a `visitor` send requests of their own.
         """
-        connection = Connection(self, self.lanes[gateway], request, pause)
+        connection = Connection(self, self.lanes[gateway], request, pause, visitor)
         self._connections.add(connection)
         gevent.get_hub().loop.run_callback(self._begin, connection)
         return connection
