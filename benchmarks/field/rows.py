@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from benchmarks.field.clocked import Clock, Hang, Latency, Timed
 from benchmarks.field.requests import CLOSES, FOR_EVER, Load
 from benchmarks.field.simulation import Setting
 from benchmarks.field.situations import (
@@ -46,7 +47,9 @@ from trafficsplit.analysis.split import Split
 
 WALDS_LIMIT = 4466  # requests on average, for a match of 25 ± 2 at the weight
 ANY_LOAD = Load()
+CLOSED_LOAD = Clock()
 NEVER_WRONG = (at_most(0.01, MATCH), at_most(0.01, MISMATCH))
+LOST = (at_most(0.01, MATCH), at_least(0.95, FAILING))
 
 
 def asked(
@@ -388,6 +391,87 @@ STALE = Row(
 )
 
 
+# --- 10, 12, 15 and 18: answers that are slow, or never come ---
+
+
+def _interrupted(
+    users: int, share: float, latency: Latency, span: tuple[float, float], *musts: Must
+) -> Situation:
+    shape = f" log-normally (σ {latency.sigma:g})" if latency.sigma else ""
+    return Situation(
+        f"{users:,} users, {share:g} % wait {latency.means[1]:g} s{shape}, not {latency.means[0]:g}",
+        Setting(
+            asked(requests=24_000), Timed([green(share / 100)], latency), Load(users, lasts=50)
+        ),
+        musts,
+        runs=250,
+        clock=Clock(interrupted=span),
+    )
+
+
+INTERRUPTED = Row(
+    "interrupted at a random time, green is slower",
+    (
+        _interrupted(1000, 25, Latency((0.1, 0.5)), (0.5, 1.5), at_most(0.01, MISMATCH)),
+        _interrupted(1000, 25, Latency((0.5, 2.5)), (1, 4), at_most(0.01, MISMATCH)),
+        _interrupted(1000, 25, Latency((0.5, 2.5), 1.0), (1, 4), at_most(0.01, MISMATCH)),
+        _interrupted(200, 27, Latency((0.1, 0.5)), (1, 6), *NEVER_WRONG),
+        _interrupted(200, 23, Latency((0.1, 0.5)), (1, 6), *NEVER_WRONG),
+    ),
+)
+
+QUICK = Latency((0.004, 0.006))  # seconds, blue and green
+
+
+def _hanging(
+    name: str,
+    replicas: int,
+    hang: Hang,
+    *musts: Must,
+    gateways: int = 1,
+    clock: Clock = CLOSED_LOAD,
+) -> Situation:
+    world = Timed([green(0.25)] * replicas, QUICK, (hang,))
+    setting = Setting(asked(gateways=gateways), world, Load(gateways=gateways))
+    return Situation(name, setting, musts, runs=100, clock=clock)
+
+
+HANGING = Row(
+    "a gateway, or a way to the canary, that hangs",
+    (
+        _hanging("1 of 2 behind a balancer, from 0.4 s on", 2, Hang(0, since=0.4), *LOST),
+        _hanging("1 of 2 addresses, from 0.4 s on", 2, Hang(0, since=0.4), *LOST, gateways=2),
+        _hanging(
+            "1 of 2 behind a balancer, on schedule",
+            2,
+            Hang(0, since=0.4),
+            *LOST,
+            clock=Clock(rate=1500),
+        ),
+        _hanging("half of the canary's, at 1 of 2", 2, Hang(0, variant=1, ratio=0.5), *LOST),
+    ),
+)
+
+NEVER_ANSWERED = Row(
+    "one request that is never answered",
+    (
+        _hanging("match", 1, Hang(number=1000), at_least(0.97, MATCH), median_at_most(8000)),
+        Situation(
+            "true share 60 %",
+            Setting(asked(), Timed([green(0.6)], QUICK, (Hang(number=5),))),
+            (at_least(0.98, MISMATCH), median_at_most(150)),
+            runs=100,
+            clock=Clock(),
+        ),
+    ),
+)
+
+HUNG = Row(
+    "one of two hung before the start, behind a balancer",
+    (_hanging("16 users", 2, Hang(0), at_least(0.99, FAILING), says("connections", FAILING)),),
+)
+
+
 ROWS: dict[str, Row] = {
     "independent": INDEPENDENT,
     "1": INSIDE,
@@ -399,7 +483,11 @@ ROWS: dict[str, Row] = {
     "7": IN_TURN,
     "8": ERRING,
     "9": CLOSING,
+    "10": INTERRUPTED,
+    "12": HANGING,
     "13": SESSIONS,
     "14": ZERO,
+    "15": NEVER_ANSWERED,
     "16": STALE,
+    "18": HUNG,
 }

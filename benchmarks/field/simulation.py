@@ -70,6 +70,7 @@ class Simulated:
         self.counter = Counter(question.split, budget=question.requests, gateways=gateways)
         self.judging = Judging(question, self.counter, new_connections=setting.load.sessions)
         self.codes = np.array([self._codes_at(number) for number in range(len(gateways))])
+        self.unanswered = list(map(self._unanswered_at, range(len(gateways))))
         self.interrupted = ""
 
     def _codes_at(self, gateway: int) -> list[int]:
@@ -77,6 +78,10 @@ class Simulated:
         kinds = [Kind(Outcome.IDENTIFIED, name, gateway=gateway) for name in self.setting.names]
         kinds.append(Kind(Outcome.ERROR, "", "5xx", gateway, 503))
         return list(map(self.counter.code_of, kinds))
+
+    def _unanswered_at(self, gateway: int) -> int:
+        """Return the counter's code of a gateway's requests that got no answer."""
+        return self.counter.code_of(Kind(Outcome.ERROR, "", "none", gateway, 0))
 
     def feed(self, requests: Requests, ends: Codes) -> bool:
         """Send requests, each after the end of the one before; return whether the run goes on."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.field.clocked import Clock
 from benchmarks.field.simulation import Result, Setting
 from trafficsplit.analysis.fixed import clopper_pearson
 from trafficsplit.analysis.verdict import Verdict
@@ -61,7 +62,7 @@ class Situation:
     """A gateway, and what must hold of the verdicts on it.
 
     `beside` is what the runs are held against: the test of version 0.1 (`baseline`) on the same
-    requests, or another setting.
+    requests, or another setting. A `clock` is for gateways whose latency matters.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Situation:
     runs: int = RUNS
     baseline: bool = False
     beside: Setting | None = None
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from benchmarks.field.clocked import simulate_clocked
 from benchmarks.field.rows import ROWS
 from benchmarks.field.simulation import Result, simulate, simulate_baseline
 from benchmarks.field.situations import Measured, Situation
@@ -29,7 +30,14 @@ class Job:
 def work(job: Job) -> list[tuple[Result, Result | None]]:
     """Return how each run of a job ended, and the one that it is held against."""
     situation = ROWS[job.row].situations[job.situation]
-    return [(simulate(situation.setting, seed), beside(situation, seed)) for seed in job.seeds]
+    return [(run_of(situation, seed), beside(situation, seed)) for seed in job.seeds]
+
+
+def run_of(situation: Situation, seed: int) -> Result:
+    """Return how one run of a situation ended."""
+    if situation.clock:
+        return simulate_clocked(situation.setting, situation.clock, seed)
+    return simulate(situation.setting, seed)
 
 
 def beside(situation: Situation, seed: int) -> Result | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.field.baseline import Baseline
+from benchmarks.field.clocked import Clock, Hang, Latency, Timed, simulate_clocked
 from benchmarks.field.requests import CLOSES, FOR_EVER, Codes, Load, Requests
 from benchmarks.field.rows import ROWS, asked
 from benchmarks.field.simulation import Setting, simulate, simulate_baseline
@@ -190,3 +191,39 @@ def test_every_row_has_situations_whose_names_differ() -> None:
         assert names
         assert len(set(names)) == len(names)
         assert all(situation.musts for situation in row.situations)
+        for situation in row.situations:
+            assert isinstance(situation.setting.world, Timed) == (situation.clock is not None)
+
+
+# --- in virtual time ---
+
+SLOW = Latency((0.01, 0.05))  # seconds, blue and green
+
+
+def test_a_slow_variant_has_its_share_in_order_of_sending() -> None:
+    setting = Setting(asked(requests=4000), Timed([green(0.25)], SLOW), Load(users=50))
+    result = simulate_clocked(setting, Clock(), 1)
+    assert result == simulate_clocked(setting, Clock(), 1)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.requests == 4000
+
+
+def test_a_gateway_that_hangs_fails() -> None:
+    world = Timed([green(0.25)] * 2, SLOW, (Hang(replica=0),))
+    result = simulate_clocked(Setting(asked(), world), Clock(), 1)
+    assert result.verdict is Verdict.FAILING
+    assert "no answer within 10 seconds" in result.reason
+
+
+def test_an_interrupted_run_says_so() -> None:
+    setting = Setting(asked(), Timed([green(0.25)], SLOW), Load(users=50))
+    result = simulate_clocked(setting, Clock(interrupted=(0.2, 0.4)), 1)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the run was interrupted" in result.reason
+    assert 300 < result.requests < 1500  # 2,500 a second
+
+
+def test_a_schedule_is_kept() -> None:
+    setting = Setting(asked(), Timed([green(0.25)], SLOW), Load(users=50))
+    result = simulate_clocked(setting, Clock(rate=500, interrupted=(2, 2)), 1)
+    assert result.requests == pytest.approx(1000, abs=5)
