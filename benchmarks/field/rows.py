@@ -397,9 +397,10 @@ STALE = Row(
 def _interrupted(
     users: int, share: float, latency: Latency, span: tuple[float, float], *musts: Must
 ) -> Situation:
-    shape = f" log-normally (σ {latency.sigma:g})" if latency.sigma else ""
+    shape = " log-normally" if latency.sigma else ""
+    slow = latency.means[1]
     return Situation(
-        f"{users:,} users, {share:g} % wait {latency.means[1]:g} s{shape}, not {latency.means[0]:g}",
+        f"{users:,} users, {share:g} % wait {slow:g} s{shape}, not {latency.means[0]:g}",
         Setting(
             asked(requests=24_000), Timed([green(share / 100)], latency), Load(users, lasts=50)
         ),
