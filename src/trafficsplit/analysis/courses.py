@@ -6,8 +6,7 @@ than one of them. How much they say shows in their counts by stretch of time.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from trafficsplit.analysis.run import Course
 LEVELS = 64  # of latency, four for each octave: enough for 4 s; beyond, all are one level
 ERROR = LEVELS  # the column of errors; those below it are of answers, by level
 COLUMNS = LEVELS + 1  # of each variant
-SLOW = 0.01  # the part of a variant's answers that is called slow
+SLOW = (0.01, 0.03, 0.1)  # the parts of a variant's answers that are called slow
 
 
 def levels_of(buckets: Codes) -> Codes:
@@ -98,18 +97,15 @@ class Courses:
 def _course(table: NDArray[np.int64]) -> Course:
     """Return a variant's course of its counts by stretch, a column for each level and errors."""
     answers = table[:, :ERROR]
-    slow = answers[:, _slow_level(answers.sum(axis=0)) :]
-    return Course(
-        answers=answers.sum(axis=1).tolist(),
-        errors=table[:, ERROR].tolist(),
-        slow=slow.sum(axis=1).tolist(),
-    )
+    by_level = answers.sum(axis=0)
+    slow = [answers[:, _slow_level(by_level, part) :].sum(axis=1).tolist() for part in SLOW]
+    return Course(answers.sum(axis=1).tolist(), table[:, ERROR].tolist(), slow)
 
 
-def _slow_level(by_level: Sequence[int] | Codes) -> int:
-    """Return the level from which on answers are about the slowest hundredth."""
-    from_here = np.cumsum(np.asarray(by_level)[::-1])[::-1]
+def _slow_level(by_level: Codes, part: float) -> int:
+    """Return the level from which on answers are about the slowest `part` of all."""
+    from_here = np.cumsum(by_level[::-1])[::-1]
     if not from_here[0]:
         return 0
     parts = from_here[from_here > 0] / from_here[0]
-    return int(np.abs(np.log(parts) - math.log(SLOW)).argmin())
+    return int(np.abs(np.log(parts / part)).argmin())

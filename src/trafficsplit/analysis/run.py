@@ -56,13 +56,13 @@ class LatencyKey:
 class Course:
     """How the requests of one variant went over time: an element for each stretch, in order.
 
-    `answers` are its 2xx answers, `errors` its others. `slow` are about the slowest hundredth of
-    the answers. A stretch may be empty.
+    `answers` are its 2xx answers, `errors` its others. `slow` has such a row for about the slowest
+    1, 3 and 10 % of the answers each. A stretch may be empty.
     """
 
     answers: Sequence[int]
     errors: Sequence[int]
-    slow: Sequence[int]
+    slow: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
