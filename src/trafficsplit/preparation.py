@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.identify.identifier import identifier_of
@@ -40,6 +43,8 @@ def prepare(texts: Texts) -> tuple[VerifySettings, Source | None]:
     check_mapping_has_a_use(source_settings)
     source = source_for(source_settings, load, hosts)
     split = expected_split(given, source)
+    if source is not None:
+        load = replace(load, others=source.others())
     check_identifier(load, split)
     settings = VerifySettings(hosts, split, limits, load, sending)
     settings = with_gateway_of(source, settings)
@@ -56,7 +61,7 @@ def source_for(
     None if they name none. Raises InputError.
     """
     probe = probe_of(hosts, load.request.path, load.request.headers)
-    return source_of(settings, probe, read_standard_input)
+    return source_of(settings, probe, functools.cache(read_standard_input))
 
 
 def source_for_probe(settings: SourceSettings, probe: ProbeSettings) -> Source | None:

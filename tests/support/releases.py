@@ -48,6 +48,10 @@ class FakeSource:
             raise InputError("the cluster is away")
         return Split(self.weights)
 
+    def others(self) -> Mapping[str, Split]:
+        """Return nothing: there is one route."""
+        return {}
+
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Set weights."""
         self.refuse(weights)

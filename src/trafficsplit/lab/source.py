@@ -26,6 +26,10 @@ class LabSource:
         state = lab.status() or lab.up()
         return Split(dict(state.weights))
 
+    def others(self) -> Mapping[str, Split]:
+        """Return nothing: the lab has routes of one split."""
+        return {}
+
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Set weights by file-based RDS, and return when they are in force."""
         if dry_run:

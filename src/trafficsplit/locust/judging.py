@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from trafficsplit.analysis.causes.inquiry import Inquiry
 from trafficsplit.analysis.independence import telling_pairs
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.question import Question
@@ -19,11 +20,20 @@ class Judging:
     """Judges the counts of a counter, and says when no more requests are needed.
 
     `verdict` is the one that was reached. `new_connections` says that each request has a connection
-    of its own.
+    of its own. With an `inquiry` a run goes on after a mismatch, or a failing gateway, until the
+    cause is known; that does not change the verdict.
     """
 
-    def __init__(self, question: Question, counter: Counter, *, new_connections: bool) -> None:
+    def __init__(
+        self,
+        question: Question,
+        counter: Counter,
+        *,
+        new_connections: bool,
+        inquiry: Inquiry | None = None,
+    ) -> None:
         self.question = question
+        self.inquiry = inquiry
         self.test: RunningTest = running_test(question)
         self.verdict = Verdict.INCONCLUSIVE
         self._counter = counter
@@ -36,18 +46,31 @@ class Judging:
         0 ends the run: the answer is known, or the budget is used up.
         """
         counter = self._counter
+        if self.inquiry:
+            self.inquiry.add(look)
+            if self.inquiry.after:
+                return min(self.inquiry.more(self.verdict, look), self._left)
         self.verdict = self.test.look(look)
-        left = MANY
-        if counter.ledger.budget is None:  # a master's counter: its workers have shares of it
-            left = self.question.requests - counter.sent
+        left = self._left
         if left <= 0:
             return 0
         if self.verdict is Verdict.INCONCLUSIVE:
             return min(self.test.least_more, left)
-        if self._knows_connections():
-            log.info("the verdict is known after %s requests: %s", counter.sent, self.verdict)
+        if not self._knows_connections():
+            return 1
+        log.info("the verdict is known after %s requests: %s", counter.sent, self.verdict)
+        if self.inquiry is None or self.verdict is Verdict.MATCH:
             return 0
-        return 1
+        self.inquiry.begin(look)
+        return min(self.inquiry.more(self.verdict, look), left)
+
+    @property
+    def _left(self) -> int:
+        """The requests that may still be sent, of a master's counter; its workers share them."""
+        counter = self._counter
+        if counter.ledger.budget is not None:  # it ends by itself
+            return MANY
+        return max(self.question.requests - counter.sent, 0)
 
     def _knows_connections(self) -> bool:
         """Return whether it is known if the gateway keeps a connection on one variant.

@@ -16,6 +16,8 @@ from typing import Any
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from trafficsplit.analysis.causes.candidates import Facts
+from trafficsplit.analysis.causes.inquiry import Inquiry
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.plain import question_as_plain, stamp
 from trafficsplit.analysis.question import Question
@@ -72,6 +74,7 @@ class Session:
             budget=self._budget(),
             settle=plan.load.settle,
             gateways=[str(gateway) for gateway in plan.gateways],
+            user_requests=plan.load.request.user_requests,
             on_complete=on_complete,
             on_ended=self._ended,
         )
@@ -112,8 +115,12 @@ class Session:
         question = self.plan.question
         if question is None or self.is_worker:
             return None
-        new_connections = self.plan.load.request.new_connections
-        return Judging(question, self.counter, new_connections=new_connections)
+        load = self.plan.load
+        inquiry = None
+        if load.diagnosis:
+            inquiry = Inquiry(Facts(question, load.previous, load.others))
+        new_connections = load.request.new_connections
+        return Judging(question, self.counter, new_connections=new_connections, inquiry=inquiry)
 
     def begin(self, on_broken: Callable[[BaseException], None]) -> None:
         """Start the time, and the client in a process that sends. Raises InputError.
@@ -223,11 +230,19 @@ class Session:
             question=question,
             subject=subject,
             counted=self.counter.sums.counted(self.counter.gateways),
-            ending=Ending(decided=decided, **vars(self.notes)),
+            ending=Ending(decided=decided, decided_after=self._decided_after, **vars(self.notes)),
             sender=self.sender,
             canary=load.canary,
             previous=load.previous,
+            others=load.others,
         )
+
+    @property
+    def _decided_after(self) -> int:
+        """The requests until the verdict, where the run went on after it, and 0 elsewhere."""
+        if self.judging is None or self.judging.inquiry is None:
+            return 0
+        return self.judging.inquiry.after
 
     @property
     def sender(self) -> Sender:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trafficsplit import __version__
+from trafficsplit.analysis.causes.explanation import Diagnosis
 from trafficsplit.analysis.comparison import Comparison, compare, interval
-from trafficsplit.analysis.diagnosis import Diagnosis, diagnose
+from trafficsplit.analysis.diagnosis import diagnose
 from trafficsplit.analysis.fixed import FixedTest, chi_square, power
 from trafficsplit.analysis.gateways import OneGateway, compare_gateways
 from trafficsplit.analysis.independence import Independence
@@ -140,6 +141,7 @@ class VerdictDocument:
     change: ChangeSection | None
     diagnosis: Diagnosis | None
     requests: int
+    decided_after: int
     budget: int
     errors: int
     unidentified: int
@@ -207,6 +209,7 @@ def document_of(
         change=_change(run),
         diagnosis=diagnose(run, judgement, draws),
         requests=tally.requests,
+        decided_after=run.ending.decided_after,
         budget=question.requests,
         errors=tally.errors,
         unidentified=tally.unidentified,
@@ -364,8 +367,19 @@ def further_lines(document: VerdictDocument) -> list[str]:
         lines.append(f"change: {change_sentence(document.change)}")
     if document.diagnosis:
         lines.append(f"diagnosis: {document.diagnosis.summary}")
+    if document.decided_after:
+        lines.append(f"note: {after_the_verdict(document)}")
     lines += [f"note: {remark}." for remark in document.sender.remarks]
     return lines
+
+
+def after_the_verdict(document: VerdictDocument) -> str:
+    """Return a sentence on the requests that were sent after the verdict."""
+    return (
+        f"the verdict was known after {document.decided_after:,} requests; "
+        f"{document.requests - document.decided_after:,} more were sent to find the cause "
+        "(--no-diagnosis leaves them out)."
+    )
 
 
 def change_sentence(change: ChangeSection) -> str:

@@ -14,8 +14,9 @@ from trafficsplit.settings.addresses import parse_addresses, parse_headers, pars
 from trafficsplit.settings.numbers import count, duration, positive_duration, rate, ratio
 from trafficsplit.settings.options import Texts
 from trafficsplit.settings.question import parse_previous
+from trafficsplit.settings.users import parse_header_name, parse_network, parse_user_requests
 
-UNITS = ("request", "session")
+UNITS = ("request", "session", "user")
 CLIENTS = ("engine", "stock", "requests")
 MOST_USERS = 10_000
 MOST_PROCESSES = 256
@@ -25,7 +26,10 @@ MOST_PROCESSES = 256
 class RequestSettings:
     """The request, and where its answer names a variant. `timeout` is in seconds.
 
-    `unit` is what a draw is: a `request`, or a `session`, a new connection without cookies.
+    `unit` is what a draw is: a `request`, a `session` (a new connection without cookies), or a
+    `user`, who asks `user_requests` times with cookies of its own, with a header `user_header` of
+    its own (empty: none), and from an address in the network `user_address` (empty: this
+    machine's).
     """
 
     path: str = "/color"
@@ -33,6 +37,9 @@ class RequestSettings:
     variant_from: str = "page"
     unit: str = "request"
     timeout: float = 10.0
+    user_requests: int = 0
+    user_header: str = ""
+    user_address: str = ""
 
     @property
     def new_connections(self) -> bool:
@@ -57,7 +64,9 @@ class LoadSettings:
     """The load. `settle` is in seconds, `rate` in requests a second (None: no schedule).
 
     `client` is empty where the load chooses it. `previous` is the split before the change that is
-    verified, None where it is not known.
+    verified, None where it is not known, and `others` are those of other routes of the same
+    manifest or resource, by name. With `diagnosis` a run goes on after a mismatch, until its
+    cause is known.
     """
 
     request: RequestSettings = RequestSettings()
@@ -68,6 +77,8 @@ class LoadSettings:
     record: bool = False
     previous: Split | None = None
     canary: CanaryLimits = CanaryLimits()
+    diagnosis: bool = True
+    others: Mapping[str, Split] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,9 @@ def parse_request(texts: Texts) -> RequestSettings:
         variant_from=texts["variant_from"],
         unit=texts.choice("unit", UNITS),
         timeout=positive_duration(texts["timeout"], "--timeout"),
+        user_requests=parse_user_requests(texts),
+        user_header=parse_header_name(texts.text("user_header")),
+        user_address=parse_network(texts.text("user_address")),
     )
 
 
@@ -116,6 +130,7 @@ def parse_load(texts: Texts) -> LoadSettings:
             max_p99_ratio=texts.value("max_p99_ratio", ratio),
             max_error_ratio=texts.value("max_error_ratio", ratio),
         ),
+        diagnosis=not texts.text("no_diagnosis"),
     )
 
 
@@ -141,8 +156,9 @@ def _at_most(value: int, most: int, what: str) -> int:
 
 def load_as_plain(load: LoadSettings) -> dict[str, Any]:
     """Return load settings as plain data, for a file."""
-    plain = asdict(replace(load, previous=None))  # it cannot copy a split
+    plain = asdict(replace(load, previous=None, others={}))  # it cannot copy a split
     plain["previous"] = dict(load.previous.weights) if load.previous else None
+    plain["others"] = {name: dict(split.weights) for name, split in load.others.items()}
     return plain
 
 
@@ -156,5 +172,6 @@ def load_from_plain(plain: Mapping[str, Any]) -> LoadSettings:
         "connection": ConnectionSettings(**connection),
         "previous": Split(previous) if previous else None,
         "canary": CanaryLimits(**plain["canary"]),
+        "others": {name: Split(weights) for name, weights in plain["others"].items()},
     }
     return LoadSettings(**{**plain, **nested})

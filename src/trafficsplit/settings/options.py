@@ -169,10 +169,28 @@ REQUEST = (
     ),
     Option(
         "unit",
-        "request|session",
-        "What a draw is: a request, or a session, a new connection without cookies.",
+        "request|session|user",
+        "What a draw is: a request, a session (a new connection without cookies), or a user, who "
+        "asks several times, keeps its cookies, and is to stay with one variant.",
         default="request",
         shown_default="request",
+    ),
+    Option(
+        "user_requests",
+        "N",
+        "How often each user asks, with --unit user.",
+        shown_default="3",
+    ),
+    Option(
+        "user_header",
+        "NAME",
+        "With --unit user, send this header, with a value of its own for each user.",
+    ),
+    Option(
+        "user_address",
+        "NETWORK",
+        "With --unit user, ask from an address of its own for each user: 127.64.0.0/10, on this "
+        "machine.",
     ),
     Option(
         "timeout",
@@ -229,6 +247,13 @@ LOAD = (
         "max_error_ratio",
         "RATIO",
         "Fail where a canary's share of errors is surely more than RATIO times the baseline's.",
+    ),
+    Option(
+        "no_diagnosis",
+        "",
+        "Send no more requests after a mismatch: without this, up to 3,000 more in at most 5 s are "
+        "sent to find its cause.",
+        flag=True,
     ),
 )
 

@@ -41,6 +41,12 @@ def destinations_for(document: Fields, probe: Probe) -> list[Destination] | Inpu
     return destinations
 
 
+def destinations_by_rule(document: Fields) -> list[list[Destination]]:
+    """Return where the requests of each rule go. Raises InputError."""
+    rules = document.fields("spec").each("rules")
+    return [list(map(_destination, rule.each("backendRefs"))) for rule in rules]
+
+
 def _destination(backend: Fields) -> Destination:
     weight = weight_in(backend, 1)
     host = str(backend.need("name"))

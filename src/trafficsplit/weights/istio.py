@@ -234,6 +234,12 @@ def destinations_for(document: Fields, probe: Probe) -> list[Destination] | Inpu
     return list(rule.destinations)
 
 
+def destinations_by_rule(document: Fields) -> list[list[Destination]]:
+    """Return where the requests of each HTTP rule go. Raises InputError."""
+    rules = read_virtual_service(document).rules
+    return [list(rule.destinations) for rule in rules if rule.protocol == "http"]
+
+
 def _rule_of(rules: Sequence[Rule], probe: Probe) -> Rule | None:
     return next((rule for rule in rules if rule.takes(probe)), None)
 

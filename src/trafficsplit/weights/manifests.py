@@ -142,7 +142,7 @@ def _resources_and_labels(manifest: Iterable[Fields]) -> tuple[list[Fields], Lab
     """Return the resources with weights, and the labels of pods by host and subset."""
     resources: list[Fields] = []
     labels: Labels = {}
-    for document in _without_lists(manifest):
+    for document in without_lists(manifest):
         group, kind = kind_of(document)
         document.title = f"{kind} {name_of(document)}".strip()
         if (group, kind) in READERS:
@@ -158,10 +158,10 @@ def _resources_and_labels(manifest: Iterable[Fields]) -> tuple[list[Fields], Lab
     return resources, labels
 
 
-def _without_lists(manifest: Iterable[Fields]) -> Iterator[Fields]:
-    """Yield documents, and instead of a List, as kubectl prints it, each of its items."""
+def without_lists(manifest: Iterable[Fields]) -> Iterator[Fields]:
+    """Yield documents, and each item of a List, as kubectl prints it, in its place."""
     for document in manifest:
         if kind_of(document) == ("", "List"):
-            yield from _without_lists(document.each("items"))
+            yield from without_lists(document.each("items"))
         else:
             yield document

@@ -16,6 +16,7 @@ from trafficsplit.settings.commands import SourceSettings
 from trafficsplit.weights.editing import edit_weights
 from trafficsplit.weights.fields import Fields, text_of
 from trafficsplit.weights.manifests import Choice, read_documents, split_of
+from trafficsplit.weights.others import other_splits
 from trafficsplit.weights.percent import in_words, percent
 from trafficsplit.weights.routes import Probe
 
@@ -36,6 +37,10 @@ class Source(Protocol):
 
     def split(self) -> Split:
         """Return the weights as they are now."""
+        ...
+
+    def others(self) -> Mapping[str, Split]:
+        """Return the weights of its other routes, by name."""
         ...
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
@@ -64,6 +69,10 @@ class ManifestSource:
     def split(self) -> Split:
         """Return the weights that the manifest gives."""
         return split_of(read_documents(self.file, self.standard_input), self.choice)
+
+    def others(self) -> Mapping[str, Split]:
+        """Return the weights of the manifest's other routes, by name."""
+        return other_splits(read_documents(self.file, self.standard_input), self.choice)
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Edit the numbers in the manifest, and nothing else."""
@@ -126,6 +135,10 @@ class ClusterSource:
     def split(self) -> Split:
         """Return the weights of the resource."""
         return self._read().split(self.choice)
+
+    def others(self) -> Mapping[str, Split]:
+        """Return the weights of the resource's other rules, by name."""
+        return self._read().others(self.choice)
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Set weights in the resource by server-side apply."""

@@ -13,6 +13,7 @@ from trafficsplit.weights.cluster.access import Access
 from trafficsplit.weights.editing import new_weights
 from trafficsplit.weights.fields import Fields, document_of
 from trafficsplit.weights.manifests import Choice, split_of
+from trafficsplit.weights.others import other_splits
 
 FIELD_MANAGER = "trafficsplit"
 
@@ -75,6 +76,10 @@ class Resource:
     def split(self, choice: Choice) -> Split:
         """Return the split that it gives to a request. Raises InputError."""
         return split_of([document_of(self.data), *self.beside], choice)
+
+    def others(self, choice: Choice) -> dict[str, Split]:
+        """Return the splits of its other rules, by name. Raises InputError."""
+        return other_splits([document_of(self.data), *self.beside], choice)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""A run that goes on after its verdict, until its cause is known.
+
+A mismatch is often known after some dozens of requests, which fit several causes. The requests that
+follow count for the diagnosis, and not for the verdict. There are `MOST_REQUESTS` of them at most,
+in `MOST_SECONDS` at most, and a few hundred as a rule.
+"""
+
+from __future__ import annotations
+
+from trafficsplit.analysis.causes.candidates import Facts, weigh_causes
+from trafficsplit.analysis.causes.lost_to import Lost, lost_to
+from trafficsplit.analysis.causes.weighing import SUPPORT
+from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+
+MOST_REQUESTS = 3000
+MOST_SECONDS = 5.0
+FEWEST_REQUESTS = 200  # before which it is never given up that a cause will fit
+BETWEEN_LOOKS = 50  # requests
+# The last answers are not counted yet when a run is ended, and they may speak against a cause.
+MARGIN = 2.0
+
+
+class Inquiry:
+    """The search for the cause of a mismatch, or of a failing gateway, while requests go on.
+
+    `after` is the number of requests that had ended when the verdict was reached, 0 before.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self.after = 0
+        self._facts = facts
+        self._tally = Tally()
+        self._decided_at = 0.0
+        self._next = 0  # requests after the verdict, at which it is looked for a cause again
+
+    def add(self, look: Look) -> None:
+        """Add what is new."""
+        self._tally = sum(look.tallies, self._tally)
+
+    def begin(self, look: Look) -> None:
+        """Note that the verdict has just been reached."""
+        self.after = self._tally.requests
+        self._decided_at = look.elapsed
+
+    def more(self, verdict: Verdict, look: Look) -> int:
+        """Return after how many further requests to look again, 0 where no more are needed."""
+        done = self._tally.requests - self.after
+        left = MOST_REQUESTS - done
+        if left <= 0 or look.elapsed - self._decided_at >= MOST_SECONDS:
+            return 0
+        if done >= self._next:
+            if self._is_known(verdict, done):
+                return 0
+            self._next = done + BETWEEN_LOOKS
+        return min(self._next - done, left)
+
+    def _is_known(self, verdict: Verdict, done: int) -> bool:
+        """Return whether a cause is found, or none is left to be found."""
+        tally = self._tally
+        if verdict is Verdict.FAILING:
+            return lost_to(self._facts.split, Lost(tally)) is not None
+        weighing = weigh_causes(self._facts, tally.counts, MARGIN * SUPPORT)
+        if weighing.found is not None:
+            return True
+        return not weighing.fitting and done >= FEWEST_REQUESTS

@@ -1,0 +1,138 @@
+"""Causes that show in something else than the shares of all responses.
+
+A change of the split, gateways that differ, connections that keep a variant, a cache: with one of
+these the shares of all responses say nothing by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from trafficsplit.analysis.causes.candidates import Facts, weigh_causes
+from trafficsplit.analysis.causes.explanation import Explanation
+from trafficsplit.analysis.causes.weighing import fits
+from trafficsplit.analysis.gateways import GatewayComparison, OneGateway, compare_gateways
+from trafficsplit.analysis.independence import Draws, Independence
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.stationarity import Change, change_in
+from trafficsplit.analysis.tally import Tally
+
+CACHED = 0.02  # of the responses: more out of a cache are worth an explanation
+UNLIKE = 1e-4  # the probability, by chance, of gateways that differ as much
+
+
+def causes_by_signs(run: Run, draws: Independence, facts: Facts) -> Iterator[Explanation]:
+    """Yield causes that are certain by other signs than the shares, the plainest first."""
+    if run.counted.cached > CACHED * max(run.tally.identified, 1):
+        yield _cached(run)
+    change = change_in(run)
+    if change is not None and change.steady:
+        yield _changed(run, change)
+    gateways = compare_gateways(run)
+    if gateways is not None:
+        yield from _unlike_gateways(run, gateways, facts)
+    if draws.draws is Draws.CLUSTERED:
+        yield _clustered(run, draws)
+
+
+def _cached(run: Run) -> Explanation:
+    return Explanation(
+        "a cache in between",
+        f"{run.counted.cached:,} of {run.tally.identified:,} responses came out of a cache (their "
+        "headers say so, or they repeat another request's id): the counts show what the cache "
+        "chose. Send requests past it, or switch it off for this path.",
+    )
+
+
+# --- a change ---
+
+
+def tally_after(run: Run, change: Change) -> Tally:
+    """Return the counts since a change."""
+    after = [one.tally for one in run.counted.stretches if one.start >= change.at]
+    return sum(after, Tally())
+
+
+def _changed(run: Run, change: Change) -> Explanation:
+    """Return that the split changed, and whether to what is configured, or from it."""
+    split = run.question.split
+    counts = tally_after(run, change).counts
+    when = f"The shares changed {change.at:.1f} s after the start"
+    if fits(counts, split.weights):
+        return Explanation(
+            "the change came into force during the run",
+            f"{when}, to those that are configured: it was not in force yet when the run began. "
+            f"Verify again, or with --settle {change.at + 1:.0f}s.",
+        )
+    return Explanation(
+        "the shares changed during the run",
+        f"{when}, to others than configured: were the weights set meanwhile, or was the gateway "
+        "reloaded? Verify again when they are settled.",
+    )
+
+
+# --- gateways ---
+
+
+def _unlike_gateways(run: Run, gateways: GatewayComparison, facts: Facts) -> Iterator[Explanation]:
+    """Yield that some gateways are off and the others are not, or that they differ at least.
+
+    Where all of them are off alike, the cause is not theirs.
+    """
+    off = gateways.off
+    if off and len(off) < len(gateways.each):
+        yield _stale_gateways(run, off, facts)
+        return
+    if gateways.p_value is not None and gateways.p_value < UNLIKE:
+        yield Explanation(
+            "the gateways differ",
+            "The gateways do not split alike: compare their configuration (istioctl proxy-status), "
+            "and verify each by itself.",
+        )
+
+
+def _stale_gateways(run: Run, off: list[OneGateway], facts: Facts) -> Explanation:
+    """Return why gateways are off: they may not have heard of the new weights."""
+    names = ", ".join(one.name for one in off)
+    has = "has" if len(off) == 1 else "have"
+    if run.previous is not None and _all_fit(off, run.previous):
+        return Explanation(
+            f"{names} still {has} the old weights",
+            f"{names} still {has} the old weights ({run.previous}), the others do not: see whether "
+            "it is in sync (istioctl proxy-status).",
+        )
+    tally = sum((one.tally for one in off), Tally())
+    found = weigh_causes(facts, tally.counts).found
+    why = "compare the gateways' configuration (istioctl proxy-status)."
+    if found is not None:
+        why = f"{found.candidate.name}. {why.capitalize()}"
+    return Explanation(
+        f"{names} {has} other weights",
+        f"{names} {has} other weights than configured, and the others fit: {why}",
+    )
+
+
+def _all_fit(gateways: Iterable[OneGateway], split: Split) -> bool:
+    return all(fits(one.tally.counts, split.weights) for one in gateways)
+
+
+# --- order ---
+
+
+def _clustered(run: Run, draws: Independence) -> Explanation:
+    """Return that requests come in clusters, with advice that fits where the clusters are."""
+    if not draws.by_connection:
+        return Explanation(
+            "draws in clusters",
+            f"The draws are not independent: {draws.reason}. New connections would not help, since "
+            "the clusters are in the order of the requests: does the gateway deal in blocks, or a "
+            "cache repeat its answers?",
+        )
+    if run.subject.unit != "request":
+        return Explanation("sticky sessions", f"The draws are not independent: {draws.reason}.")
+    return Explanation(
+        "sticky sessions",
+        f"The draws are not independent: {draws.reason}. Is that on purpose? Then --unit session "
+        "makes every request a new connection without cookies, and --unit user counts users.",
+    )
