@@ -235,6 +235,14 @@ def test_a_header_of_several_lines_keeps_them_apart() -> None:
         ({"age": "7"}, True),
         ({"x-cache": "MISS from edge"}, False),
         ({"x-cache": "Hit from edge"}, True),
+        ({"x-cache": "MISS, HIT"}, True),
+        ({"x-cache": "WHITE"}, False),
+        ({"x-cache-status": "BYPASS"}, False),
+        ({"x-cache-status": "STALE"}, True),
+        ({"cache-status": "Example; hit; ttl=30"}, True),
+        ({"cache-status": "Example; fwd=stale; stored"}, False),
+        ({"cf-cache-status": "DYNAMIC"}, False),
+        ({"cf-cache-status": "HIT"}, True),
     ],
 )
 def test_an_answer_may_say_that_it_comes_out_of_a_cache(

@@ -38,6 +38,16 @@ def answer(variant: str = "", status: int = 200, **more: str) -> Answer:
         ),
         (answer("", 503), Kind(Outcome.ERROR, "", "5xx", answer=503), "HTTP 503"),
         (
+            answer("", 503, x_envoy_overloaded="true"),
+            Kind(Outcome.ERROR, "", "5xx", answer=503),
+            "HTTP 503: x-envoy-overloaded",
+        ),
+        (
+            Answer(503, {}, b"no healthy upstream", True),
+            Kind(Outcome.ERROR, "", "5xx", answer=503),
+            "HTTP 503: no healthy upstream",
+        ),
+        (
             answer("", 302, location="/login"),
             Kind(Outcome.ERROR, "", "3xx", answer=302),
             "HTTP 302 to /login",

@@ -7,6 +7,7 @@ through llhttp, the parser of Node.js, in C.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,17 @@ MOST_BODY = 16 * 1024 * 1024  # bytes, also when decoded
 MOST_HEADS = 512  # that are remembered
 END_OF_HEAD = b"\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+# What caches say of an answer: a hit, if one of its words is one of `HITS`.
+CACHE_HEADERS = (
+    "x-cache",
+    "x-cache-status",
+    "cf-cache-status",
+    "x-proxy-cache",
+    "x-varnish-cache",
+    "x-drupal-cache",
+    "x-vercel-cache",
+)
+HITS = {"HIT", "TCP_HIT", "TCP_MEM_HIT", "STALE", "UPDATING", "REVALIDATED"}
 CUT_OFF = "the connection was closed before the end of the answer"
 
 
@@ -137,8 +149,21 @@ def _is_chunked(headers: Mapping[str, str]) -> bool:
 
 
 def is_cached(headers: Mapping[str, str]) -> bool:
-    """Return whether an answer says that it comes out of a cache."""
-    return headers.get("age", "0") != "0" or "HIT" in headers.get("x-cache", "").upper()
+    """Return whether an answer says that it comes out of a cache.
+
+    One of `CACHE_HEADERS` has a word of `HITS` (Varnish, Squid, nginx, CloudFront's "Hit from
+    cloudfront", Cloudflare); `Cache-Status` has a parameter `hit` (RFC 9211; a stale one that was
+    asked for anew is `fwd=stale`); an `Age` above 0 is of a stored answer (RFC 9111, section 5.1).
+    """
+    if headers.get("age", "0").strip() not in {"", "0"}:
+        return True
+    if "HIT" in _words(headers.get("cache-status", "")):
+        return True
+    return any(HITS & _words(headers[name]) for name in CACHE_HEADERS if name in headers)
+
+
+def _words(value: str) -> set[str]:
+    return set(re.split(r"[^A-Z_]+", value.upper()))
 
 
 class AnswerParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trafficsplit.analysis.causes.reasons import said_by
 from trafficsplit.analysis.kinds import Kind, Outcome, status_class
 from trafficsplit.identify.identifier import Identifier
 from trafficsplit.load.counting import Counter
@@ -77,4 +78,7 @@ def _status(answer: Answer) -> str:
     """Return the status of an answer that is no good one, for people."""
     if 300 <= answer.status < 400:
         return f"HTTP {answer.status} to {answer.headers.get('location', 'nowhere')}"
+    said = said_by(answer.headers, answer.body)
+    if said:
+        return f"HTTP {answer.status}: {said}"
     return f"HTTP {answer.status}"
