@@ -18,7 +18,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trafficsplit.analysis.fixed import FixedTest, chi_square, power, sample_size
+    from trafficsplit.analysis.fixed import FixedTest, chi_square
+    from trafficsplit.analysis.fixed_power import power, sample_size
     from trafficsplit.analysis.planning import planned, requests_to_match
     from trafficsplit.analysis.question import Question
     from trafficsplit.analysis.sequential import SequentialTest
@@ -60,10 +61,10 @@ _MODULES = {
     "Verdict": "analysis.verdict",
     "chi_square": "analysis.fixed",
     "planned": "analysis.planning",
-    "power": "analysis.fixed",
+    "power": "analysis.fixed_power",
     "identifier_of": "identify.identifier",
     "requests_to_match": "analysis.planning",
-    "sample_size": "analysis.fixed",
+    "sample_size": "analysis.fixed_power",
     "variant_of": "identify.identifier",
 }
 

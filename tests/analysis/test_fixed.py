@@ -1,14 +1,17 @@
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.special import xlogy
 
 from trafficsplit.analysis import fixed
-from trafficsplit.analysis.fixed import chi_square, clopper_pearson, power, sample_size
+from trafficsplit.analysis.fixed import chi_square, clopper_pearson
 from trafficsplit.analysis.split import Split
 
 REFERENCE = Path(__file__).with_name("reference")
@@ -34,9 +37,52 @@ def test_the_statistics_are_scipys(row: dict[str, str]) -> None:
     test = chi_square(counts, split)
     assert test.statistic == pytest.approx(float(row["chi_square"]), rel=1e-8, abs=1e-8)
     assert test.dof == int(row["dof"])
-    assert test.p_value == pytest.approx(float(row["chi_square_p"]), rel=1e-6)
     assert test.g_statistic == pytest.approx(float(row["g"]), rel=1e-8, abs=1e-8)
-    assert test.g_p_value == pytest.approx(float(row["g_p"]), rel=1e-6)
+    if test.dof == 1:  # exact, and not by the distribution of chi-square
+        assert test.method == "exact"
+    else:
+        assert test.p_value == pytest.approx(float(row["chi_square_p"]), rel=1e-6)
+        assert test.g_p_value == pytest.approx(float(row["g_p"]), rel=1e-6)
+
+
+def two_tails(x: int, n: int, w: float, statistic: Callable[[float], float]) -> float:
+    """Return the probability of all outcomes that are at least as odd, by enumeration."""
+    k = np.arange(n + 1)
+    odd = [statistic(float(one)) >= statistic(float(x)) * (1 - 1e-9) for one in k]
+    return float(scipy.stats.binom.pmf(k, n, w)[odd].sum())
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.5, 0.03, 0.9])
+@pytest.mark.parametrize("n", [1, 7, 60, 500])
+def test_two_variants_have_exact_p_values_at_any_expected_count(weight: float, n: int) -> None:
+    split = Split({"a": weight, "b": 1 - weight})
+    expected = n * weight
+
+    def g(k: float) -> float:
+        return 2 * float(xlogy(k, k / expected) + xlogy(n - k, (n - k) / (n - expected)))
+
+    for x in {0, n // 4, n // 2, n - 1, n}:
+        test = chi_square({"a": x, "b": n - x}, split)
+        theirs = two_tails(x, n, weight, lambda k: (k - expected) ** 2)
+        assert test.p_value == pytest.approx(theirs, rel=1e-8, abs=0)
+        assert test.g_p_value == pytest.approx(two_tails(x, n, weight, g), rel=1e-8, abs=0)
+        assert test.method == "exact"
+
+
+def test_a_far_tail_is_not_chi_squares() -> None:
+    # 25 % of 2,000, and 680 seen
+    test = chi_square({"blue": 1320, "green": 680}, Split({"blue": 75, "green": 25}))
+    theirs = scipy.stats.binom.cdf(320, 2000, 0.25) + scipy.stats.binom.sf(679, 2000, 0.25)
+    assert test.p_value == pytest.approx(theirs, rel=1e-8, abs=0)
+    assert scipy.stats.chi2.sf(test.statistic, 1) < test.p_value / 5
+
+
+@pytest.mark.parametrize("n", [10**7, 10**12])
+def test_exact_p_values_of_huge_counts_are_about_chi_squares(n: int) -> None:
+    x = round(n * 0.25 + 2.5 * math.sqrt(n * 0.25 * 0.75))
+    test = chi_square({"blue": n - x, "green": x}, Split({"blue": 75, "green": 25}))
+    assert test.p_value == pytest.approx(scipy.stats.chi2.sf(test.statistic, 1), rel=0.01)
+    assert test.g_p_value == pytest.approx(test.p_value, rel=0.01)
 
 
 def test_one_response_of_weight_zero_is_no_chance() -> None:
@@ -70,28 +116,6 @@ def test_monte_carlo_keeps_its_level_too() -> None:
         for draw in rng.multinomial(200, list(split.weights.values()), size=600)
     ]
     assert np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 600)
-
-
-@pytest.mark.parametrize(("truth", "expected"), [(0.30, 1903), (0.27, 11542)])
-def test_the_sample_size_is_exact(truth: float, expected: int) -> None:
-    # Values of DESIGN.md 4: alpha .01, power .99, weight .25.
-    split = Split({"blue": 75, "green": 25})
-    assert sample_size(split, truth - 0.25, 0.01, 0.99) == expected
-    assert power(split, truth - 0.25, 0.01, expected) >= 0.99
-
-
-def test_the_power_is_what_a_simulation_finds() -> None:
-    split = Split({"a": 0.5, "b": 0.3, "c": 0.2})
-    n = 3000
-    rng = np.random.default_rng(3)
-    # a is off by .03, the others in proportion
-    truth = [0.53, 0.3 * 0.94, 0.2 * 0.94]
-    found = [
-        chi_square(dict(zip("abc", map(int, draw), strict=True)), split).p_value < 0.01
-        for draw in rng.multinomial(n, truth, size=3000)
-    ]
-    promised = power(split, 0.03, 0.01, n)
-    assert abs(np.mean(found) - promised) < 0.03
 
 
 @given(st.integers(0, 400), st.integers(0, 400))

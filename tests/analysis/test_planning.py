@@ -36,7 +36,7 @@ def test_the_plan_is_what_a_simulation_finds(weight: float, tolerance: float) ->
 
 
 def test_budgets_and_sizes_of_the_design() -> None:
-    assert fixed_size(Question(CANARY, 0.02)) == 11_542
+    assert fixed_size(Question(CANARY, 0.02)) == 11_591
     rollback = Question(Split({"blue": 1, "green": 0}), 0.02)
     assert (budget(rollback), fixed_size(rollback)) == (4603, 4603)
     assert Question(CANARY, 0.02, zero_tolerance=0.01).requests_for_zero == 459

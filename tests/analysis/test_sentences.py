@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.runs import CANARY, RUNS, having, made
 from trafficsplit.analysis import sentences
-from trafficsplit.analysis.comparison import Comparison
+from trafficsplit.analysis.comparison import Comparison, Limit
 from trafficsplit.analysis.fixed import chi_square
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.independence import Draws, Independence
@@ -26,8 +26,8 @@ OFF = Comparison(
     slower=0.001,
     error_ratio=4.0,
     errors_p_value=0.0003,
-    too_slow=True,
-    too_faulty=True,
+    p99_limit=Limit.EXCEEDED,
+    errors_limit=Limit.EXCEEDED,
 )
 
 

@@ -15,7 +15,7 @@ def test_the_table_says_what_a_person_asks(cli: Cli) -> None:
     assert re.search(r" 5,4\d\d +9,8\d\d +5\.4 s", lines["as configured"])
     assert " 26 " in lines["the rollout never took effect"]
     assert "1 of 3 gateway replicas is stale" in lines
-    assert "would need 11,542" in result.stdout
+    assert "would need 11,591" in result.stdout
 
 
 def test_json_has_the_same_figures_and_nothing_else(cli: Cli) -> None:

@@ -8,33 +8,22 @@ scipy.stats is built, because importing scipy.stats alone takes a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import (
-    betainc,
-    betaincc,
-    betaincinv,
-    chdtrc,
-    chdtri,
-    chndtr,
-    chndtrinc,
-    gammaln,
-    xlogy,
-)
+from numpy.typing import NDArray
+from scipy.special import betaincc, betaincinv, chdtrc, gammaln, xlogy
 
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
-from trafficsplit.errors import InputError
 
 # Below this expected count the chi-square distribution is a poor approximation (Cochran 1954).
 SMALL_EXPECTED = 5
 MOST_OUTCOMES = 200_000  # up to which p-values are exact, by enumeration of all outcomes
 DRAWS = 100_000  # of the Monte Carlo method beyond
-# Requests up to which a sample size is exact to the last one; the sawtooth is invisible beyond.
-EXACT_SIZE_UP_TO = 200_000
+SLACK = 1 - 1e-9  # ties with the observed value belong to the tail, rounding or not
 
 
 @dataclass(frozen=True)
@@ -60,9 +49,10 @@ class FixedTest:
 def chi_square(counts: Mapping[str, int], split: Split) -> FixedTest:
     """Return Pearson's chi-square test and the G test of counts, by variant, against a split.
 
-    Variants that are missing from `counts` have count 0, those missing from `split` weight 0. If an
-    expected count is below 5, both p-values are exact, by enumeration of all outcomes; if these are
-    too many, they come from 100,000 draws with a fixed seed, the observed outcome among them.
+    Variants that are missing from `counts` have count 0, those missing from `split` weight 0. Both
+    p-values are exact for two variants. For more they are exact if an expected count is below 5, by
+    enumeration of all outcomes; if these are too many, they come from 100,000 draws with a fixed
+    seed, the observed outcome among them.
     Raises InputError for counts that are negative or not whole.
 
     Sources: Pearson 1900; Agresti, Categorical Data Analysis, section 1.5.
@@ -79,9 +69,13 @@ def chi_square(counts: Mapping[str, int], split: Split) -> FixedTest:
 
     x = np.array([observed.get(variant, 0) for variant in positive], dtype=float)
     w = np.array(list(positive.values()))
-    statistic = float(_pearson(x, w))
+    statistic = float(pearson(x, w))
     g = float(_g(x, w))
-    if n * w.min() >= SMALL_EXPECTED:
+    if len(w) == 2:
+        method = "exact"
+        p_value = _binary_p_value(pearson, x, w)
+        g_p_value = _binary_p_value(_g, x, w)
+    elif n * w.min() >= SMALL_EXPECTED:
         method = "asymptotic"
         p_value = float(chdtrc(dof, statistic))
         g_p_value = float(chdtrc(dof, g))
@@ -111,7 +105,7 @@ def _residual(count: int, n: int, weight: float) -> float:
     return math.copysign(math.inf, deviation)
 
 
-def _pearson(x: Floats, w: Floats) -> Floats:
+def pearson(x: Floats, w: Floats) -> Floats:
     """Return Σ (x − nw)² / nw over the last axis."""
     expected = x.sum(axis=-1, keepdims=True) * w
     statistic: Floats = ((x - expected) ** 2 / expected).sum(axis=-1)
@@ -154,11 +148,55 @@ def _small_sample(x: Floats, w: Floats, statistic: float, g: float) -> tuple[str
         # The observed outcome counts as one draw: Davison & Hinkley 1997, section 4.2.
         observed = 1 / (DRAWS + 1)
         probabilities = np.full(DRAWS, observed)
-    # Ties with the observed value belong to the tail, rounding or not.
-    slack = 1 - 1e-9
-    p_value = float(probabilities[_pearson(tables, w) >= statistic * slack].sum()) + observed
-    g_p_value = float(probabilities[_g(tables, w) >= g * slack].sum()) + observed
+    p_value = float(probabilities[pearson(tables, w) >= statistic * SLACK].sum()) + observed
+    g_p_value = float(probabilities[_g(tables, w) >= g * SLACK].sum()) + observed
     return method, min(p_value, 1.0), min(g_p_value, 1.0)
+
+
+def _binary_p_value(statistic: Callable[[Floats, Floats], Floats], x: Floats, w: Floats) -> float:
+    """Return the exact p-value of a statistic of two variants' counts, at any expected count.
+
+    Outcomes that are at least as odd are two tails of the binomial distribution, since the
+    statistic grows with the distance from the expected counts on either side.
+    """
+    n = int(x.sum())
+    least = float(statistic(x, w)) * SLACK
+    if least <= 0:
+        return 1.0
+
+    def is_odd(first: int) -> bool:
+        return float(statistic(np.array([first, n - first], float), w)) >= least
+
+    few = _last(is_odd, math.floor(n * w[0]))
+    few_others = _last(lambda other: is_odd(n - other), math.floor(n * w[1]))
+    tails = at_most(np.array([few]), n, w[0]) + at_most(np.array([few_others]), n, w[1])
+    return min(float(tails[0]), 1.0)
+
+
+def _last(holds: Callable[[int], bool], most: int) -> int:
+    """Return the last number from 0 to `most` at which a condition holds, −1 if at none.
+
+    It holds for no number beyond one for which it does not.
+    """
+    low = -1
+    high = most + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def at_most(k: Floats | NDArray[np.int64], n: Floats | int, share: float) -> Floats:
+    """Return P(X ≤ k) of binomials with n draws, for k from −1 to n.
+
+    It takes fractions for n, which scipy's bdtr does not.
+    """
+    tail = betaincc(np.maximum(k, 0) + 1, np.maximum(n - k, 1), share)
+    chance: Floats = np.where(k < 0, 0.0, np.where(k >= n, 1.0, tail))
+    return chance
 
 
 def _are_few_outcomes(n: int, k: int) -> bool:
@@ -177,69 +215,6 @@ def _compositions(n: int, k: int) -> Floats:
         value = np.arange(counts.sum()) - starts
         rows = np.column_stack([rows[parents], value])
     return np.column_stack([rows, n - rows.sum(axis=1)]).astype(float)
-
-
-def power(split: Split, deviation: float, alpha: float, n: int) -> float:
-    """Return the power of the chi-square test to see any one variant off by `deviation`.
-
-    `deviation` is a fraction, `n` the number of responses. The power is the least over variants and
-    directions: exact for two variants, by the binomial distribution; for more by the noncentral
-    chi-square (Cohen 1988, chapter 7), with the others off in proportion. Raises InputError for a
-    split of which only one variant gets traffic.
-    """
-    w = _several_weights(split)
-    if len(w) == 2:
-        return float(_binary_power(float(w[0]), deviation, alpha, np.array([float(n)]))[0])
-    dof = len(w) - 1
-    return float(1 - chndtr(chdtri(dof, alpha), dof, n * _noncentrality(w, deviation)))
-
-
-def sample_size(split: Split, deviation: float, alpha: float, power: float) -> int:
-    """Return the responses from which on the test's power for `deviation` is at least `power`.
-
-    The power of a discrete test goes up and down a little from one n to the next: this is where it
-    was too low for the last time. Exact up to 200,000 for two variants, by the noncentral
-    chi-square otherwise. Raises InputError for a split of which only one variant gets traffic.
-    """
-    w = _several_weights(split)
-    dof = len(w) - 1
-    critical = float(chdtri(dof, alpha))
-    needed = float(chndtrinc(critical, dof, 1 - power)) / _noncentrality(w, deviation)
-    if len(w) > 2 or needed > EXACT_SIZE_UP_TO:
-        return math.ceil(needed)
-    sizes = np.arange(1, math.ceil(needed * 1.5) + 200, dtype=float)
-    enough = _binary_power(float(w[0]), deviation, alpha, sizes) >= power
-    if not enough[-1]:
-        return int(sizes[-1])
-    return int(len(sizes) - np.argmin(enough[::-1])) + 1
-
-
-def _several_weights(split: Split) -> Floats:
-    weights = np.array(list(split.positive.values()))
-    if len(weights) < 2:
-        raise InputError("a chi-square test needs two variants that are to get traffic")
-    return weights
-
-
-def _noncentrality(w: Floats, deviation: float) -> float:
-    """Return the noncentrality by each request, for the variant that is hardest to see off."""
-    return float((deviation**2 / (w * (1 - w))).min())
-
-
-def _binary_power(w: float, deviation: float, alpha: float, n: Floats) -> Floats:
-    """Return the power for each n, with two variants, the least over both directions."""
-    critical = np.sqrt(chdtri(1, alpha) * n * w * (1 - w))
-    above = np.floor(n * w + critical)
-    below = np.ceil(n * w - critical) - 1
-    powers: list[Floats] = []
-    for q in (w - deviation, w + deviation):
-        if 0 <= q <= 1:
-            # P(X > k) of a binomial is betainc(k + 1, n − k, q); scipy's bdtrc wants a whole n.
-            upper = np.where(above < n, betainc(above + 1, np.maximum(n - above, 1), q), 0)
-            lower = np.where(below >= 0, betaincc(below + 1, n - below, q), 0)
-            powers.append(upper + lower)
-    least: Floats = np.minimum.reduce(powers)
-    return least
 
 
 def clopper_pearson(count: int, n: int, alpha: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import erfcx, ndtr
 
 from trafficsplit.analysis.evidence import Edge, Mixture, divergence, edges, log_ratios
-from trafficsplit.analysis.fixed import sample_size
+from trafficsplit.analysis.fixed_power import sample_size
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.errors import InputError
 

@@ -18,7 +18,8 @@ from trafficsplit import __version__
 from trafficsplit.analysis.causes.explanation import Diagnosis
 from trafficsplit.analysis.comparison import Comparison, compare, interval
 from trafficsplit.analysis.diagnosis import diagnose
-from trafficsplit.analysis.fixed import FixedTest, chi_square, power
+from trafficsplit.analysis.fixed import FixedTest, chi_square
+from trafficsplit.analysis.fixed_power import power
 from trafficsplit.analysis.gateways import OneGateway, compare_gateways
 from trafficsplit.analysis.independence import Independence
 from trafficsplit.analysis.judge import draws_of, replay
