@@ -18,8 +18,13 @@ Floats = NDArray[np.float64]
 FIRST_BATCH = 256  # requests; a quick verdict needs no more
 LARGEST_BATCH = 8192  # requests
 
-CLOSES = 1  # requests that a connection lasts where the gateway closes each one
-FOR_EVER = 0  # instead of the requests that a connection lasts
+# As in the load engine, whose modules bring gevent with them.
+SPARE = 32  # connections to each gateway beside those of its users
+AVERAGE = 50  # requests that a connection sends before it is renewed
+
+CLOSES = 1  # requests of a connection where the gateway closes each one
+FOR_EVER = 0  # instead of the requests of a connection
+ENDLESS = 2**62  # requests
 
 
 @dataclass(frozen=True)
@@ -49,22 +54,25 @@ class Requests:
 class Load:
     """Who sends, and how.
 
-    `users` have a connection each, of `lasts` requests on average (`FOR_EVER`: it is kept). They
-    send `rate` requests a second together. After each answer any of them may be the next one, as
-    where latencies are exponential; users `in_step` take turns. With `sessions` each request has a
-    connection of its own. User number u asks gateway u modulo `gateways`.
+    Connections send `lasts` requests on average, then they are renewed (`FOR_EVER`: never). As in
+    the load engine, each request goes over one that is picked at random, of the user's last one and
+    the `spare` ones of its gateway. They send `rate` requests a second together. After each answer
+    any user may be the next one, as where latencies are exponential; users `in_step` take turns.
+    With `sessions` each request has a connection of its own. User number u asks gateway u modulo
+    `gateways`.
     """
 
     users: int = 16
     rate: float = 4000.0
-    lasts: int = 50
+    lasts: int = AVERAGE
     in_step: bool = False
     sessions: bool = False
     gateways: int = 1
+    spare: int = SPARE
 
     def batches(self, rng: Generator) -> Iterator[Requests]:
         """Yield batches of requests without end, in order of sending."""
-        connections = _Connections(self, rng)
+        connections = Connections(self)
         size = FIRST_BATCH
         first = 0
         while True:
@@ -72,38 +80,63 @@ class Load:
             users = numbers % self.users
             if not self.in_step:
                 users = rng.integers(self.users, size=size)
-            yield Requests(
-                numbers, numbers / self.rate, connections.of(users), users % self.gateways
-            )
+            used = np.zeros(size, np.int64)
+            if not self.sessions:
+                picks = rng.integers(self.spare + 1, size=size).tolist()
+                used = np.array(list(map(connections.pick, users.tolist(), picks)))
+            yield Requests(numbers, numbers / self.rate, used, users % self.gateways)
             first += size
             size = min(2 * size, LARGEST_BATCH)
 
 
-class _Connections:
-    """The connections of all users, which are renewed at different times.
+class Connection:
+    """A connection: its number above 0, and the requests that it may still send."""
 
-    The first connection of each user ends somewhere within its life.
-    """
+    __slots__ = ("left", "number")
 
-    def __init__(self, load: Load, rng: Generator) -> None:
+    def __init__(self) -> None:
+        self.number = 0
+        self.left = 0
+
+
+class Connections:
+    """The connections of all users, and the spare ones of each gateway."""
+
+    def __init__(self, load: Load) -> None:
         self._load = load
-        self._sent = np.zeros(load.users, np.int64)  # requests by each user
-        if load.lasts > 1:
-            self._sent += rng.integers(load.lasts, size=load.users)
+        self._spare = load.spare
+        self._number = 0
+        self._own = [Connection() for _ in range(load.users)]
+        self._free = [[Connection() for _ in range(load.spare)] for _ in range(load.gateways)]
 
-    def of(self, users: Codes) -> Codes:
-        """Return the connections of requests by some users."""
-        load = self._load
-        if load.sessions:
-            return np.zeros(len(users), np.int64)
-        if load.lasts == FOR_EVER:
-            return users + 1
-        order = np.argsort(users, kind="stable")
-        counts = np.bincount(users, minlength=load.users)
-        starts = np.cumsum(counts) - counts
-        by_user = users[order]
-        turn = self._sent[by_user] + np.arange(len(users)) - starts[by_user]
-        self._sent += counts
-        connections = np.empty(len(users), np.int64)
-        connections[order] = 1 + by_user + load.users * (turn // load.lasts)
-        return connections
+    def pick(self, user: int, picked: int) -> int:
+        """Return the number of the connection of a user's next request.
+
+        `picked` is the number of a spare one, or that of spare ones for the user's last.
+        """
+        own = self._own[user]
+        if picked < self._spare:
+            free = self._free[user % self._load.gateways]
+            own, free[picked] = free[picked], own
+            self._own[user] = own
+        if not own.left:
+            self._begin(own)
+        own.left -= 1
+        return own.number
+
+    def _begin(self, connection: Connection) -> None:
+        self._number += 1
+        connection.number = self._number
+        connection.left = requests_of(self._number, self._load.lasts)
+
+
+def requests_of(number: int, average: int) -> int:
+    """Return how many requests a connection sends, half as many more or less than on average.
+
+    They are scattered as in the load engine.
+    """
+    if average == FOR_EVER:
+        return ENDLESS
+    fewest = (average + 1) // 2
+    most = average + average // 2
+    return fewest + (number * 2654435761 % 2**32) * (most - fewest + 1) // 2**32

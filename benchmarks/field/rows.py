@@ -269,7 +269,7 @@ DEALT = Row(
 
 
 def _in_turn(users: int, *, in_step: bool) -> Situation:
-    how = "in step" if in_step else "picked at random"
+    how = "in step" if in_step else "at random"
     return Situation(
         f"{users} users, {how}",
         Setting(asked(), smooth(3, 1), Load(users, in_step=in_step)),
@@ -282,7 +282,10 @@ USERS = (1, 2, 4, 5, 8, 10, 15, 16, 17, 64)
 
 IN_TURN = Row(
     "users before a smooth round robin of period 4",
-    tuple(_in_turn(users, in_step=False) for users in USERS),
+    (
+        *(_in_turn(users, in_step=True) for users in USERS),
+        *(_in_turn(users, in_step=False) for users in (1, 8, 16, 64)),
+    ),
 )
 
 

@@ -6,7 +6,7 @@ and the verdict on it are the code that `trafficsplit verify` runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +14,11 @@ import numpy as np
 from benchmarks.field.baseline import Baseline
 from benchmarks.field.requests import Codes, Load, Requests
 from benchmarks.field.worlds import ERROR, World
+from trafficsplit.analysis.causes.candidates import Facts
+from trafficsplit.analysis.causes.inquiry import Inquiry
 from trafficsplit.analysis.diagnosis import diagnose
 from trafficsplit.analysis.judge import draws_of, judge
-from trafficsplit.analysis.kinds import Kind, Outcome
+from trafficsplit.analysis.kinds import Kind, Outcome, status_class
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Ending, Run, Subject
 from trafficsplit.analysis.split import Split
@@ -31,15 +33,21 @@ LATENCY = 0.002  # seconds, where it does not matter
 class Setting:
     """What is asked of which gateway, and how.
 
-    `variants` are the names by the world's numbers; none stands for those of the split. `previous`
-    are the weights before the change that is verified.
+    `variants` are the names by the world's numbers; none stands for those of the split. `reason` is
+    what an error says, with its `status`. `previous` are the weights before the change that is
+    verified, `others` those of other routes by name. With `inquiry` the run goes on after its
+    verdict until the cause is known, and is diagnosed.
     """
 
     question: Question
     world: World
     load: Load = field(default_factory=Load)
     variants: Sequence[str] = ()
+    reason: str = "HTTP 503"
+    status: int = 503
     previous: Split | None = None
+    others: Mapping[str, Split] = field(default_factory=dict)
+    inquiry: bool = False
 
     @property
     def names(self) -> Sequence[str]:
@@ -49,12 +57,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. `names` are those of the diagnosis, where it was asked for."""
+    """How a run ended: its verdict, after how many requests, and why.
+
+    `cause` is the one that the diagnosis names, empty where it names none; `summary` says it.
+    """
 
     verdict: Verdict
     requests: int
     reason: str
-    names: tuple[str, ...] = ()
+    cause: str = ""
     summary: str = ""
 
 
@@ -68,7 +79,12 @@ class Simulated:
             gateways = [f"gateway-{number + 1}" for number in range(question.gateways)]
         self.setting = setting
         self.counter = Counter(question.split, budget=question.requests, gateways=gateways)
-        self.judging = Judging(question, self.counter, new_connections=setting.load.sessions)
+        inquiry = None
+        if setting.inquiry:
+            inquiry = Inquiry(Facts(question, setting.previous, setting.others))
+        self.judging = Judging(
+            question, self.counter, new_connections=setting.load.sessions, inquiry=inquiry
+        )
         self.codes = np.array([self._codes_at(number) for number in range(len(gateways))])
         self.unanswered = list(map(self._unanswered_at, range(len(gateways))))
         self.interrupted = ""
@@ -76,8 +92,12 @@ class Simulated:
     def _codes_at(self, gateway: int) -> list[int]:
         """Return the counter's codes of a gateway's ends: of all variants, and of an error."""
         kinds = [Kind(Outcome.IDENTIFIED, name, gateway=gateway) for name in self.setting.names]
-        kinds.append(Kind(Outcome.ERROR, "", "5xx", gateway, 503))
+        kinds.append(self._kind_of_error(gateway))
         return list(map(self.counter.code_of, kinds))
+
+    def _kind_of_error(self, gateway: int) -> Kind:
+        status = self.setting.status
+        return Kind(Outcome.ERROR, "", status_class(status), gateway, status)
 
     def _unanswered_at(self, gateway: int) -> int:
         """Return the counter's code of a gateway's requests that got no answer."""
@@ -90,13 +110,14 @@ class Simulated:
         count = counter.count
         codes = self.codes[requests.gateways, ends]
         lost = self.codes[:, ERROR].tolist()
+        reason = self.setting.reason
         for code, connection, sent_at in zip(
             codes.tolist(), requests.connections.tolist(), requests.times.tolist(), strict=True
         ):
             ticket = take(connection)
             if ticket < 0:  # no more
                 return False
-            count(ticket, code, sent_at, LATENCY, 0, "HTTP 503" if code in lost else "")
+            count(ticket, code, sent_at, LATENCY, 0, reason if code in lost else "")
         return not counter.closed
 
     def run(self) -> Run:
@@ -115,12 +136,17 @@ class Simulated:
                 elapsed=counter.elapsed,
             ),
             counted=counter.sums.counted(counter.gateways),
-            ending=Ending(decided=decided, interrupted=self.interrupted),
+            ending=Ending(
+                decided=decided,
+                interrupted=self.interrupted,
+                decided_after=self.judging.inquiry.after if self.judging.inquiry else 0,
+            ),
             previous=self.setting.previous,
+            others=self.setting.others,
         )
 
 
-def simulate(setting: Setting, seed: int, *, diagnosed: bool = False) -> Result:
+def simulate(setting: Setting, seed: int) -> Result:
     """Return how a run ends; the same seed gives the same run."""
     of_load, of_world = np.random.default_rng(seed).spawn(2)
     simulated = Simulated(setting)
@@ -128,21 +154,20 @@ def simulate(setting: Setting, seed: int, *, diagnosed: bool = False) -> Result:
     for requests in setting.load.batches(of_load):
         if not simulated.feed(requests, answer(requests)):
             break
-    return result_of(simulated, diagnosed=diagnosed)
+    return result_of(simulated)
 
 
-def result_of(simulated: Simulated, *, diagnosed: bool = False) -> Result:
-    """Return the verdict on a run that has ended."""
+def result_of(simulated: Simulated) -> Result:
+    """Return the verdict on a run that has ended, with a diagnosis where there was an inquiry."""
     run = simulated.run()
     judgement = judge(run)
-    names: tuple[str, ...] = ()
-    summary = ""
-    if diagnosed:
-        diagnosis = diagnose(run, judgement, draws_of(run))
-        if diagnosis:
-            names = tuple(explanation.name for explanation in diagnosis.explanations)
-            summary = diagnosis.summary
-    return Result(judgement.verdict, run.tally.requests, judgement.reason, names, summary)
+    requests = run.ending.decided_after or run.tally.requests
+    if not simulated.setting.inquiry:
+        return Result(judgement.verdict, requests, judgement.reason)
+    diagnosis = diagnose(run, judgement, draws_of(run))
+    if diagnosis is None:
+        return Result(judgement.verdict, requests, judgement.reason)
+    return Result(judgement.verdict, requests, judgement.reason, diagnosis.cause, diagnosis.summary)
 
 
 def simulate_baseline(setting: Setting, seed: int) -> Result:

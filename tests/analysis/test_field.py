@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks.field.baseline import Baseline
+from benchmarks.field.causes import Cause, causes, line_of
 from benchmarks.field.clocked import Clock, Hang, Latency, Timed, simulate_clocked
 from benchmarks.field.requests import CLOSES, FOR_EVER, Codes, Load, Requests
 from benchmarks.field.rows import ROWS, asked
-from benchmarks.field.simulation import Setting, simulate, simulate_baseline
+from benchmarks.field.simulation import Result, Setting, simulate, simulate_baseline
 from benchmarks.field.worlds import (
     ERROR,
     Balancer,
@@ -59,14 +60,24 @@ def ends_of(
 
 
 def test_connections_last_as_long_as_they_are_to() -> None:
-    requests = requests_of(Load(users=4, lasts=50), 10_000)
-    lives = np.bincount(requests.connections)
-    lives = lives[lives > 0]
-    assert lives.max() == 50
-    assert np.median(lives) == 50
-    assert len(np.unique(requests_of(Load(users=4, lasts=FOR_EVER), 1000).connections)) == 4
+    requests = requests_of(Load(users=4, lasts=50, spare=0), 10_000)
+    lives = np.bincount(requests.connections)[1:-4]
+    assert lives.max() <= 75
+    assert np.mean(lives) == pytest.approx(50, abs=2)
+    assert len(np.unique(requests_of(Load(users=4, lasts=FOR_EVER), 9000).connections)) == 36
     assert len(np.unique(requests_of(Load(users=4, lasts=CLOSES), 1000).connections)) >= 1000
     assert not requests_of(Load(sessions=True), 1000).connections.any()
+
+
+def test_users_in_step_use_connections_at_random() -> None:
+    load = Load(users=4, lasts=FOR_EVER, in_step=True)
+    used = requests_of(load, 20_000).connections
+    turns = np.arange(len(used)) % 4
+    table = np.zeros((37, 4))
+    np.add.at(table, (used, turns), 1)
+    assert table[1:].min() > 80  # of about 140: none keeps a turn
+    alone = requests_of(Load(users=4, lasts=FOR_EVER, in_step=True, spare=0), 100).connections
+    assert np.array_equal(alone[4:], alone[:-4])
 
 
 def test_a_connection_leads_to_one_gateway() -> None:
@@ -193,6 +204,43 @@ def test_every_row_has_situations_whose_names_differ() -> None:
         assert all(situation.musts for situation in row.situations)
         for situation in row.situations:
             assert isinstance(situation.setting.world, Timed) == (situation.clock is not None)
+
+
+# --- causes ---
+
+
+def cause_of(name: str) -> Cause:
+    return next(cause for cause in causes() if cause.name == name)
+
+
+@pytest.mark.parametrize("name", ["swapped", "green fails 30 %", "1 of 4 addresses is stale"])
+def test_a_cause_is_named(name: str) -> None:
+    cause = cause_of(name)
+    result = simulate(cause.setting, 1)
+    assert cause.is_right(result)
+    assert not cause.is_wrong(result)
+
+
+def test_a_name_is_right_or_wrong_or_open() -> None:
+    named = cause_of("swapped")
+    asked_only = cause_of("an unknown split of 55/45")
+
+    def result(cause: str, summary: str = "") -> Result:
+        return Result(Verdict.MISMATCH, 100, "", cause, summary)
+
+    assert named.is_right(result("the weights are swapped"))
+    assert named.is_wrong(result("everything goes to blue"))
+    assert not named.is_right(result(""))
+    assert not named.is_wrong(result(""))
+    assert asked_only.is_right(result("", "The shares fit 55/45: is that it?"))
+    assert not asked_only.is_right(result("", "None of the known causes fits."))
+    assert asked_only.is_wrong(result("the split is by replica count"))
+    assert "yes" in line_of(named, [result("the weights are swapped")] * 10)[0]
+
+
+def test_causes_have_names_of_their_own() -> None:
+    names = [cause.name for cause in causes()]
+    assert len(set(names)) == len(names)
 
 
 # --- in virtual time ---
