@@ -12,16 +12,20 @@ import pytest
 
 import trafficsplit
 from tests.support.runs import CANARY, RUNS, having, made
+from trafficsplit.analysis.independence import Draws
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.latency import bucket_of
+from trafficsplit.analysis.order import Agreement, Clusters, Order
 from trafficsplit.analysis.run import Gateway, LatencyKey, Run, Sender, Stretch
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.report.document import (
     VerdictDocument,
     change_sentence,
     document_of,
     further_lines,
+    proven_sentence,
 )
 
 SCHEMA = json.loads(
@@ -241,3 +245,45 @@ def test_remarks_on_the_sender_are_notes() -> None:
 
 def test_a_run_without_remarks_needs_no_further_lines() -> None:
     assert further_lines(document(RUNS["ordinary"])) == []
+
+
+# --- what is proven ---
+
+
+def said_to_be_proven(run: Run, **changes: Any) -> str:
+    document = document_of(run, judge(run))
+    return proven_sentence(dataclasses.replace(document, **changes))
+
+
+def test_the_tolerance_that_is_proven_is_rounded_up() -> None:
+    run = made({"blue": 60_000, "green": 20_000}, decided=Verdict.MATCH)
+    assert said_to_be_proven(run, proven_within=0.00431).startswith("Proven within 0.44 points: ")
+    assert said_to_be_proven(run, proven_within=0.0012).startswith("Proven within 0.12 points: ")
+    own = document_of(run, judge(run)).proven_within
+    assert own is not None
+    assert 0.003 < own < 0.006
+
+
+def test_what_says_no_more_than_the_verdict_is_not_said() -> None:
+    match = made({"blue": 6000, "green": 2000}, decided=Verdict.MATCH)
+    assert said_to_be_proven(match, proven_within=0.0199) == ""
+    undecided = made({"blue": 3000, "green": 1000})
+    assert "Proven within 2.2 points" in said_to_be_proven(undecided, proven_within=0.0219)
+    assert said_to_be_proven(undecided, proven_within=0.5) == ""
+    assert said_to_be_proven(made({})) == ""
+
+
+def test_several_gateways_are_proven_each_by_itself() -> None:
+    run = several()
+    document = document_of(run, judge(run))
+    assert document.proven_within == pytest.approx(0.25, abs=0.001)
+    assert "at each gateway" in said_to_be_proven(run, proven_within=0.1)
+
+
+def test_clustered_draws_prove_nothing() -> None:
+    run = made({"blue": 6000, "green": 2000})
+    by_connection = Clusters(100, {"blue": 6000.0, "green": 2000.0}, {"blue": 6000, "green": 2000})
+    order = Order(within_connections=Agreement(7900, 7900), connections=by_connection)
+    document = document_of(having(run, order=order), judge(run))
+    assert document.independence.draws is Draws.CLUSTERED
+    assert document.proven_within is None

@@ -61,3 +61,8 @@ def test_the_page_names_the_versions_that_have_a_say() -> None:
     for name, version in versions().items():
         assert name in page
         assert version in page
+
+
+def test_the_page_says_what_is_proven() -> None:
+    run = made({"blue": 60_000, "green": 20_000})
+    assert "Proven within 0." in page_of(run, document(run))

@@ -161,6 +161,13 @@ def test_the_summary_has_a_line_for_each_variant(name: str) -> None:
         ]
 
 
+def test_the_summary_says_what_is_proven() -> None:
+    assert "Proven within 0." in pipelines.summary(
+        document(made({"blue": 60_000, "green": 20_000}))
+    )
+    assert "Proven" not in pipelines.summary(document(made({"blue": 3, "green": 1})))
+
+
 @pytest.mark.parametrize(
     ("run", "level"),
     [

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from trafficsplit.analysis.evidence import log_marginal
+from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.split import Split
 
 # How much of the evidence is a bet on the weight itself; the rest is the mixture around it. Where
@@ -51,6 +52,24 @@ def proven_within(
         low = _Evidence(own, n + lost, weight).low_end(threshold)
         deviations += [high - weight, weight - low]
     return max(deviations)
+
+
+def proven_by(run: Run, scale: float = 1.0) -> float | None:
+    """Return what a run proves, as `proven_within`: at each of its gateways, if there are several.
+
+    All of these have to agree, so that no correction is due.
+    """
+    found = []
+    for gateway in run.gateways:
+        tally = gateway.tally
+        alpha = run.question.alpha
+        found.append(
+            proven_within(tally.counts, run.question.split, alpha, lost=tally.lost, scale=scale)
+        )
+    deviations = [deviation for deviation in found if deviation is not None]
+    if len(deviations) < len(found):
+        return None
+    return max(deviations, default=None)
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,17 @@ from trafficsplit.analysis.diagnosis import diagnose
 from trafficsplit.analysis.fixed import FixedTest, chi_square
 from trafficsplit.analysis.fixed_power import power
 from trafficsplit.analysis.gateways import OneGateway, compare_gateways
-from trafficsplit.analysis.independence import Independence
+from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.judge import draws_of, replay
 from trafficsplit.analysis.latency import quantile
+from trafficsplit.analysis.proven import proven_by
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.stationarity import change_in
 from trafficsplit.analysis.verdict import Judgement, Verdict
 from trafficsplit.report.remarks import remarks
 
+PROVEN_TO_SPEAK_OF = 20.0  # points: a wider tolerance that is proven says nothing
+ROUNDING = 1e-9
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 Quantiles = dict[str, float | None]
 Interval = list[float]  # its low end and its high end
@@ -137,6 +140,7 @@ class VerdictDocument:
     observed: Mapping[str, int]
     shares: Mapping[str, float | None]
     confidence: Mapping[str, Interval]
+    proven_within: float | None
     evidence: Evidence
     independence: Independence
     change: ChangeSection | None
@@ -205,6 +209,7 @@ def document_of(
         observed=dict(tally.counts),
         shares={variant: tally.share(variant) for variant in variants},
         confidence={variant: list(run.interval(variant)) for variant in variants},
+        proven_within=_proven_within(run, draws),
         evidence=_evidence(run),
         independence=draws,
         change=_change(run),
@@ -246,6 +251,13 @@ def _finite(value: float) -> float | None:
     if not math.isfinite(value):
         return None
     return value
+
+
+def _proven_within(run: Run, draws: Independence) -> float | None:
+    """Return the smallest tolerance that the counts prove; None if they are no draws."""
+    if draws.draws is Draws.CLUSTERED:
+        return None
+    return proven_by(run)
 
 
 def _evidence(run: Run) -> Evidence:
@@ -359,6 +371,30 @@ def _latency_intervals(run: Run) -> dict[str, dict[str, Interval | None]]:
             ends = interval(buckets, q, alpha)
             intervals[variant][name] = list(ends) if ends else None
     return intervals
+
+
+def proven_sentence(document: VerdictDocument) -> str:
+    """Return which tolerance is proven, rounded up; empty if it says no more than the verdict."""
+    proven = document.proven_within
+    if proven is None:
+        return ""
+    points = _rounded_up(100 * proven)
+    most = PROVEN_TO_SPEAK_OF
+    if document.verdict is Verdict.MATCH:
+        most = 100 * document.tolerance
+    if points >= most:
+        return ""
+    each = " at each gateway" if document.gateways else ""
+    return (
+        f"Proven within {points:g} points: no share is farther from its weight{each}, and this "
+        "holds whichever tolerance is asked for afterwards."
+    )
+
+
+def _rounded_up(value: float) -> float:
+    """Return a number above 0 with two significant digits, rounded up."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / unit - ROUNDING) * unit
 
 
 def further_lines(document: VerdictDocument) -> list[str]:

@@ -22,7 +22,12 @@ from trafficsplit.analysis.run import LatencyKey, Run
 from trafficsplit.assets import asset
 from trafficsplit.files import write_whole
 from trafficsplit.report.colors import styles
-from trafficsplit.report.document import VerdictDocument, change_sentence, further_lines
+from trafficsplit.report.document import (
+    VerdictDocument,
+    change_sentence,
+    further_lines,
+    proven_sentence,
+)
 from trafficsplit.report.intervals import intervals
 from trafficsplit.text import percent
 
@@ -62,6 +67,7 @@ def page_of(run: Run, document: VerdictDocument) -> str:
         "report.html",
         v=document,
         further=further_lines(document),
+        proven=proven_sentence(document),
         captions=CAPTIONS,
         intervals=intervals(document),
         series=charts,

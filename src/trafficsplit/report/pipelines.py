@@ -18,7 +18,7 @@ from trafficsplit.analysis.comparison import Limit
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.files import write_whole
 from trafficsplit.frame import say
-from trafficsplit.report.document import VerdictDocument
+from trafficsplit.report.document import VerdictDocument, proven_sentence
 from trafficsplit.text import one_line, percent
 
 JUNIT = "junit.xml"
@@ -167,6 +167,9 @@ def summary(document: VerdictDocument) -> str:
         f"{document.errors:,} errors, {document.unidentified:,} unidentified. Each verdict is "
         f"wrong with a probability of at most {document.alpha:g}.",
     ]
+    proven = proven_sentence(document)
+    if proven:
+        lines += ["", _markdown(proven)]
     if document.diagnosis:
         lines += ["", f"**Diagnosis**: {_markdown(document.diagnosis.summary, 1000)}"]
     if document.losses:
