@@ -129,7 +129,7 @@ def test_what_a_request_says_overrules_the_gates_options() -> None:
         ({"weight": 25, "tolerance": "60"}, "tolerance is 60"),
         ({"weight": 25, "tolerance": "30"}, "get everything: give less than 25"),
         ({"weight": 25, "alpha": "7"}, "alpha is 7"),
-        ({"weight": 25, "unit": "user"}, "there is no unit 'user'"),
+        ({"weight": 25, "unit": "users"}, "there is no unit 'users'"),
         ({"weight": 25, "settle": "soon"}, "settle is no time"),
         ({"weight": 25, "path": "color"}, "'color' is no path"),
         ({"weight": 25, "max_p99_ratio": "0.5"}, "max_p99_ratio is 0.5"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 from trafficsplit.load.endpoint import Endpoint
-from trafficsplit.load.visitor import Visit, Visitor
+from trafficsplit.load.visitor import Visit, Visitor, visit_of
+from trafficsplit.settings.load import RequestSettings
 
 ENDPOINT = Endpoint([], "gateway", None, "/prefix", "gateway:81")
 
@@ -69,3 +70,22 @@ def test_an_answer_without_cookies_changes_nothing() -> None:
     before = one.request
     one.take({"content-type": "text/html"})
     assert one.request is before
+
+
+def test_each_user_asks_from_an_address_of_its_own() -> None:
+    visit = visit_of(
+        RequestSettings(unit="user", user_requests=1, user_address="127.64.0.0/16"), "/color", {}
+    )
+    one = Visitor(visit, ENDPOINT, itertools.count(1))
+    sources = []
+    for _ in range(20_000):
+        one.next()
+        sources.append(one.source)
+    assert len(set(sources)) == 20_000
+    assert all(source.startswith("127.64.") for source in sources)
+    assert "127.64.0.0" not in sources
+
+
+def test_the_settings_say_what_users_do() -> None:
+    settings = RequestSettings(unit="user", user_requests=4, user_header="X-User")
+    assert visit_of(settings, "/", {"A": "b"}) == Visit("/", 4, {"A": "b"}, "X-User")

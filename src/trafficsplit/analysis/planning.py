@@ -18,6 +18,8 @@ BUDGET_QUANTILE = 0.999  # of runs that are as configured end within their budge
 # What the mixture gains over its evidence on the likeliest path, in nats: the best of its points
 # follows the fluctuations (half a nat by Wilks 1938), and the first passage counts (measured).
 FLUCTUATION = 0.75
+STAYING_SPARE = 1.05  # the share of the bets that is not on "no user ever changes"
+USERS_SPARE = 1.5  # for a share that seems to change by chance, and is watched for longer then
 TINY = 1e-9  # a share this near an edge is on it
 NEVER = 1e15  # requests: a share too near an edge for the mixture's points shows after more
 
@@ -47,7 +49,22 @@ def budget(question: Question) -> int:
     late runs are as much rarer than that.
     """
     rarer = min(question.alpha_of_mismatch / question.alpha, 1)
-    return requests_to_match(question, 1 - (1 - BUDGET_QUANTILE) * rarer)
+    quantile = 1 - (1 - BUDGET_QUANTILE) * rarer
+    if question.user_requests:
+        users = math.ceil(users_to_match(question, quantile) * USERS_SPARE)
+        return users * question.user_requests
+    return requests_to_match(question, quantile)
+
+
+def users_to_match(question: Question, quantile: float) -> int:
+    """Return the `quantile` of users until `match` at a gateway that is as configured.
+
+    At each gateway as many users are needed as of independent requests; and so many in all that
+    hardly any can change version (`user_evidence`).
+    """
+    shares = requests_to_match(replace(question, gateways=1), quantile) * question.gateways
+    staying = math.log(1 / question.alpha) / -math.log1p(-question.zero_tolerance)
+    return max(shares, math.ceil(STAYING_SPARE * staying))
 
 
 def fixed_size(question: Question) -> int:

@@ -13,9 +13,10 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError, NotAllowedError
 from trafficsplit.settings.addresses import parse_host, parse_mapping, parse_path
 from trafficsplit.settings.commands import GateSettings, SourceSettings
-from trafficsplit.settings.load import LoadSettings, SendingSettings
+from trafficsplit.settings.load import UNITS, LoadSettings, SendingSettings
 from trafficsplit.settings.numbers import duration, fraction, number, points, ratio
 from trafficsplit.settings.question import Limits, parse_weights, split_of_weight
+from trafficsplit.settings.users import user_requests_of
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
 from trafficsplit.text import one_line
 from trafficsplit.weights.percent import in_words, percent
@@ -170,6 +171,8 @@ def _limits(own: Limits, values: Values) -> Limits:
         own = replace(own, tolerance=points(values["tolerance"], "tolerance") / 100)
     if "alpha" in values:
         own = replace(own, alpha=fraction(values["alpha"], "alpha"))
+    if "unit" in values:
+        own = replace(own, user_requests=user_requests_of(values["unit"], own.user_requests))
     return own
 
 
@@ -177,9 +180,10 @@ def _load(own: LoadSettings, values: Values, path: str) -> LoadSettings:
     """Return the gate's load, with the settings of a request instead. Raises InputError."""
     request = replace(own.request, path=path)
     if "unit" in values:
-        if values["unit"] not in ("request", "session"):
-            raise InputError(f"there is no unit {values['unit']!r}: say request or session")
-        request = replace(request, unit=values["unit"])
+        if values["unit"] not in UNITS:
+            raise InputError(f"there is no unit {values['unit']!r}: say one of {', '.join(UNITS)}")
+        each = user_requests_of(values["unit"], own.request.user_requests)
+        request = replace(request, unit=values["unit"], user_requests=each)
     own = replace(own, request=request)
     if "settle" in values:
         own = replace(own, settle=duration(values["settle"], "settle"))

@@ -149,6 +149,7 @@ class Connection:
             self._visitor.next()
             self._number = self._visitor.number
             self._request = self._visitor.request
+            self._dialer.source = self._visitor.source
         ticket = self._lane.take(self._number)
         self._ticket = ticket
         if ticket == NO_MORE:

@@ -23,13 +23,14 @@ class Dialer:
     machine has no sockets left.
     """
 
-    __slots__ = ("_lane", "_refusals", "_shaking_hands", "_wire")
+    __slots__ = ("_lane", "_refusals", "_shaking_hands", "_wire", "source")
 
     def __init__(self, lane: Lane, wire: Wire) -> None:
         self._lane = lane
         self._wire = wire
         self._refusals = 0  # addresses that have refused this connection
         self._shaking_hands = False
+        self.source = ""  # the address to connect from, empty for the system's choice
 
     def begin(self, on_events: Callable[[int], None]) -> None:
         """Begin to connect to the address that took the last connection."""
@@ -43,7 +44,7 @@ class Dialer:
         while True:
             address = addresses[(self._lane.good_address + self._refusals) % len(addresses)]
             try:
-                self._wire.connect(address, on_events)
+                self._wire.connect(address, on_events, self.source)
             except OSError as error:
                 self._refuse(error)
             else:

@@ -19,6 +19,7 @@ from trafficsplit.load.poller import READ, WRITE, Poller
 
 # The socket of the system: gevent's would yield.
 _socket: Any = monkey.get_original("socket", "socket")
+IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; Python 3.11 has no name for it
 BUFFER = 64 * 1024  # bytes of one read; a larger one costs two to four times as much
 # Errors of a machine without sockets, ports or memory; they say nothing about the gateway.
 OUR_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
@@ -48,8 +49,15 @@ class Wire:
         """Whether there is a socket."""
         return self._socket is not None
 
-    def connect(self, address: Address, on_events: Callable[[int], None]) -> None:
+    def connect(
+        self,
+        address: Address,
+        on_events: Callable[[int], None],
+        source: str = "",
+    ) -> None:
         """Begin to connect; `on_events` is called with the socket's events from now on.
+
+        `source` is the address to connect from, empty for the system's choice.
 
         Raises OSError, BrokenError.
         """
@@ -63,6 +71,9 @@ class Wire:
         sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
         if self._reset:
             sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, struct.pack("ii", 1, 0))
+        if source:
+            sock.setsockopt(names.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
         code = sock.connect_ex(where)
         if code not in (0, errno.EINPROGRESS):
             raise _blamed(OSError(code, os.strerror(code)))

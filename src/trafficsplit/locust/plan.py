@@ -146,6 +146,8 @@ def check_gateways(plan: RunPlan, client: str, *, alone: bool) -> None:
             f"--client {client} cannot ask several addresses of one name: use the engine, or give "
             "each a --host"
         )
+    if client != "engine" and plan.load.request.user_requests:
+        raise InputError(f"--client {client} cannot be several users in turn: use the engine")
     if alone and plan.users < len(plan.gateways):
         raise InputError(
             f"{plan.users} users cannot ask {len(plan.gateways)} gateways: give more --users"

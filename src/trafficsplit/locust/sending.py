@@ -29,7 +29,7 @@ class Sending:
 
     def __init__(self, plan: RunPlan, counter: Counter, client: str, turn: int = 0) -> None:
         self.client = client
-        self.numbers: Iterator[int] = itertools.count(1)  # of connections of Locust's clients
+        self.numbers: Iterator[int] = itertools.count(1)  # of users, or stock connections
         self.outcomes = Outcomes(
             identifier_of(plan.load.request.variant_from, plan.split or ()), counter
         )

@@ -10,6 +10,7 @@ from locust.env import Environment
 from trafficsplit.load.connection import Connection
 from trafficsplit.load.engine import Engine
 from trafficsplit.load.request import Request
+from trafficsplit.load.visitor import Visitor, visit_of
 from trafficsplit.locust.lifecycle import LAST_ANSWERS, break_run, register, session_of
 from trafficsplit.locust.stock import StockClient
 
@@ -78,9 +79,14 @@ class SplitUser(User):
         headers = {**request.headers, **settings.headers}
         if settings.new_connections:
             headers["Connection"] = "close"
-        data = engine.lanes[gateway].endpoint.request(request.path, headers)
+        endpoint = engine.lanes[gateway].endpoint
+        data = endpoint.request(request.path, headers)
         pause = self._pause if self._wait_time else None
-        return engine.add(data, pause, gateway)
+        visitor = None
+        if settings.user_requests:
+            visit = visit_of(settings, request.path, headers)
+            visitor = Visitor(visit, endpoint, self._session.sending.numbers)
+        return engine.add(data, pause, gateway, visitor)
 
     @task
     def draw(self) -> None:

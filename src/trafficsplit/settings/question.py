@@ -12,6 +12,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.settings.numbers import count, fraction, number, per_cent, points
 from trafficsplit.settings.options import Texts
+from trafficsplit.settings.users import parse_user_requests
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Limits:
     """How certain the answer has to be; None, and 0 requests, stand for the defaults.
 
     `tolerance`, `zero_tolerance`, `alpha`, `power`, `max_failing` and `mismatch_alpha` are
-    fractions. `mismatch_alpha` has no option: a release sets it.
+    fractions. `mismatch_alpha` has no option: a release sets it. `user_requests` are those of each
+    user, 0 where draws are no users.
     """
 
     tolerance: float | None = None
@@ -30,6 +32,7 @@ class Limits:
     requests: int = 0
     test: str = "sequential"
     mismatch_alpha: float | None = None
+    user_requests: int = 0
 
     def question(self, split: Split, gateways: int = 1) -> Question:
         """Return the question whether a number of gateways keep this split, with its budget.
@@ -52,6 +55,7 @@ def parse_limits(texts: Texts) -> Limits:
         max_failing=texts.value("max_failing", _per_cent_as_fraction),
         requests=texts.value("requests", count) or 0,
         test=texts.choice("test", TESTS) or "sequential",
+        user_requests=parse_user_requests(texts),
     )
 
 
