@@ -46,6 +46,12 @@ class Edge:
     share: float
     above: bool
 
+    def is_beyond(self, share: float) -> bool:
+        """Return whether a share of the variant is beyond the edge."""
+        if self.above:
+            return share > self.share
+        return share < self.share
+
 
 def edges(weights: Sequence[float], tolerance: float) -> list[Edge]:
     """Return the edges w − τ and w + τ of each variant with 0 < w < 1, if there are shares beyond.
@@ -84,35 +90,49 @@ class Mixture:
     of these. Means of e-processes are e-processes (Ramdas et al. 2023, section 3.2; the mixture
     after Robbins 1970).
 
-    `size` is the number of variants. Without edges there is no evidence: its logarithm is 0.
+    `size` is the number of variants. `likely` are shares that are the likeliest deviation, one for
+    each variant: half of the mass is on them, where they are beyond an edge. Without edges there is
+    no evidence: its logarithm is 0.
+
+    Counts are rows of an element for each variant. `unknown` are requests of each row that may have
+    been any variant's: each term counts them as the variant's that makes it least.
     """
 
-    def __init__(self, size: int, band: Sequence[Edge]) -> None:
+    def __init__(self, size: int, band: Sequence[Edge], likely: Sequence[float] = ()) -> None:
         self._empty = not band
         if self._empty:
             return
         # A row for each point beyond each edge: what a response of each variant adds.
-        self._ratios = np.vstack([_log_ratios_beyond(edge, size) for edge in band])
-        self._log_weights = np.log(np.concatenate(list(map(_weights, band))) / len(band))
+        ratios = [_log_ratios_beyond(edge, _points(edge), size) for edge in band]
+        weights = list(map(_weights, band))
+        deviant = [edge for edge in band if likely and edge.is_beyond(likely[edge.variant])]
+        mass = len(band)
+        for edge in deviant:
+            point = np.array([likely[edge.variant]])
+            ratios.append(_log_ratios_beyond(edge, point, size))
+            weights.append(np.array([mass / len(deviant)]))
+        self._ratios = np.vstack(ratios)
+        all_weights = np.concatenate(weights)
+        self._log_weights = np.log(all_weights / all_weights.sum())
         self._steps = self._ratios.max(axis=1)  # the most that one response can add
+        self._least = self._ratios.min(axis=1)  # what one of unknown variant adds at least
 
-    def _terms(self, counts: Floats) -> Floats:
-        terms: Floats = self._ratios @ counts
+    def _terms(self, counts: Floats, unknown: Floats | float) -> Floats:
+        terms: Floats = counts @ self._ratios.T
         terms += self._log_weights
+        terms += np.multiply.outer(unknown, self._least)
         return terms
 
-    def log_evidence(self, counts: Floats) -> float:
-        """Return the logarithm of the evidence in `counts`, one for each variant."""
+    def log_evidence(self, counts: Floats, unknown: Floats | float = 0.0) -> Floats:
+        """Return the logarithm of the evidence in each row of `counts`."""
         if self._empty:
-            return 0.0
-        terms = self._terms(counts)
-        largest = terms.max()
-        terms -= largest
-        np.exp(terms, out=terms)
-        return float(largest) + math.log(float(terms.sum()))
+            return np.zeros(counts.shape[:-1])
+        return log_sum(self._terms(counts, unknown))
 
-    def least_more(self, counts: Floats, threshold: float, most: float) -> float:
-        """Return a number of further responses before which the threshold cannot be reached.
+    def least_more(
+        self, counts: Floats, threshold: float, most: float, unknown: Floats | float = 0.0
+    ) -> float:
+        """Return a number of further responses before which no row can reach the threshold.
 
         A first such number comes from the N terms of the mean: at least one of them has to reach
         the threshold less log N. It is returned if it is `most` or more.
@@ -123,21 +143,29 @@ class Mixture:
         """
         if self._empty:
             return math.inf
-        terms = self._terms(counts) - threshold
-        first = max(math.floor(float((-(terms + math.log(len(terms))) / self._steps).min())), 1)
+        terms = np.atleast_2d(self._terms(counts, unknown)) - threshold
+        room = -(terms + math.log(terms.shape[1])) / self._steps
+        first = max(math.floor(float(room.min())), 1)
         if first >= most:
             return float(first)
         tried = first * MULTIPLES
-        after = terms[:, None, None] + self._ratios[:, :, None] * tried
-        below = (np.exp(np.minimum(after, 1.0)).sum(axis=0) < 1).all(axis=0)
+        after = terms[:, :, None, None] + self._ratios[:, :, None] * tried
+        below = (np.exp(np.minimum(after, 1.0)).sum(axis=1) < 1).all(axis=(0, 1))
         if not below.any():
             return float(first)
         return float(tried[below].max() + 1)
 
 
-def _log_ratios_beyond(edge: Edge, size: int) -> Floats:
+def log_sum(terms: Floats) -> Floats:
+    """Return the logarithm of the sum of exponentials along the last axis."""
+    largest = terms.max(axis=-1, keepdims=True)
+    sums: Floats = np.log(np.exp(terms - largest).sum(axis=-1))
+    sums += largest[..., 0]
+    return sums
+
+
+def _log_ratios_beyond(edge: Edge, points: Floats, size: int) -> Floats:
     """Return points × variants: what a response of each adds to the evidence for a point."""
-    points = _points(edge)
     ratios = np.empty((len(points), size))
     ratios[:] = _log_ratio(1 - points, 1 - edge.share)[:, None]
     ratios[:, edge.variant] = _log_ratio(points, edge.share)

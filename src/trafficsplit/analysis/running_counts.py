@@ -17,7 +17,9 @@ class RunningCounts:
 
     `by_variant` has an element for each variant of the split, in its order, and `by_gateway` a row
     of these for each gateway; `identified` is their sum. `unconfigured` counts the answers of other
-    variants. Gateways are numbered from 0.
+    variants. `lost_by_gateway` are requests that have ended and say nothing about the split, `late`
+    those of each gateway that are under way for longer than is usual just now. Gateways are
+    numbered from 0.
     """
 
     def __init__(self, split: Split, gateways: int = 1) -> None:
@@ -25,6 +27,8 @@ class RunningCounts:
         self._of_weight_zero = [self._index[name] for name in split if split[name] == 0]
         self.by_variant: Floats = np.zeros(len(split))
         self.by_gateway: Floats = np.zeros((gateways, len(split)))
+        self.lost_by_gateway: Floats = np.zeros(gateways)
+        self.late: Floats = np.zeros(gateways)
         self.identified = 0
         self.unconfigured: dict[str, int] = {}
         self.errors = 0
@@ -55,6 +59,7 @@ class RunningCounts:
                 self.unconfigured[name] = self.unconfigured.get(name, 0) + int(count)
         self.errors += errors
         self.unidentified += unidentified
+        self.lost_by_gateway[gateway] += errors + unidentified
 
     def _check(self, counts: Mapping[str, int], gateway: int) -> None:
         if not 0 <= gateway < len(self.by_gateway):
@@ -70,6 +75,16 @@ class RunningCounts:
     def lost(self) -> int:
         """Requests that say nothing about the split."""
         return self.errors + self.unidentified
+
+    @property
+    def unknown_by_gateway(self) -> Floats:
+        """Requests of each gateway that may have been any variant's: lost, or late just now."""
+        return self.lost_by_gateway + self.late
+
+    @property
+    def unknown(self) -> float:
+        """Requests that may have been any variant's."""
+        return float(self.unknown_by_gateway.sum())
 
     @property
     def unexpected(self) -> bool:

@@ -12,14 +12,16 @@ from trafficsplit.analysis.evidence import (
     confidence_interval,
     log_evidence_against_exact,
 )
+from trafficsplit.analysis.match_evidence import MatchEvidence
+from trafficsplit.analysis.mismatch_evidence import FailingEvidence, MismatchEvidence
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.running_counts import RunningCounts
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
-from trafficsplit.analysis.verdict_evidence import FailingEvidence, MatchEvidence, MismatchEvidence
 from trafficsplit.errors import InputError
 
+WORTH_A_LOOK = 100  # of all responses one part that is new is worth another look
 MANY = 2**62  # further responses: more than there will ever be
 
 
@@ -30,11 +32,14 @@ class SequentialTest:
     ≤ alpha if every share is within it, however often the test is looked at. A verdict stands once
     it is reached. `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha` and
     `max_failing` are fractions. The state is the tally: `update` with another test's tally merges
-    the two.
+    the two. `scale` is by how many times more evidence is needed, where draws are not independent.
 
-    With several `gateways`, numbered from 0, `mismatch` is about each of them as well as about
-    their sum: one that is stale shows by itself long before it shows in the sum. `match` is about
-    the sum.
+    With several `gateways`, numbered from 0, both verdicts are about each of them: one that is
+    stale shows by itself long before it shows in the sum.
+
+    `failing` is the verdict where more than `max_failing` of the requests are lost, and where the
+    shares are off unless the lost requests are all one variant's: either way it is not as
+    configured.
 
     Raises InputError for values out of their range.
     """
@@ -70,6 +75,7 @@ class SequentialTest:
         self._match = MatchEvidence(question)
         self._mismatch = MismatchEvidence(question)
         self._failing = FailingEvidence(question)
+        self.scale = 1.0
         self._threshold = math.log(1 / question.alpha)
         self._mismatch_threshold = math.log(1 / question.alpha_of_mismatch)
 
@@ -87,14 +93,20 @@ class SequentialTest:
         self._counts.add(counts, errors, unidentified, gateway)
         return self._verdict_so_far()
 
-    def look(self, batch: Sequence[Tally]) -> Verdict:
+    def look(self, batch: Sequence[Tally], late: Sequence[int] = ()) -> Verdict:
         """Add the counts since the last look, a tally for each gateway; return the verdict so far.
 
-        Raises InputError for more tallies than there are gateways.
+        `late` are the requests of each gateway that are under way for longer than is usual. Raises
+        InputError for more tallies than there are gateways.
         """
+        self.add(batch, late)
+        return self._verdict_so_far()
+
+    def add(self, batch: Sequence[Tally], late: Sequence[int] = ()) -> None:
+        """Add counts as `look` does, without a verdict."""
         for gateway, tally in enumerate(batch):
             self._counts.add(tally.counts, tally.errors, tally.unidentified, gateway)
-        return self._verdict_so_far()
+        self._counts.late[: len(late)] = late
 
     def _verdict_so_far(self) -> Verdict:
         if self._verdict is Verdict.INCONCLUSIVE:
@@ -109,11 +121,34 @@ class SequentialTest:
             return Verdict.FAILING
         if self._failing.is_exceeded(counts):
             return Verdict.INCONCLUSIVE  # just now, too much is missing to judge by the rest
-        if self._mismatch.log_evidence(counts) >= self._mismatch_threshold:
+        return self._judge_shares()
+
+    def _judge_shares(self) -> Verdict:
+        if self._is_mismatch():
             return Verdict.MISMATCH
-        if self._match.look(counts):
+        if self._is_saved_by_losses():
+            return Verdict.FAILING
+        if self._match.look(self._counts, self.scale):
             return Verdict.MATCH
+        self._mismatch.begin_when_due(self._counts)
         return Verdict.INCONCLUSIVE
+
+    def _is_mismatch(self) -> bool:
+        evidence = self._mismatch.log_evidence(self._counts)
+        return evidence >= self._mismatch_threshold * self.scale
+
+    def _is_saved_by_losses(self) -> bool:
+        """Return whether the shares are off, unless the lost requests are one variant's."""
+        if not self._counts.lost:
+            return False
+        if self._mismatch.log_evidence(self._counts) > 0:
+            return False  # more requests will show whether it is a mismatch
+        evidence = self._mismatch.log_evidence(self._counts, harmed=False)
+        return evidence >= self._mismatch_threshold * self.scale
+
+    def begin_anew(self) -> None:
+        """Forget what speaks for a match: the split has changed."""
+        self._match.begin_anew()
 
     @property
     def verdict(self) -> Verdict:
@@ -122,18 +157,19 @@ class SequentialTest:
 
     @property
     def least_more(self) -> int:
-        """A number of further responses before which the verdict cannot change.
+        """A number of further responses before which looking again is hardly worth while.
 
-        Looking again earlier is in vain, except after a lost request, or an answer of a variant
-        that is to get nothing. 0: the verdict is known.
+        It is at most a 100th of the responses so far more than those without which the verdict
+        cannot change, but for a change of the split in mid-run, a lost request, or an answer of a
+        variant that is to get nothing. 0: the verdict is known.
         """
         if self._verdict is not Verdict.INCONCLUSIVE:
             return 0
-        least = self._match.least_more(self._counts)
-        least = self._mismatch.least_more(self._counts, least)
+        least = self._match.least_more(self._counts, self.scale)
+        least = self._mismatch.least_more(self._counts, least, self.scale)
         if math.isinf(least):
             return MANY
-        return max(math.ceil(least - 1e-6), 1)
+        return max(math.ceil(least - 1e-6), self._counts.identified // WORTH_A_LOOK, 1)
 
     @property
     def tally(self) -> Tally:
