@@ -6,11 +6,19 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from tests.support.runs import having, made
-from trafficsplit.analysis.comparison import Comparison, Limit, compare, interval, least_answers
+from tests.support.runs import CANARY, having, made
+from trafficsplit.analysis.comparison import (
+    Comparison,
+    Limit,
+    compare,
+    interval,
+    least_answers,
+    least_requests,
+)
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.latency import buckets_of
-from trafficsplit.analysis.run import Course, LatencyKey, Run, Stretch
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import CanaryLimits, Course, LatencyKey, Run, Stretch
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
@@ -220,3 +228,34 @@ def test_a_canary_of_which_nothing_but_errors_came_is_compared() -> None:
     }
     found = compared(run(latency, max_p99_ratio=2.0, max_error_ratio=2.0))
     assert (found.p99_limit, found.errors_limit) == (Limit.OPEN, Limit.EXCEEDED)
+
+
+# --- how many requests it takes ---
+
+
+def test_limits_take_enough_answers_of_the_smallest_canary() -> None:
+    three = Question(Split({"a": 80, "b": 15, "c": 5}), 0.02)
+    assert least_requests(three, CanaryLimits()) == 0
+    for_errors = least_requests(three, CanaryLimits(max_error_ratio=2))
+    for_p99 = least_requests(three, CanaryLimits(max_p99_ratio=2))
+    assert for_errors == math.ceil(1.5 * 459 / 0.05)
+    assert for_p99 == math.ceil(2.2 * 459 / 0.05)
+    rollback = Question(Split({"blue": 1, "green": 0}), 0.02)
+    assert least_requests(rollback, CanaryLimits(2, 2)) == 0
+
+
+def test_so_many_answers_are_enough_as_a_rule() -> None:
+    rng = np.random.default_rng(9)
+    question = Question(CANARY, 0.02)
+    kept = Counter[str]()
+    for _ in range(60):
+        requests = least_requests(question, CanaryLimits(1.5, 2.0))
+        green = rng.binomial(requests, 0.25)
+        latency = {
+            LatencyKey("blue", "2xx"): buckets(lognormal(rng, requests - green)),
+            LatencyKey("green", "2xx"): buckets(lognormal(rng, green)),
+        }
+        found = compared(run(latency, max_p99_ratio=1.5, max_error_ratio=2.0))
+        kept.update([f"p99 {found.p99_limit}", f"errors {found.errors_limit}"])
+    assert kept["errors kept"] == 60
+    assert kept["p99 kept"] >= 57

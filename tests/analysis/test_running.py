@@ -18,9 +18,7 @@ def test_a_fixed_run_ends_early_only_where_nothing_can_change() -> None:
     question = planned(Question(CANARY, 0.02, test="fixed", requests=1000))
     watch = FixedRunningTest(question)
     # An odd share is no reason.
-    assert (
-        watch.look(Look([Tally({"blue": 900})])) is Verdict.INCONCLUSIVE
-    )
+    assert watch.look(Look([Tally({"blue": 900})])) is Verdict.INCONCLUSIVE
     assert watch.look(Look([Tally(errors=10)])) is Verdict.INCONCLUSIVE
     assert watch.look(Look([Tally(errors=1)])) is Verdict.FAILING
     assert FixedRunningTest(question).look(Look([Tally({"red": 1})])) is Verdict.MISMATCH
@@ -32,3 +30,16 @@ def test_the_question_says_which_test_looks_at_a_run() -> None:
     assert isinstance(running_test(sequential), SequentialRunningTest)
     fixed = dataclasses.replace(sequential, test="fixed")
     assert isinstance(running_test(fixed), FixedRunningTest)
+
+
+def test_a_match_waits_for_the_least_requests_and_nothing_else_does() -> None:
+    question = planned(Question(CANARY, 0.02, least_requests=20_000))
+    assert question.requests >= 20_000
+    watch = SequentialRunningTest(question)
+    tally = Tally({"blue": 7500, "green": 2500})
+    assert watch.look(Look([tally])) is Verdict.INCONCLUSIVE
+    assert watch.test.verdict is Verdict.MATCH
+    assert watch.least_more == 10_000
+    assert watch.look(Look([tally])) is Verdict.MATCH
+    assert watch.least_more == 0
+    assert SequentialRunningTest(question).look(Look([Tally({"red": 1})])) is Verdict.MISMATCH

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.refusals import attempted
 from tests.support.runs import CANARY
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.settings.options import EXPECTED, LIMITS, WEIGHTS, Texts
@@ -224,3 +225,14 @@ limits = st.builds(
 def test_limits_come_back_from_a_file_as_they_were(given_limits: Limits) -> None:
     plain: Any = json.loads(json.dumps(limits_as_plain(given_limits)))
     assert limits_from_plain(plain) == given_limits
+
+
+def test_limits_of_a_canary_take_their_own_number_of_requests() -> None:
+    split = Split({"blue": 95, "green": 5})
+    limits = parse_limits(Texts(LIMITS, {}))
+    assert limits.question(split).least_requests == 0
+    question = limits.question(split, canary=CanaryLimits(max_p99_ratio=1.5))
+    assert question.least_requests > 20_000
+    assert question.requests >= question.least_requests
+    given_requests = parse_limits(Texts(LIMITS, {"requests": "500"}))
+    assert given_requests.question(split, canary=CanaryLimits(1.5)).requests == 500

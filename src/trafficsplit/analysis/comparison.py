@@ -25,7 +25,7 @@ from trafficsplit.analysis.bursts import (
     with_errors,
 )
 from trafficsplit.analysis.latency import at_rank, quantile
-from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.run import CanaryLimits, Course, LatencyKey, Run
 from trafficsplit.analysis.two_samples import (
     Buckets,
@@ -36,6 +36,10 @@ from trafficsplit.analysis.two_samples import (
 )
 
 TAIL = 0.99  # the quantile that is compared
+# Answers of a canary that are enough as a rule, in multiples of the fewest that say something: for
+# errors, so that one may be among them, and for the p99, so that its bound is no extreme one.
+ENOUGH_FOR_ERRORS = 1.5
+ENOUGH_FOR_P99 = 2.2
 CLEARLY = 2.0  # a limit is kept only if this many times the limit is shown not to be reached
 
 
@@ -93,6 +97,19 @@ def interval(buckets: Buckets, q: float, alpha: float) -> tuple[float, float] | 
 def least_answers(alpha: float) -> int:
     """Return the answers of a variant below which its p99 has no upper confidence bound."""
     return math.ceil(math.log(alpha) / math.log(TAIL))
+
+
+def least_requests(question: Question, limits: CanaryLimits) -> int:
+    """Return the requests after which limits of all canaries can be judged as a rule.
+
+    0 if none is set, if there is no canary, or if draws are users.
+    """
+    weights = sorted(question.split.positive.values())[:-1]
+    if limits.are_unset or not weights or question.user_requests:
+        return 0
+    times = ENOUGH_FOR_ERRORS if limits.max_p99_ratio is None else ENOUGH_FOR_P99
+    needed = math.ceil(times * least_answers(question.alpha) / weights[0])
+    return min(needed, MOST_REQUESTS)
 
 
 def baseline_of(question: Question) -> str:

@@ -29,6 +29,7 @@ def planned(question: Question) -> Question:
     needed = budget(question)
     if question.test == "fixed":
         needed = fixed_size(question)
+    needed = max(needed, question.least_requests)
     if needed > MOST_REQUESTS:
         raise InputError(
             f"a tolerance of {question.tolerance * 100:g} points would take {needed:.0e} "

@@ -27,6 +27,7 @@ class Question:
     `previous` are the weights before the change that is verified, where they are known: the
     likeliest mismatch.
     `user_requests` are those of each user where draws are users, and 0 where they are requests.
+    There is no `match` before `least_requests`.
     Raises InputError for values out of their range.
     """
 
@@ -42,6 +43,7 @@ class Question:
     mismatch_alpha: float | None = None
     previous: Split | None = None
     user_requests: int = 0
+    least_requests: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -56,19 +56,29 @@ class FixedRunningTest:
 
 
 class SequentialRunningTest:
-    """Looks at the sequential test (DESIGN.md 4)."""
+    """Looks at the sequential test (DESIGN.md 4), which has no match before the least requests."""
 
     def __init__(self, question: Question) -> None:
         self.test = SequentialTest.of(question)
+        self._least = question.least_requests
 
     def look(self, look: Look) -> Verdict:
         """Add counts, and return the verdict so far."""
-        return self.test.look(look.tallies)
+        verdict = self.test.look(look.tallies)
+        if verdict is Verdict.MATCH and self._missing > 0:
+            return Verdict.INCONCLUSIVE
+        return verdict
 
     @property
     def least_more(self) -> int:
         """A number of further responses before which the verdict cannot change."""
+        if self.test.verdict is Verdict.MATCH:
+            return max(self._missing, 0)
         return self.test.least_more
+
+    @property
+    def _missing(self) -> int:
+        return self._least - self.test.tally.requests
 
 
 def running_test(question: Question) -> RunningTest:

@@ -116,7 +116,7 @@ def _plan(
     gateways = tuple(gateway_addresses(hosts, load.connection.addresses)) or (GatewayAddress(""),)
     question = None
     if split is not None:
-        question = limits.question(split, len(gateways))
+        question = limits.question(split, len(gateways), load.canary)
     identifier_of(load.request.variant_from, split or ())
     if load.connection.ca_file:
         tls_context(load.connection)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from trafficsplit.analysis.comparison import least_requests
 from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import TESTS, Question
+from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.settings.numbers import count, fraction, number, per_cent, points
@@ -34,15 +36,19 @@ class Limits:
     mismatch_alpha: float | None = None
     user_requests: int = 0
 
-    def question(self, split: Split, gateways: int = 1) -> Question:
+    def question(
+        self, split: Split, gateways: int = 1, canary: CanaryLimits = CanaryLimits()
+    ) -> Question:
         """Return the question whether a number of gateways keep this split, with its budget.
 
+        If something is asked of the canary, a run goes on until there are enough answers of it.
         Raises InputError for limits that make no sense for the split.
         """
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         chosen = {name: value for name, value in given.items() if value is not None}
         chosen.setdefault("tolerance", split.default_tolerance)
-        return planned(Question(split, gateways=gateways, **chosen))
+        question = Question(split, gateways=gateways, **chosen)
+        return planned(replace(question, least_requests=least_requests(question, canary)))
 
 
 def parse_limits(texts: Texts) -> Limits:

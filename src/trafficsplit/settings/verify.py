@@ -46,7 +46,7 @@ class VerifySettings:
     @property
     def question(self) -> Question:
         """The question for one gateway."""
-        return self.limits.question(self.split)
+        return self.limits.question(self.split, canary=self.load.canary)
 
     def of(self, split: Split) -> VerifySettings:
         """Return the same verification of another split. Raises InputError."""
