@@ -80,12 +80,12 @@ def _served(
     """A gateway on a port that was free when it was chosen; another is tried where it is not."""
     log = config.with_suffix(".log")
     for _ in range(5):
-        port = _free_port(address)
+        port = free_port(address)
         config.write_text(template.format(port=port, **values))
         with log.open("w") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            if _is_up(process, address, port):
+            if is_up(process, address, port):
                 yield port
                 return
         finally:
@@ -98,14 +98,14 @@ def _served(
     raise AssertionError(log.read_text())
 
 
-def _free_port(address: str) -> int:
+def free_port(address: str) -> int:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address.strip("[]"), 0), family=family) as free:
         port: int = free.getsockname()[1]
     return port
 
 
-def _is_up(process: subprocess.Popen[bytes], address: str, port: int) -> bool:
+def is_up(process: subprocess.Popen[bytes], address: str, port: int) -> bool:
     """Wait until a gateway listens, or has ended; return whether it goes on."""
     until(lambda: _listening(address, port) or process.poll() is not None)
     return process.poll() is None

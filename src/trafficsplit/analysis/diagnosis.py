@@ -33,6 +33,8 @@ def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis |
     certain = tuple(_certain(run, draws, facts))
     if certain:
         return Diagnosis(certain[0].advice, certain, certain[0].name)
+    if run.question.user_requests:  # causes of shares are compared by independent requests
+        return None
     if judgement.verdict is not Verdict.MISMATCH or run.tally.identified < FEWEST:
         return None
     return _by_shares(run, facts)

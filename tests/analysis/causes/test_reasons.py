@@ -2,7 +2,7 @@ import pytest
 
 from trafficsplit.analysis.causes.reasons import Kind, kind_of, main_kind, said_by
 
-RESET = "upstream connect error or disconnect/reset before headers. reset reason: "
+RESET = "upstream connect error or disconnect/reset before headers. retried and the latest "
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,9 @@ RESET = "upstream connect error or disconnect/reset before headers. reset reason
         ({"x-envoy-overloaded": "true"}, b"whatever", "x-envoy-overloaded"),
         (
             {},
-            RESET.encode() + b"remote connection failure, transport failure reason: 10.0.0.1:80",
-            RESET + "remote connection failure",
+            RESET.encode()
+            + b"reset reason: remote connection failure, transport failure reason: 10.0.0.1:80",
+            "upstream connect error (remote connection failure)",
         ),
         ({}, b"no healthy upstream\xff" + b"x" * 500, "no healthy upstream\ufffd" + "x" * 100),
     ],
@@ -30,8 +31,8 @@ def test_what_a_gateway_says_itself(headers: dict[str, str], body: bytes, said: 
     [
         ("HTTP 503", Kind.FAILING),
         ("HTTP 503: x-envoy-overloaded", Kind.OVERLOADED),
-        (f"HTTP 503: {RESET}overflow", Kind.OVERLOADED),
-        (f"HTTP 503: {RESET}connection timeout", Kind.NOT_CONNECTED),
+        ("HTTP 503: upstream connect error (overflow)", Kind.OVERLOADED),
+        ("HTTP 503: upstream connect error (connection timeout)", Kind.NOT_CONNECTED),
         ("HTTP 503: no healthy upstream", Kind.NO_PODS),
         ("HTTP 503: fault filter abort", Kind.FAULT),
         ("HTTP 504: upstream request timeout", Kind.SLOW),

@@ -18,8 +18,10 @@ MOST_REQUESTS = 3000
 MOST_SECONDS = 5.0
 FEWEST_REQUESTS = 200  # before which it is never given up that a cause will fit
 BETWEEN_LOOKS = 50  # requests
-# The last answers are not counted yet when a run is ended, and they may speak against a cause.
+# The last answers are not counted yet when a run is ended, and they may speak against a cause: so
+# many times more support is waited for, by shares and by losses, where each answer says more.
 MARGIN = 2.0
+MARGIN_OF_LOSSES = 10.0
 
 
 class Inquiry:
@@ -60,8 +62,12 @@ class Inquiry:
         """Return whether a cause is found, or none is left to be found."""
         tally = self._tally
         if verdict is Verdict.FAILING:
-            return lost_to(self._facts.split, Lost(tally)) is not None
+            return self._losses_are_known()
         weighing = weigh_causes(self._facts, tally.counts, MARGIN * SUPPORT)
         if weighing.found is not None:
             return True
         return not weighing.fitting and done >= FEWEST_REQUESTS
+
+    def _losses_are_known(self) -> bool:
+        support = MARGIN_OF_LOSSES * SUPPORT
+        return lost_to(self._facts.split, Lost(self._tally), support) is not None

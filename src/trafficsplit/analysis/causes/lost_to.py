@@ -50,29 +50,30 @@ class _Theory:
     log_likelihood: float
 
 
-def lost_to(split: Split, lost: Lost) -> str | None:
+def lost_to(split: Split, lost: Lost, support: float = SUPPORT) -> str | None:
     """Return the variant that the lost requests were for; None where that is not certain.
 
-    It is `EVERY_VARIANT` where they are not one variant's alone.
+    It is `EVERY_VARIANT` where they are not one variant's alone. Anything else is less likely by a
+    factor of `support`.
     """
     if not lost.tally.lost or len(split.positive) < 2:
         return None
     theories = sorted(_theories(split, lost), key=lambda one: one.log_likelihood, reverse=True)
     first = theories[0]
-    least = first.log_likelihood - math.log(SUPPORT)
+    least = first.log_likelihood - math.log(support)
     if any(other.log_likelihood > least for other in theories[1:]):
         return None
     answered = sum(first.asked.values()) > 0
-    if answered and not _is_as_configured(split, first.asked):
+    if answered and not _is_as_configured(split, first.asked, support):
         return None
     if not answered and lost.tally.lost < FEWEST:
         return None
     return first.variant
 
 
-def _is_as_configured(split: Split, asked: Mapping[str, int]) -> bool:
+def _is_as_configured(split: Split, asked: Mapping[str, int], support: float) -> bool:
     weights = split.positive
-    return fits(asked, weights) and is_supported(asked, weights, resolution=RESOLUTION)
+    return fits(asked, weights) and is_supported(asked, weights, support, RESOLUTION)
 
 
 def _theories(split: Split, lost: Lost) -> Iterator[_Theory]:

@@ -44,8 +44,8 @@ OF_VARIANTS = {
     ),
     Kind.NOT_CONNECTED: (
         "connections fail",
-        "the gateway does not reach {them}: see whether the pods are up, on the right port, with "
-        "the mTLS that the gateway speaks.",
+        "the gateway does not reach {them}, or is cut off: see whether the pods are up and stay "
+        "up, on the right port, with the mTLS that the gateway speaks.",
     ),
 }
 
@@ -58,7 +58,7 @@ def causes_of_losses(run: Run) -> Iterator[Explanation]:
     if kind in GENERAL:
         name, advice = GENERAL[kind]
         yield Explanation(name, f"{part}: {advice}")
-    elif kind in OF_VARIANTS:
+    elif kind in OF_VARIANTS and not (kind is Kind.NOT_CONNECTED and _is_silent(run, whose)):
         yield _of_kind(kind, whose, part)
     elif whose == EVERY_VARIANT:
         yield Explanation(
@@ -68,6 +68,11 @@ def causes_of_losses(run: Run) -> Iterator[Explanation]:
         )
     elif whose:
         yield _failing(run, whose, part)
+
+
+def _is_silent(run: Run, whose: str | None) -> bool:
+    """Return whether the losses are of one variant, which never answers."""
+    return bool(whose) and not run.tally.counts.get(whose or "", 0)
 
 
 def _lost(run: Run) -> Lost:

@@ -6,6 +6,7 @@ A reason is a text for people: `HTTP 503`, with what the gateway says beside it 
 from __future__ import annotations
 
 import enum
+import re
 from collections import Counter as Multiset
 from collections.abc import Mapping
 
@@ -20,7 +21,8 @@ LIMITED = "local_rate_limited"
 DENIED = "RBAC: access denied"
 # What Envoy answers itself; the rest of the text may name an address.
 ENVOY_SAYS = (FAULT, NO_HOSTS, NOT_CONNECTED, TOO_LATE, LIMITED, DENIED)
-DETAILS = ", transport failure reason"  # behind it are addresses, and what OpenSSL says
+# Why a connection to a variant failed; behind it are addresses, and what OpenSSL says.
+RESET = re.compile(r"reset reason: ([^,]+)")
 LONGEST = 120  # characters of what is said
 NO_ANSWER = "no answer within"  # the beginning of the reason of a request that took too long
 
@@ -32,10 +34,13 @@ def said_by(headers: Mapping[str, str], body: bytes) -> str:
     """
     if OVERLOADED in headers:
         return OVERLOADED
-    text = body[: 2 * LONGEST].decode("utf-8", "replace").partition(DETAILS)[0].strip()
-    if text.startswith(ENVOY_SAYS):
-        return text[:LONGEST]
-    return ""
+    text = body[: 4 * LONGEST].decode("utf-8", "replace").strip()
+    if not text.startswith(ENVOY_SAYS):
+        return ""
+    reset = RESET.search(text)
+    if reset:
+        return f"{NOT_CONNECTED} ({reset[1]})"[:LONGEST]
+    return text[:LONGEST]
 
 
 class Kind(enum.Enum):
@@ -52,7 +57,7 @@ class Kind(enum.Enum):
 
 
 _SIGNS = (
-    (Kind.OVERLOADED, (OVERLOADED, "reset reason: overflow")),
+    (Kind.OVERLOADED, (OVERLOADED, f"{NOT_CONNECTED} (overflow)")),
     (Kind.FAULT, (FAULT,)),
     (Kind.NO_PODS, (NO_HOSTS,)),
     (Kind.SLOW, (TOO_LATE, NO_ANSWER, "HTTP 504")),
