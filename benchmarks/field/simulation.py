@@ -70,15 +70,15 @@ class Result:
 
 
 class Simulated:
-    """The counter and the judge of one run."""
+    """The counter, of the class that is given, and the judge of one run."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, counter: type[Counter] = Counter) -> None:
         question = setting.question
         gateways = [""]
         if question.gateways > 1:
             gateways = [f"gateway-{number + 1}" for number in range(question.gateways)]
         self.setting = setting
-        self.counter = Counter(question.split, budget=question.requests, gateways=gateways)
+        self.counter = counter(question.split, budget=question.requests, gateways=gateways)
         inquiry = None
         if setting.inquiry:
             inquiry = Inquiry(Facts(question, setting.previous, setting.others))
@@ -148,8 +148,13 @@ class Simulated:
 
 def simulate(setting: Setting, seed: int) -> Result:
     """Return how a run ends; the same seed gives the same run."""
+    return simulate_with(Simulated(setting), seed)
+
+
+def simulate_with(simulated: Simulated, seed: int) -> Result:
+    """Return how a run ends that has not begun."""
+    setting = simulated.setting
     of_load, of_world = np.random.default_rng(seed).spawn(2)
-    simulated = Simulated(setting)
     answer = setting.world.begin(of_world)
     for requests in setting.load.batches(of_load):
         if not simulated.feed(requests, answer(requests)):

@@ -15,9 +15,7 @@ from tests.support.engines import drive, drive_endpoint, turned_until
 from tests.support.runs import CANARY
 from trafficsplit.errors import BrokenError
 from trafficsplit.identify.identifier import identifier_of
-from trafficsplit.load import connection as module
-from trafficsplit.load import wire
-from trafficsplit.load.connection import FIRST_BACKOFF, LONGEST_BACKOFF, backoff
+from trafficsplit.load import caller, wire
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.endpoint import Endpoint
 from trafficsplit.load.engine import Engine, Waiting
@@ -25,15 +23,6 @@ from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.visitor import Visit, Visitor
 
 GREEN = plain(page("green"))
-
-
-def test_pauses_double_up_to_a_longest() -> None:
-    pauses = [backoff(failures) for failures in range(200)]
-    assert pauses[0] == FIRST_BACKOFF
-    assert pauses[1] == 2 * FIRST_BACKOFF
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_BACKOFF
-    assert backoff(10**9) == LONGEST_BACKOFF
 
 
 @pytest.fixture
@@ -72,7 +61,7 @@ def test_an_answer_ends_the_row_of_failures(monkeypatch: pytest.MonkeyPatch) -> 
         if number % 3 == 2:
             connection.sendall(plain(page("green"), "200 OK", "Connection: close"))
 
-    monkeypatch.setattr(module, "backoff", recorded)
+    monkeypatch.setattr(caller, "backoff", recorded)
     driven = drive(every_third, 9, users=1)
     assert driven.counter.tally.errors == 6
     assert rows == [0, 1] * 3
@@ -108,10 +97,10 @@ def test_a_connection_that_is_idle_leaves_at_once() -> None:
         one = endpoint(port)
         engine = Engine([one], counter, Outcomes(identifier_of(), counter), Waiting(60))
         try:
-            connection = engine.add(one.request("/", {}))
+            caller = engine.add(one.request("/", {}))
             assert turned_until(lambda: counter.complete)
-            assert not connection.busy
-            assert connection.leave().is_set()
+            assert caller.connection is None
+            assert caller.leave().is_set()
         finally:
             engine.close()
     assert counter.tally.counts["green"] == 1

@@ -5,139 +5,29 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.counting import BLUE, ERROR, GREEN, UNIDENTIFIED, Judge, count, taken
 from tests.support.runs import CANARY
 from trafficsplit.analysis.histograms import MOST_STRETCHES
-from trafficsplit.analysis.kinds import Kind, Kinds, Outcome
+from trafficsplit.analysis.kinds import Kind, Outcome
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.run import Stretch
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
-from trafficsplit.load.counting import MOST_AT_ONCE, NO_MORE, Counter, Ended, Ledger, Looks
+from trafficsplit.load.counting import Counter, Ended
+from trafficsplit.load.hangs import UnderWay
+from trafficsplit.load.ledger import NO_MORE
+from trafficsplit.load.looks import MOST_AT_ONCE
 
 
 def stretches(counter: Counter) -> Sequence[Stretch]:
     counter.flush()
     return counter.sums.counted(counter.gateways).stretches
-
-
-# --- the ledger ---
-
-
-def test_a_ledger_gives_tickets_in_order_and_no_more_than_the_budget() -> None:
-    ledger = Ledger(3)
-    assert [ledger.take() for _ in range(4)] == [0, 1, 2, NO_MORE]
-    assert (ledger.left, ledger.under_way) == (0, 3)
-    assert [Ledger(0).take(), Ledger(None).take()] == [NO_MORE, 0]
-
-
-@given(st.permutations(range(12)), st.data())
-def test_a_ledgers_prefix_is_complete_when_all_of_it_has_ended(
-    order: list[int], data: st.DataObject
-) -> None:
-    ledger = Ledger(None)
-    connections = data.draw(st.lists(st.integers(0, 9), min_size=12, max_size=12))
-    tickets = [ledger.take(connection) for connection in connections]
-    gone: list[int] = []
-    ended: set[int] = set()
-    for number, ticket in enumerate(order):
-        ledger.end(tickets[ticket], 10 + ticket)
-        ended.add(ticket)
-        complete = next((t for t in range(12) if t not in ended), 12)
-        assert ledger.complete == complete
-        assert ledger.under_way == 12 - number - 1
-        if data.draw(st.booleans()):
-            some = np.array([t for t in range(12) if t >= ledger.first], np.int64)
-            kept = ledger.connections_of(some).tolist()
-            assert kept == [connections[t] for t in some.tolist()]
-            codes, numbers = ledger.move_on(complete)
-            assert numbers.tolist() == connections[len(gone) : complete]
-            gone += codes.tolist()
-            assert ledger.complete == ledger.first == complete
-    codes, _ = ledger.move_on(12)
-    assert gone + codes.tolist() == [10 + ticket for ticket in range(12)]
-
-
-# --- when the judge looks ---
-
-
-def looks_of(judge: Judge) -> tuple[Looks, Kinds]:
-    kinds = Kinds(CANARY)
-    looks = Looks(kinds, frozenset(CANARY.positive))
-    looks.judge_by(judge)
-    return looks, kinds
-
-
-def counts_of(kinds: Kinds, *ends: Kind) -> Any:
-    codes = [kinds.code_of(kind) for kind in ends]
-    return np.bincount(codes, minlength=len(kinds))
-
-
-def test_the_judge_looks_when_it_said_and_not_before() -> None:
-    judge = Judge(after=3)
-    looks, kinds = looks_of(judge)
-    looks.add(counts_of(kinds, GREEN))
-    assert looks.look()
-    assert (len(judge.shown), looks.at_once) == (1, 3)
-    looks.add(counts_of(kinds, GREEN, BLUE))
-    assert looks.look()
-    assert len(judge.shown) == 1
-    assert looks.new.sum() == 2
-    looks.add(counts_of(kinds, BLUE))
-    judge.after = 0
-    assert not looks.look()  # the run ends
-    assert judge.shown[1] == [Tally({"green": 1, "blue": 2})]
-
-
-@pytest.mark.parametrize(
-    "urgent", [ERROR, UNIDENTIFIED, Kind(Outcome.IDENTIFIED, "red")], ids=lambda kind: str(kind)
-)
-def test_what_is_lost_or_was_to_get_nothing_is_shown_at_once(urgent: Kind) -> None:
-    judge = Judge(after=1000)
-    looks, kinds = looks_of(judge)
-    looks.add(counts_of(kinds, GREEN))
-    assert looks.look()
-    code = kinds.code_of(urgent)
-    looks.learn(code)
-    assert code in looks.urgent
-    looks.add(counts_of(kinds, BLUE))
-    looks.look()
-    assert len(judge.shown) == 1
-    looks.add(counts_of(kinds, urgent))
-    looks.look()
-    assert len(judge.shown) == 2
-
-
-def test_an_ordinary_kind_is_not_urgent() -> None:
-    looks, kinds = looks_of(Judge())
-    looks.learn(kinds.code_of(Kind(Outcome.IDENTIFIED, "green", answer=204)))
-    assert looks.urgent == set()
-
-
-def test_without_a_judge_nothing_ends_a_run() -> None:
-    kinds = Kinds(CANARY)
-    looks = Looks(kinds, frozenset())
-    looks.add(counts_of(kinds, GREEN))
-    assert looks.look()
-    assert looks.at_once == MOST_AT_ONCE
-
-
-def test_a_variant_of_weight_zero_is_urgent_from_the_beginning() -> None:
-    counter = Counter(Split({"blue": 1, "green": 0}))
-    judge = Judge(after=1000)
-    counter.looks.judge_by(judge)
-    for kind in (BLUE, BLUE, GREEN):
-        count(counter, taken(counter), kind)
-    assert [tally.counts for (tally,) in judge.shown] == [{"blue": 1}, {"blue": 1, "green": 1}]
 
 
 # --- in order of sending ---
@@ -337,3 +227,151 @@ def test_a_reset_forgets_what_ended_and_not_what_is_under_way() -> None:
     assert counter.tally.counts["green"] == counter.tally.requests == 1
     assert stretches(counter)[0].start == 0
     assert counter.sent == 1
+
+
+# --- what is late, lost, or never answered ---
+
+
+def late_at(counter: Counter, *tickets: int, now: float = 10.0) -> None:
+    """Let requests of the start be late at some time."""
+    counter.watch([UnderWay(ticket, 0, 0.0) for ticket in tickets], 16, counter.began + now)
+
+
+class Looker(Judge):
+    """Keeps the last look too."""
+
+    look: Look
+
+    def __call__(self, look: Look) -> int:
+        self.look = look
+        return super().__call__(look)
+
+
+def test_a_late_request_holds_nothing_up_and_counts_when_it_ends() -> None:
+    counter = Counter(CANARY)
+    judge = Looker()
+    counter.looks.judge_by(judge)
+    hung = taken(counter, 5)
+    for _ in range(3):
+        count(counter, taken(counter, 6), "blue")
+    assert not judge.shown
+    late_at(counter, hung)
+    assert judge.total.counts == {"blue": 3}
+    assert (list(judge.look.late), judge.look.waiting) == ([1], 1)
+    count(counter, hung, "green", latency=11.0)
+    assert judge.total.counts == {"blue": 3, "green": 1}
+    assert (list(judge.look.late), judge.look.waiting) == ([0], 0)
+    assert counter.sums.order(0).successive.pairs == 2  # left out of the order
+    assert counter.tally.requests == 4
+
+
+def test_what_is_late_and_then_lost_is_lost_once() -> None:
+    counter = Counter(CANARY)
+    judge = Looker()
+    counter.looks.judge_by(judge)
+    hung = taken(counter)
+    late_at(counter, hung)
+    count(counter, hung, ERROR, latency=10.0, reason="no answer")
+    assert judge.total == Tally(errors=1)
+    assert list(judge.look.late) == [0]
+    assert counter.ledger.passed == {}
+    assert counter.counted.judged == [Tally({}, errors=1)]
+
+
+def test_losses_are_shown_at_once_with_how_many_wait_for_their_turn() -> None:
+    counter = Counter(CANARY)
+    judge = Looker(after=1000)
+    counter.looks.judge_by(judge)
+    slow = taken(counter)
+    count(counter, taken(counter), "blue")
+    count(counter, taken(counter), ERROR, reason="HTTP 503")
+    assert judge.total == Tally(errors=1)
+    assert judge.look.waiting == 2  # the slow one, and blue behind it
+    count(counter, slow, "green")
+    counter.flush()
+    assert counter.kinds.tally(counter.looks.all) == Tally({"blue": 1, "green": 1}, errors=1)
+
+
+def test_a_variant_that_was_to_get_nothing_is_shown_at_once() -> None:
+    counter = Counter(Split({"blue": 1, "green": 0}))
+    judge = Judge(after=1000)
+    counter.looks.judge_by(judge)
+    taken(counter)
+    count(counter, taken(counter), "green")
+    assert judge.total.counts == {"green": 1}
+
+
+@given(st.data())
+def test_everything_that_ends_is_shown_once_whatever_was_late(data: st.DataObject) -> None:
+    counter = Counter(CANARY)
+    judge = Looker()
+    counter.looks.judge_by(judge)
+    tickets = [taken(counter) for _ in range(15)]
+    kinds = [data.draw(st.sampled_from([BLUE, GREEN, ERROR])) for _ in tickets]
+    under_way = set(tickets)
+    for ticket in data.draw(st.permutations(tickets)):
+        some = data.draw(st.sets(st.sampled_from(sorted(under_way)), max_size=3))
+        late_at(counter, *some)
+        assert len(counter.ledger.codes) <= 15
+        count(counter, ticket, kinds[ticket])
+        under_way.remove(ticket)
+        shown = judge.total
+        assert shown.requests + counter.standing.waiting == 15
+        assert sum(counter.standing.late) == len(counter.ledger.passed)
+        # What is shown and late is all that was sent before the last one that is shown in order.
+        assert shown.errors == sum(kinds[t] is ERROR for t in set(tickets) - under_way)
+    assert judge.total == Tally(
+        {name: sum(kind.variant == name for kind in kinds) for name in judge.total.counts},
+        errors=kinds.count(ERROR),
+    )
+    assert counter.standing.waiting == 0
+    assert list(counter.standing.late) == [0]
+
+
+def test_memory_is_bounded_while_one_request_is_never_answered() -> None:
+    counter = Counter(CANARY)
+    counter.looks.judge_by(lambda _: MOST_AT_ONCE)
+    hung = taken(counter)
+    for number in range(20_000):
+        count(counter, taken(counter, 1), "blue", number / 1000)
+        if number % 250 == 0:
+            counter.watch([UnderWay(hung, 0, 0.0)], 2, number / 1000)
+            assert len(counter.ledger.codes) <= 3 * MOST_AT_ONCE
+    assert counter.tally.requests == 20_000
+
+
+def test_of_a_run_that_is_cut_off_nothing_after_the_first_unanswered_request_is_judged() -> None:
+    counter = Counter(CANARY)
+    count(counter, taken(counter), "blue")
+    slow = taken(counter)
+    count(counter, taken(counter), "blue")
+    counter.close()
+    counter.give_up(slow)
+    counted = counter.counted
+    assert counter.complete
+    assert counted.judged == [Tally({"blue": 1})]
+    assert sum((stretch.tally for stretch in counted.stretches), Tally()).counts["blue"] == 2
+
+
+def test_of_a_user_that_leaves_meanwhile_the_request_may_have_been_any_variants() -> None:
+    counter = Counter(CANARY, budget=2)
+    judge = Looker()
+    counter.looks.judge_by(judge)
+    slow = taken(counter)
+    count(counter, taken(counter), "blue")
+    counter.give_up(slow)
+    assert judge.total.counts == {"blue": 1}
+    assert list(judge.look.late) == [1]
+    assert counter.take() != NO_MORE  # it counts as never sent
+
+
+def test_what_kinds_of_good_answers_usually_take_says_what_is_late() -> None:
+    counter = Counter(CANARY)
+    for _ in range(100):
+        count(counter, taken(counter), "blue", latency=0.01)
+    count(counter, taken(counter), "green", latency=0.5)
+    slow = taken(counter)
+    late_at(counter, slow, now=4.0)
+    assert sum(counter.standing.late) == 0
+    late_at(counter, slow, now=6.0)
+    assert sum(counter.standing.late) == 1

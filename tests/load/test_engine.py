@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import re
 import socket
 import struct
+import threading
 import time
+from collections import Counter as Counts
 
 import gevent
 import pytest
@@ -18,6 +21,8 @@ from tests.support.engines import drive, drive_endpoint, endpoint_at, turned_unt
 from tests.support.runs import CANARY
 from trafficsplit.analysis.latency import quantile
 from trafficsplit.identify.identifier import identifier_of
+from trafficsplit.load import connection as connections
+from trafficsplit.load.connection import MOST_REQUESTS
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.engine import Engine, Waiting
 from trafficsplit.load.outcomes import Outcomes
@@ -160,29 +165,128 @@ def test_a_connection_that_the_server_ends_between_requests_costs_nothing() -> N
     assert driven.counter.tally.counts == {"blue": 0, "green": 30}
 
 
-def test_connections_are_kept_and_numbered() -> None:
-    seen = []
+def test_connections_are_kept_numbered_and_renewed() -> None:
+    seen: list[int] = []
 
     def handler(connection: socket.socket, number: int) -> None:
-        seen.append(number)
-        always(BLUE)(connection, number)
+        while read_request(connection):
+            seen.append(number)
+            connection.sendall(BLUE)
 
-    driven = drive(handler, 300, users=3)
-    assert sorted(seen) == [0, 1, 2]
+    driven = drive(handler, 6000, users=3)
+    requests = Counts(seen)
     order = driven.counter.sums.order(0)
-    assert order.connections.groups == 3
-    assert order.within_connections.pairs == 297
-    each = drive(handler, 30, users=3, waiting=Waiting(60, one_each=True))
-    assert len(seen) == 3 + 30
+    assert order.connections.groups == len(requests)
+    assert order.within_connections.pairs == 6000 - len(requests)
+    # 35 are open at a time, and each is renewed after 25 to 75 requests.
+    assert 6000 / 75 <= len(requests) <= 6000 / 25 + 35
+    assert max(requests.values()) <= MOST_REQUESTS
+    assert len(set(requests.values())) > 20
+    assert driven.counter.tally.lost == 0
+    (hanging,) = driven.counter.counted.hanging
+    assert (hanging.connections, hanging.hung) == (len(requests), 0)
+
+
+def test_with_a_connection_each_none_is_numbered() -> None:
+    each = drive(always(BLUE), 30, users=3, waiting=Waiting(60, one_each=True))
     assert each.counter.sums.order(0).connections.groups == 0
+    assert each.counter.counted.hanging[0].connections == 0
+
+
+class InTurn:
+    """Deals requests out as a smooth weighted round robin does, 75 to 25."""
+
+    def __init__(self) -> None:
+        self._turn = itertools.count()
+        self._lock = threading.Lock()
+
+    def __call__(self, connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            with self._lock:
+                turn = next(self._turn)
+            connection.sendall(GREEN if turn % 4 == 2 else BLUE)
+
+
+@pytest.mark.parametrize(("users", "rate"), [(1, 0), (4, 0), (16, 0), (16, 1500)])
+def test_users_in_step_with_a_gateway_are_not_dealt_the_same_turn(users: int, rate: int) -> None:
+    driven = drive(InTurn(), 3000, users=users, rate=rate)
+    agreement = driven.counter.sums.order(0).within_connections
+    chance = 0.75**2 + 0.25**2
+    # Users in step, each over a connection of its own, agree in all pairs.
+    assert agreement.agreed / agreement.pairs < chance + 0.08
+
+
+def test_what_is_open_and_idle_for_long_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LONGEST_IDLE", 0.0)
+    driven = drive(always(GREEN), 60, users=1)
+    assert driven.counter.sums.order(0).within_connections.pairs == 0
+    assert driven.counter.tally.lost == 0
+
+
+def test_one_request_that_is_never_answered_holds_nothing_up() -> None:
+    def never_once(connection: socket.socket, number: int) -> None:
+        if number == 5:
+            stall(connection, number)
+        always(GREEN)(connection, number)
+
+    with served(never_once) as port:
+        counter = Counter(CANARY)
+        counter.began = time.monotonic()
+        endpoint = endpoint_at(port)
+        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(60))
+        try:
+            for _ in range(4):
+                engine.add(endpoint.request("/", {}))
+            assert turned_until(lambda: sum(counter.standing.late) > 0)
+            judged = counter.looks.all.sum()
+            assert turned_until(lambda: counter.looks.all.sum() > judged + 500)
+            (hanging,) = counter.standing.hanging
+            assert (hanging.users, hanging.lost) == (4, 0)
+            counter.close()
+            (hanging,) = counter.standing.hanging
+            assert (hanging.stuck, hanging.hung, hanging.lost) == (1, 1, 1)
+            assert 0 < hanging.kept_back < MOST_REQUESTS
+        finally:
+            engine.close()
+
+
+def test_a_gateway_that_stops_answering_is_silent_and_its_users_are_stuck() -> None:
+    stopped = threading.Event()
+
+    def until_stopped(connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            if stopped.is_set():
+                connection.recv(1)
+                return
+            connection.sendall(GREEN)
+
+    with served(until_stopped) as port:
+        counter = Counter(CANARY, budget=100_000)
+        counter.began = time.monotonic()
+        endpoint = endpoint_at(port)
+        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(0.5))
+        try:
+            for _ in range(4):
+                engine.add(endpoint.request("/", {}))
+            assert turned_until(lambda: counter.tally.requests > 500)
+            stopped.set()
+            assert turned_until(lambda: counter.tally.errors >= 4)
+            counter.close()
+            (hanging,) = counter.standing.hanging
+            assert hanging.stuck == 4
+            assert hanging.silent > 0.4
+            assert hanging.unanswered >= 4
+        finally:
+            stopped.clear()
+            engine.close()
 
 
 def test_open_load_counts_latency_from_the_time_that_was_due() -> None:
+    numbers = itertools.count(1)
+
     def slow_once(connection: socket.socket, _: int) -> None:
-        number = 0
         while read_request(connection):
-            number += 1
-            if number == 20:
+            if next(numbers) == 20:
                 time.sleep(0.5)
             connection.sendall(GREEN)
 

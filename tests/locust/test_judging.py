@@ -15,7 +15,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import Counter
-from trafficsplit.locust.judging import Judging
+from trafficsplit.locust.judging import TELLING, Judging
 
 QUESTION = planned(Question(CANARY, 0.02))
 ROLLBACK = planned(Question(Split({"blue": 1, "green": 0}), 0.02))
@@ -58,11 +58,22 @@ def test_it_goes_on_while_the_answer_is_not_known() -> None:
 
 def test_a_quick_verdict_waits_until_connections_were_used_twice() -> None:
     judging, counter = judging_of(new_connections=False)
-    assert send(counter, GREEN, 200) == 200  # each over a connection of its own
+    for connection in range(1, 33):
+        send(counter, GREEN, 1, connection)
+    for connection in range(1, 8):  # a few of them are used again
+        send(counter, GREEN, 1, connection)
     assert judging.verdict is Verdict.MISMATCH
     assert not counter.closed
-    send(counter, GREEN, 10_000, connection=7)
+    assert send(counter, GREEN, 10_000, connection=7) < 60
     assert counter.closed
+
+
+def test_where_each_connection_is_closed_there_is_nothing_to_wait_for() -> None:
+    judging, counter = judging_of(new_connections=False)
+    sent = sum(send(counter, GREEN, 1, connection) for connection in range(1, 1000))
+    kept, other = judging_of()
+    assert sent <= max(1.1 * send(other, GREEN, 1000), TELLING)
+    assert judging.verdict is kept.verdict is Verdict.MISMATCH
 
 
 @pytest.mark.parametrize("kind", [GREEN, Kind(Outcome.IDENTIFIED, "red")])

@@ -7,7 +7,8 @@ import itertools
 from trafficsplit.analysis.kinds import Kind, Outcome
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.tally import Tally
-from trafficsplit.load.counting import NO_MORE, Counter
+from trafficsplit.load.counting import Counter
+from trafficsplit.load.ledger import NO_MORE
 
 GREEN = Kind(Outcome.IDENTIFIED, "green")
 BLUE = Kind(Outcome.IDENTIFIED, "blue")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from random import random
 from time import monotonic as clock
 from typing import TYPE_CHECKING
 
-from gevent.event import Event
-
 from trafficsplit.errors import BrokenError
-from trafficsplit.load.counting import NO_MORE
 from trafficsplit.load.dialing import Dialer, UnconnectedError, broken_off
+from trafficsplit.load.hangs import UnderWay
 from trafficsplit.load.http import (
     END_OF_HEAD,
     NO_HEAD,
@@ -20,151 +18,139 @@ from trafficsplit.load.http import (
     Head,
 )
 from trafficsplit.load.lane import Lane
+from trafficsplit.load.ledger import NO_MORE
 from trafficsplit.load.poller import READ, WRITE
-from trafficsplit.load.visitor import Visitor
 from trafficsplit.load.wire import BUFFER, Wire
 
 if TYPE_CHECKING:
+    from trafficsplit.load.caller import Caller
     from trafficsplit.load.engine import Engine
 
-FIRST_BACKOFF = 0.05  # seconds
-LONGEST_BACKOFF = 2.0  # seconds
+LONGEST_IDLE = 3.0  # seconds; servers close connections that are idle from five on
+# Requests that a connection sends before it makes room for a new one: behind a balancer, each
+# connection is one draw of a replica.
+FEWEST_REQUESTS = 25
+MOST_REQUESTS = 75
 
 CONNECTING, IDLE, WAITING, CLOSED = range(4)
 
 
-def backoff(failures: int) -> float:
-    """Return the seconds to wait after a failure that followed `failures` others in a row."""
-    return min(FIRST_BACKOFF * 2.0 ** min(failures, 10), LONGEST_BACKOFF)
+def requests_of(number: int) -> int:
+    """Return how many requests a connection sends, 50 on average, the same for each number.
+
+    They differ, as connections that are opened together should not be renewed together.
+    """
+    scattered = number * 2654435761 % 2**32  # by the golden ratio (Knuth, TAOCP 3, section 6.4)
+    return FEWEST_REQUESTS + scattered * (MOST_REQUESTS - FEWEST_REQUESTS + 1) // 2**32
 
 
 class Connection:
     """One connection after the other, with one request under way at most.
 
-    `since` is when the request was sent, or was due, or when the connecting began, by the monotonic
-    clock. `pause` returns the seconds between an answer and the next request. A `visitor` has its
-    users send a request each instead, over a new connection for each user.
+    `since` is when the last request was sent, or was due, or when the connecting began, by the
+    monotonic clock. `shared` says that any caller may use it when it is free.
     """
 
     __slots__ = (
+        "_caller",
         "_dialer",
-        "_ended",
         "_engine",
-        "_failures",
         "_head",
         "_lane",
-        "_leaving",
+        "_left",
         "_number",
         "_other_head",
         "_parser",
-        "_pause",
-        "_request",
-        "_simple",
+        "_shared",
         "_state",
         "_ticket",
-        "_visitor",
         "_wire",
         "since",
     )
 
-    def __init__(
-        self,
-        engine: Engine,
-        lane: Lane,
-        request: bytes,
-        pause: Callable[[], float] | None,
-        visitor: Visitor | None = None,
-    ) -> None:
+    def __init__(self, engine: Engine, lane: Lane, *, shared: bool) -> None:
         self._engine = engine
         self._lane = lane
-        self._request = request
-        self._pause = pause
-        # The next request may be sent as soon as an answer has come.
-        short = engine.waiting.one_each or visitor is not None
-        self._simple = pause is None and engine.schedule is None and not short
+        self._shared = shared
         # Where thousands are opened a second, none may keep its port for a minute.
-        self._wire = Wire(engine.poller, reset=short)
-        self._visitor = visitor
+        self._wire = Wire(engine.poller, reset=engine.waiting.one_each or not shared)
         self._dialer = Dialer(lane, self._wire)
+        self._caller: Caller | None = None
         self._state = CLOSED
         self._parser: AnswerParser | None = None
         self._head: Head = NO_HEAD  # of the last answer here
         self._other_head: Head = NO_HEAD  # of the last answer with another head
         self._ticket = NO_MORE
         self._number = 0
-        self._failures = 0  # in a row
-        self._leaving = False
-        self._ended = Event()
+        self._left = 0  # requests until it makes room for a new one
         self.since = 0.0
 
     @property
-    def busy(self) -> bool:
-        """Whether something is under way that may take too long."""
-        return self._state in (CONNECTING, WAITING)
+    def under_way(self) -> UnderWay:
+        """The request that waits for its answer."""
+        since = self.since - self._lane.counter.began
+        return UnderWay(self._ticket, self._lane.gateway, since, max(self._left - 1, 0))
 
-    def leave(self) -> Event:
-        """Send no more requests; return an event that is set when the last answer has come."""
-        self._leaving = True
-        if not self.busy:
-            self._end()
-        return self._ended
-
-    def abandon(self) -> None:
-        """End now; a request under way counts as never sent."""
+    def give_up(self) -> None:
+        """Close it; what has become of the request will not be known."""
         if self._ticket != NO_MORE:
-            self._lane.counter.give_back(self._release_ticket())
-        self._end()
+            self._lane.counter.give_up(self._release_ticket(), self._lane.gateway)
+        self._close()
+        self._free()
 
     def _release_ticket(self) -> int:
         ticket = self._ticket
         self._ticket = NO_MORE
         return ticket
 
-    def _end(self) -> None:
-        self._leaving = True
-        self._close()
-        if self._visitor:
-            self._lane.counter.leave(self._visitor.number)
-        self._engine.forget(self)
-        self._ended.set()
+    def _free(self) -> None:
+        """Let others use it."""
+        self._caller = None
+        if self._shared:
+            self._lane.free.append(self)
 
-    # --- the way of an ordinary request: begin, send_next, ready ---
+    # --- the way of an ordinary request: send, ready ---
 
-    def begin(self) -> None:
-        """Send the next request when it is due."""
-        if self._leaving:
-            self._end()
-        elif self._engine.schedule:
-            self._engine.wait_for_schedule(self)
-        else:
-            self.send_next(clock())
-
-    def send_next(self, now: float) -> None:
-        """Take a ticket and send the request, over a new connection where there is none."""
-        engine = self._engine
-        fresh = not self._wire.is_open
+    def send(self, caller: Caller, now: float) -> None:
+        """Take a ticket and send a caller's request, over a new connection where none is open."""
+        visitor = caller.visitor
+        if self._state != CLOSED and now - self.since > LONGEST_IDLE and visitor is None:
+            self._renew()
+        fresh = self._state == CLOSED
         if fresh:
-            self._number = 0 if engine.waiting.one_each else engine.next_number()
-        if self._visitor:
-            self._visitor.next()
-            self._number = self._visitor.number
-            self._request = self._visitor.request
-            self._dialer.source = self._visitor.source
+            self._begin_anew()
+        if visitor:
+            visitor.next()
+            self._number = visitor.number
+            caller.request = visitor.request
+            self._dialer.source = visitor.source
         ticket = self._lane.take(self._number)
-        self._ticket = ticket
         if ticket == NO_MORE:
-            self._state = CLOSED if fresh else IDLE
+            caller.connection = None
+            self._free()
             return
-        self.since = engine.schedule.take() if engine.schedule else now
+        self._ticket = ticket
+        self._caller = caller
+        caller.connection = self
+        schedule = self._engine.schedule
+        self.since = schedule.take() if schedule else now
         if fresh:
             self._connect()
         else:
-            self._transmit()
+            self._transmit(caller)
 
-    def _transmit(self) -> None:
+    def _begin_anew(self) -> None:
+        """Take the number of a new connection."""
+        self._number = 0
+        self._left = 1
+        if not self._engine.waiting.one_each:
+            self._number = self._engine.next_number()
+            self._left = requests_of(self._number)
+
+    def _transmit(self, caller: Caller) -> None:
         self._state = WAITING
         try:
-            self._wire.transmit(self._request)
+            self._wire.transmit(caller.request)
         except OSError as error:
             self.fail(broken_off(error))
 
@@ -205,20 +191,27 @@ class Connection:
         if code is None or lane.outcomes.comparing:
             self._answered(Answer(200, head.headers, body, True), now)
             return
-        if self._visitor:
-            self._visitor.take(head.headers)
+        caller = self._caller
+        assert caller
+        if caller.visitor:
+            caller.visitor.take(head.headers)
         since = self.since
         lane.count(self._ticket, code, since - lane.counter.began, now - since, len(body))
-        if not self._simple or self._leaving:
+        self._left -= 1
+        if not caller.simple or self._left <= 0:
             self._next(keep=True)
             return
-        ticket = lane.take(self._number)
-        self._ticket = ticket
-        if ticket == NO_MORE:
-            self._state = IDLE
-            return
-        self.since = now
-        self._transmit()
+        # What `_next` does, in a few steps: another one is picked at random, or this one again.
+        free = lane.free
+        index = int(random() * (len(free) + 1))
+        connection = self
+        if index < len(free):
+            connection = free[index]
+            free[index] = self
+            self._caller = None
+        self._ticket = NO_MORE
+        self._state = IDLE
+        connection.send(caller, now)
 
     # --- connecting ---
 
@@ -244,11 +237,17 @@ class Connection:
         # The time of connecting is not the gateway's answer's; on schedule, it is part of the wait.
         if not self._engine.schedule:
             self.since = clock()
-        self._transmit()
+        if not self._engine.waiting.one_each:
+            self._lane.hangs.open_connection(self._lane.gateway)
+        assert self._caller
+        self._transmit(self._caller)
 
     def _give_up(self, error: BrokenError) -> None:
         """Send no more, for a fault of this machine: the request counts as never sent."""
-        self.abandon()
+        caller = self._caller
+        assert caller
+        self._lane.counter.give_back(self._release_ticket())
+        caller.abandon()
         self._engine.on_broken(error)
 
     # --- everything else that may happen ---
@@ -286,44 +285,61 @@ class Connection:
     def _answered(self, answer: Answer, now: float) -> None:
         """Count an answer, and go on."""
         lane = self._lane
-        if self._visitor:
-            self._visitor.take(answer.headers)
+        if self._caller and self._caller.visitor:
+            self._caller.visitor.take(answer.headers)
         code, reason = lane.outcomes.of_answer(answer, lane.gateway)
         # Released first: if anything goes wrong from here on, the request is not counted again.
         ticket = self._release_ticket()
         latency = now - self.since
         lane.count_unusual(ticket, code, self.since, latency, len(answer.body), reason)
+        self._left -= 1
         self._next(keep=answer.keep)
 
     def _next(self, *, keep: bool) -> None:
-        """Go on after an answer: send the next request, now or when it is due."""
-        self._failures = 0
+        """Go on after an answer: free the connection, and let the caller send its next request."""
+        caller = self._caller
+        assert caller
         self._ticket = NO_MORE
         self._state = IDLE
-        if not keep or self._engine.waiting.one_each or (self._visitor and self._visitor.is_over):
+        if caller.visitor:
+            if not keep or caller.visitor.is_over:
+                self._close()
+        elif not keep:
             self._close()
-        if self._pause and not self._leaving:
-            self._engine.alarms.at(clock() + self._pause(), self._begin_if_idle)
-        else:
-            self.begin()
-
-    def _begin_if_idle(self) -> None:
-        if self._state in (IDLE, CLOSED):
-            self.begin()
+        elif self._left <= 0:
+            self._renew()
+        self._free()
+        caller.connection = None
+        caller.answered()
 
     def fail(self, reason: str) -> None:
-        """Count the request as lost; the next goes over a new connection, after a while."""
+        """Count the request as lost; the caller's next one is sent after a while."""
+        caller = self._caller
+        assert caller
         self._close()
         if self._ticket != NO_MORE:
             lane = self._lane
+            left = max(self._left - 1, 0)
             ticket = self._release_ticket()
+            waited = clock() - self.since
+            if not self._engine.waiting.one_each and lane.counter.counts(
+                self.since - lane.counter.began
+            ):
+                lane.hangs.hang(lane.gateway, left, waited)
             code = lane.outcomes.of_failure(lane.gateway)
-            lane.count_unusual(ticket, code, self.since, clock() - self.since, reason=reason)
-        if self._leaving:
-            self._end()
-            return
-        self._engine.alarms.at(clock() + backoff(self._failures), self._begin_if_idle)
-        self._failures += 1
+            lane.count_unusual(ticket, code, self.since, waited, reason=reason)
+        self._free()
+        caller.connection = None
+        caller.failed()
+
+    def _renew(self) -> None:
+        """Close it, to be opened anew by the next who uses it."""
+        self._wire.reset()
+        self._close()
+
+    def close(self) -> None:
+        """Close it for good."""
+        self._close()
 
     def _close(self) -> None:
         self._state = CLOSED

@@ -2,9 +2,10 @@
 
 A request costs a few appends to arrays; sums are made of many requests at once.
 
-    Ledger   the requests in order of sending, and how they have ended
-    Looks    when the judge is shown new counts
-    Counter  both, and the sums of all requests
+    ledger   the requests in order of sending, and how they have ended
+    looks    when the judge is shown new counts
+    hangs    what is late, and what was lost in time
+    Counter  all of these, and the sums of all requests
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trafficsplit.analysis.accumulator import Accumulator
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
+from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.look import Look
-from trafficsplit.analysis.sequential import MANY
+from trafficsplit.analysis.run import Counted
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.user_book import UserBook
+from trafficsplit.load.hangs import Hangs, KindFlags, Standing, UnderWay
+from trafficsplit.load.ledger import Ledger
+from trafficsplit.load.looks import Looks
 from trafficsplit.text import one_line
 
-MOST_AT_ONCE = 1024  # ended requests that wait to be added up
-NO_MORE = -1  # instead of a ticket
 MICROSECONDS = 1e6  # in a second
 
 
@@ -49,135 +52,6 @@ class Ended:
     complete: int
 
 
-class Ledger:
-    """The requests in order of sending, at most `budget` of them (None: no bound).
-
-    A request's ticket is its number in that order. All requests before the ticket `first` have
-    ended; from it on, `codes` and `connections` are kept.
-    """
-
-    __slots__ = ("budget", "codes", "connections", "first", "left", "under_way")
-
-    def __init__(self, budget: int | None) -> None:
-        self.budget = budget
-        self.left = MANY
-        if budget is not None:
-            self.left = budget
-        self.under_way = 0
-        self.first = 0
-        self.codes = array("H")
-        self.connections = array("I")
-
-    def take(self, connection: int = 0) -> int:
-        """Take a ticket to send one request; return NO_MORE where the budget is used up.
-
-        `connection` is a number above 0, a new one for each connection, or 0 for a request that
-        has a connection of its own.
-        """
-        if self.left <= 0:
-            return NO_MORE
-        self.left -= 1
-        self.codes.append(Kinds.UNDER_WAY)
-        self.connections.append(connection)
-        self.under_way += 1
-        return self.first + len(self.codes) - 1
-
-    def end(self, ticket: int, code: int) -> None:
-        """Note that a request has ended, and how."""
-        self.codes[ticket - self.first] = code
-        self.under_way -= 1
-
-    @property
-    def complete(self) -> int:
-        """The first ticket that is still under way."""
-        if not self.codes or self.codes[0] == Kinds.UNDER_WAY:
-            return self.first
-        under_way = np.flatnonzero(np.asarray(self.codes) == Kinds.UNDER_WAY)
-        if not len(under_way):
-            return self.first + len(self.codes)
-        return self.first + int(under_way[0])
-
-    def connections_of(self, tickets: Codes) -> Codes:
-        """Return the numbers of the connections of some requests."""
-        return np.asarray(self.connections)[tickets - self.first].astype(np.int64)
-
-    def move_on(self, complete: int) -> tuple[Codes, Codes]:
-        """Return codes and connections of all requests before a ticket, and forget them."""
-        number = complete - self.first
-        codes = np.array(self.codes[:number], np.int64)
-        connections = np.array(self.connections[:number], np.int64)
-        del self.codes[:number]
-        del self.connections[:number]
-        self.first = complete
-        return codes, connections
-
-
-class Looks:
-    """The looks of the judge at new counts, which come in order of sending.
-
-    The judge says after how many more responses it wants to look again. It looks at once when a
-    request was lost, or when a variant has answered that was to get no traffic (`expected` are the
-    others). `look_at` makes a look of the new tallies, with how the run stands.
-    """
-
-    def __init__(
-        self,
-        kinds: Kinds,
-        expected: frozenset[str],
-        look_at: Callable[[Sequence[Tally]], Look] = Look,
-    ) -> None:
-        self._kinds = kinds
-        self._expected = expected
-        self._look_at = look_at
-        self._judge: Callable[[Look], int] | None = None
-        self._after = MANY  # responses until the next look
-        self._new = np.zeros(len(kinds), np.int64)  # requests by code, since the last look
-        self.at_once = MOST_AT_ONCE  # ended requests that may wait to be added up
-        self.urgent: set[int] = set()  # codes of ends that the judge looks at at once
-
-    def judge_by(self, judge: Callable[[Look], int]) -> None:
-        """Let `judge` look at the counts of all gateways; it returns 0 to end the run."""
-        self._judge = judge
-        self._after = 1
-        self.at_once = 1
-
-    def learn(self, code: int) -> None:
-        """Note whether a new kind of end is urgent."""
-        kind = self._kinds[code]
-        if kind.outcome is not Outcome.IDENTIFIED or kind.variant not in self._expected:
-            self.urgent.add(code)
-
-    def add(self, counts: Codes) -> None:
-        """Add requests by code, in order of sending."""
-        missing = len(counts) - len(self._new)
-        if missing > 0:
-            self._new = np.pad(self._new, (0, missing))
-        self._new[: len(counts)] += counts
-
-    def look(self) -> bool:
-        """Let the judge look at the new counts, if it is time; return whether the run goes on."""
-        new = int(self._new.sum())
-        if self._judge is None or not (new >= self._after or self._is_urgent()):
-            return True
-        batch = self._kinds.tallies(self._new)
-        self.forget()
-        self._after = self._judge(self._look_at(batch))
-        self.at_once = min(max(self._after, 1), MOST_AT_ONCE)
-        return self._after > 0
-
-    def _is_urgent(self) -> bool:
-        return any(self._new[code] for code in self.urgent if code < len(self._new))
-
-    @property
-    def new(self) -> Codes:
-        """The requests by code that the judge has not looked at."""
-        return self._new
-
-    def forget(self) -> None:
-        """Forget the new counts, which another judge looks at."""
-        self._new[:] = 0
-
-
 class _Endings:
     """Requests that have ended and wait to be added up, in the order of their ends."""
 
@@ -190,7 +64,7 @@ class _Endings:
         self.latencies = array("d")
         self.sizes = array("Q")
 
-    def take_all(self, ledger: Ledger, complete: int) -> Ended:
+    def take_all(self, ledger: Ledger) -> Ended:
         """Return all of them, and forget them."""
         tickets = np.array(self.tickets)
         ended = Ended(
@@ -201,7 +75,7 @@ class _Endings:
             sizes=np.array(self.sizes, np.int64),
             tickets=tickets,
             connections=ledger.connections_of(tickets),
-            complete=complete,
+            complete=ledger.all_ended,
         )
         for column in (self.codes, self.tickets, self.sent_at, self.latencies, self.sizes):
             del column[:]
@@ -213,6 +87,8 @@ class Counter:
 
     An answer is held back until all requests that were sent before it have ended: counted in order
     of completion, a slower variant would look rarer than it is (DESIGN.md 4, "Order of counting").
+    A request that is late, which takes far longer than is usual, is passed over: the judge is told
+    how many are late, and is shown how each has ended when it has. Lost requests are shown at once.
 
     At most `budget` requests are sent (None: no bound); those of the first `settle` seconds are not
     counted. `gateways` are the names of all gateways. `user_requests` are those of each user where
@@ -247,19 +123,58 @@ class Counter:
         self.closed = False
         self.complete = False
         self.sums = Accumulator(self.kinds, origin=0)
+        self._flags = KindFlags(self.kinds)
+        self.hangs = Hangs(self.kinds, self._flags)
+        self.workers: dict[str, Standing] = {}  # of a master, by worker
+        self._added = 0  # ended requests that were added up since the start
         self._users = UserBook(self.kinds, user_requests) if user_requests else None
 
     def _look_at(self, tallies: Sequence[Tally]) -> Look:
         sums = self.sums
-        orders = list(map(sums.order, range(len(self.gateways))))
-        users = sums.users.users if self._users is not None else None
-        return Look(tallies, orders=orders, elapsed=sums.elapsed, users=users)
+        standing = self.standing
+        return Look(
+            tallies,
+            late=standing.late,
+            orders=list(map(sums.order, range(len(self.gateways)))),
+            elapsed=sums.elapsed,
+            users=sums.users.users if self._users is not None else None,
+            waiting=standing.waiting,
+            hanging=standing.hanging,
+        )
+
+    @property
+    def standing(self) -> Standing:
+        """How the requests stand that are in no tally yet, or that were lost."""
+        if self.workers:
+            first, *others = self.workers.values()
+            return sum(others, first)
+        sent = self._added + len(self._endings.codes) + self.ledger.under_way
+        return Standing(
+            waiting=max(sent - int(self.looks.all.sum()), 0),
+            late=self.hangs.late,
+            hanging=self.hangs.each(ended=self.closed),
+        )
+
+    @property
+    def counted(self) -> Counted:
+        """Everything that was counted, with what of it may be judged."""
+        self.flush()
+        return replace(
+            self.sums.counted(self.gateways),
+            hanging=self.standing.hanging,
+            judged=self.kinds.tallies(self.looks.all),
+        )
 
     def reset(self, now: float) -> None:
         """Forget the requests that have ended, and begin again; those under way will count."""
         self.flush()
         self.began = now
         self.sums = Accumulator(self.kinds, origin=0)
+        self.hangs = self.hangs.begin_anew()
+        self.workers = {}
+        self._added = 0
+        self.ledger.forget_ended()
+        self.looks.begin_anew()
 
     def forget(self) -> None:
         """Forget all sums, and the counts that no judge here looks at."""
@@ -302,8 +217,11 @@ class Counter:
             self.give_back(ticket)
             return
         ledger = self.ledger
-        ledger.codes[ticket - ledger.first] = code
-        ledger.under_way -= 1
+        if ledger.passed:
+            ledger.end(ticket, code)
+        else:
+            ledger.codes[ticket - ledger.first] = code
+            ledger.under_way -= 1
         endings = self._endings
         endings.codes.append(code)
         endings.tickets.append(ticket)
@@ -317,10 +235,45 @@ class Counter:
             self.flush()
 
     def give_back(self, ticket: int) -> None:
-        """Leave out a request that was never sent, or whose answer will never be known."""
+        """Leave out a request that was never sent, or that does not count."""
         self.ledger.end(ticket, Kinds.LEFT_OUT)
         self.ledger.left += not self.closed
         self.flush()
+
+    def give_up(self, ticket: int, gateway: int = 0) -> None:
+        """Leave out a request whose answer will never be known: as a rule a slow one.
+
+        While the run goes on, it may have been any variant's. Where the run has been closed,
+        nothing that was sent after it is judged.
+        """
+        if not self.closed:
+            self.ledger.pass_over(ticket)
+            self.ledger.left += 1
+            self.hangs.give_up(ticket, gateway)
+        self.ledger.give_up(ticket)
+        self.flush()
+
+    def watch(self, under_way: Sequence[UnderWay], users: int, now: float) -> None:
+        """Pass over the requests that have become late; to be called a few times a second.
+
+        `under_way` are all that wait for an answer since `LEAST_LATE` or longer; each of `users`
+        may have one. `now` is on the clock by which requests are sent.
+        """
+        self.flush()
+        late = self.hangs.watch(under_way, users, now - self.began, self._usual_latency)
+        if late and self._users is None:  # a user is judged when all of its requests have ended
+            for one in late:
+                self.ledger.pass_over(one.ticket)
+            self.flush()
+
+    def _usual_latency(self) -> float:
+        """Return the 99th percentile of latency, in seconds, of the slowest kind of good answer."""
+        usual = 0.0
+        for code, kind in enumerate(self.kinds):
+            if kind.outcome is Outcome.IDENTIFIED:
+                milliseconds = quantile(self.sums.latencies.buckets(code), 0.99)
+                usual = max(usual, (milliseconds or 0.0) / 1000)
+        return usual
 
     def close(self) -> None:
         """Let no more requests be sent; those under way are still counted."""
@@ -342,18 +295,29 @@ class Counter:
 
     def flush(self) -> None:
         """Add up and judge the requests that have ended; say when the last one has."""
-        complete = self.ledger.complete
         if self._endings.codes:
-            ended = self._endings.take_all(self.ledger, complete)
+            ended = self._endings.take_all(self.ledger)
             self._add(ended)
+            self._show_at_once(ended)
             self.on_ended(ended)
+        complete = self.ledger.complete
         if complete > self.ledger.first:
             codes, connections = self.ledger.move_on(complete)
             self._add_in_order(codes, connections)
+            self.hangs.add_in_order(codes)
             counts = np.bincount(codes, minlength=len(self.kinds))
             counts[Kinds.LEFT_OUT] = 0
+            counts[list(self.looks.urgent)] = 0  # these were shown before
             self.looks.add(counts)
         self.judge()
+
+    def _show_at_once(self, ended: Ended) -> None:
+        """Show the ends that are urgent, and those that others did not wait for."""
+        passed = ended.tickets < self.ledger.first
+        shown = passed | self.looks.urgent_among(ended.codes)
+        if shown.any():
+            self.looks.add(np.bincount(ended.codes[shown], minlength=len(self.kinds)))
+            self.hangs.add_in_order(ended.codes[passed])
 
     def _add_in_order(self, codes: Codes, connections: Codes) -> None:
         """Add requests in order of sending, or the users whose requests have ended by them."""
@@ -372,6 +336,9 @@ class Counter:
         sent = (ended.sent_at * MICROSECONDS).astype(np.int64)
         latencies = (ended.latencies * MICROSECONDS).astype(np.int64)
         self.sums.add(ended.codes, sent, latencies)
+        self._added += len(ended.codes)
+        self.hangs.answer(ended.tickets)
+        self.hangs.end(ended.codes, ended.sent_at + ended.latencies)
 
     def judge(self) -> None:
         """Let the judge look, if it is time; say when the last request has ended."""

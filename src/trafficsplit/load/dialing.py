@@ -23,17 +23,19 @@ class Dialer:
     machine has no sockets left.
     """
 
-    __slots__ = ("_lane", "_refusals", "_shaking_hands", "_wire", "source")
+    __slots__ = ("_first", "_lane", "_refusals", "_shaking_hands", "_wire", "source")
 
     def __init__(self, lane: Lane, wire: Wire) -> None:
         self._lane = lane
         self._wire = wire
+        self._first = 0  # the index of the address that is tried first
         self._refusals = 0  # addresses that have refused this connection
         self._shaking_hands = False
         self.source = ""  # the address to connect from, empty for the system's choice
 
     def begin(self, on_events: Callable[[int], None]) -> None:
         """Begin to connect to the address that took the last connection."""
+        self._first = self._lane.good_address  # others may find another one meanwhile
         self._refusals = 0
         self._shaking_hands = False
         self._connect(on_events)
@@ -42,7 +44,7 @@ class Dialer:
         """Begin to connect to the next address that does not refuse at once."""
         addresses = self._lane.endpoint.addresses
         while True:
-            address = addresses[(self._lane.good_address + self._refusals) % len(addresses)]
+            address = addresses[(self._first + self._refusals) % len(addresses)]
             try:
                 self._wire.connect(address, on_events, self.source)
             except OSError as error:
@@ -71,7 +73,7 @@ class Dialer:
             return False
         lane = self._lane
         endpoint = lane.endpoint
-        lane.good_address = (lane.good_address + self._refusals) % len(endpoint.addresses)
+        lane.good_address = (self._first + self._refusals) % len(endpoint.addresses)
         if endpoint.context is None:
             return True
         self._wire.begin_tls(endpoint)

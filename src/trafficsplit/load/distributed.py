@@ -11,6 +11,7 @@ from trafficsplit.analysis.kinds import Codes, Kind, Outcome
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.visits import kind_as_plain, kind_from_plain
 from trafficsplit.load.counting import MICROSECONDS, Counter
+from trafficsplit.load.hangs import Standing
 
 
 def drain(counter: Counter) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def drain(counter: Counter) -> dict[str, Any]:
 
     The message is plain data. `ends` has a list for each kind of end: the kind, its requests, those
     of them that a judge has not been shown, and latencies by bucket. `orders` are by gateway,
-    `users` a list of the users of each kind, and their number.
+    `users` a list of the users of each kind, and their number. `standing` is how requests stand
+    now, and not a change.
     """
     counter.flush()
     sums = counter.sums
@@ -39,6 +41,7 @@ def drain(counter: Counter) -> dict[str, Any]:
         "cached": sums.cached,
         "losses": dict(sums.losses),
         "complete": counter.complete,
+        "standing": counter.standing.as_plain(),
     }
     counter.forget()
     return message
@@ -48,8 +51,8 @@ def _at(counts: Codes, code: int) -> int:
     return int(counts[code]) if code < len(counts) else 0
 
 
-def absorb(counter: Counter, message: Mapping[str, Any], now: float) -> None:
-    """Add what a worker has drained, `now` seconds after the start, to a master's counter.
+def absorb(counter: Counter, message: Mapping[str, Any], now: float, worker: str = "") -> None:
+    """Add what a `worker` has drained, `now` seconds after the start, to a master's counter.
 
     Raises KeyError, TypeError or ValueError for what is no such message.
     """
@@ -76,6 +79,8 @@ def absorb(counter: Counter, message: Mapping[str, Any], now: float) -> None:
     sums.cached += message["cached"]
     for reason, count in message["losses"].items():
         sums.losses.lose(reason, count)
+    standing = Standing.from_plain(message["standing"], len(counter.gateways))
+    counter.workers[worker] = standing
     counter.judge()
 
 

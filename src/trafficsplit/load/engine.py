@@ -8,17 +8,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import random
 from time import monotonic as clock
 
 import gevent
 
 from trafficsplit.load.alarms import Alarms
+from trafficsplit.load.caller import Caller
 from trafficsplit.load.connection import Connection
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.endpoint import Endpoint
+from trafficsplit.load.hangs import LEAST_LATE, UnderWay
 from trafficsplit.load.http import Heads
 from trafficsplit.load.lane import Lane
 from trafficsplit.load.outcomes import Outcomes
@@ -42,9 +44,9 @@ class Waiting:
 
 
 class Engine:
-    """Sends requests over connections that are added and removed, and counts the answers.
+    """Has callers send requests over connections that they share, and counts the answers.
 
-    Each connection leads to one of the endpoints. `on_failure(reason, seconds, length, row)` is
+    Each caller asks one of the endpoints. `on_failure(reason, seconds, length, row)` is
     called for every lost request, `on_broken` for a fault of ours, after which there is no verdict.
     """
 
@@ -68,9 +70,9 @@ class Engine:
             self.lanes.append(Lane(self, number, endpoint))
         self.poller = Poller(self._break)
         self.alarms = Alarms(self._break)
-        self._free: deque[Connection] = deque()  # that wait for the schedule
+        self._free: list[Caller] = []  # that wait for the schedule
         self._numbers = itertools.count(1)
-        self._connections: set[Connection] = set()
+        self._callers: set[Caller] = set()
         self._sweeper = gevent.spawn(self._sweep)
         for lane in self.lanes:
             log.debug("gateway %s at %s", lane.endpoint.host, lane.endpoint.addresses)
@@ -78,7 +80,7 @@ class Engine:
     def _break(self, error: BaseException) -> None:
         self.on_broken(error)
 
-    # --- connections ---
+    # --- callers and connections ---
 
     def add(
         self,
@@ -86,33 +88,39 @@ class Engine:
         pause: Callable[[], float] | None = None,
         gateway: int = 0,
         visitor: Visitor | None = None,
-    ) -> Connection:
-        """Add a connection that sends a request at once, and again after each answer.
+    ) -> Caller:
+        """Add a caller that sends a request at once, and again after each answer.
 
         `pause` returns the seconds to wait in between; `gateway` is the number of its endpoint. The
         users of a `visitor` send requests of their own.
         """
-        connection = Connection(self, self.lanes[gateway], request, pause, visitor)
-        self._connections.add(connection)
-        gevent.get_hub().loop.run_callback(self._begin, connection)
-        return connection
+        lane = self.lanes[gateway]
+        lane.add_caller(shares=visitor is None)
+        caller = Caller(self, lane, request, pause, visitor)
+        self._callers.add(caller)
+        gevent.get_hub().loop.run_callback(self._begin, caller)
+        return caller
 
-    def _begin(self, connection: Connection) -> None:
+    def _begin(self, caller: Caller) -> None:
         try:
-            connection.begin()
+            caller.begin()
         except Exception as error:
             self._break(error)
 
-    def forget(self, connection: Connection) -> None:
-        """Remove a connection that has ended for good."""
-        self._connections.discard(connection)
+    def new_connection(self, lane: Lane, *, shared: bool) -> Connection:
+        """Return a connection to a gateway that is not open yet."""
+        return Connection(self, lane, shared=shared)
+
+    def forget(self, caller: Caller) -> None:
+        """Remove a caller that has ended for good."""
+        self._callers.discard(caller)
         with contextlib.suppress(ValueError):
-            self._free.remove(connection)
+            self._free.remove(caller)
 
     def close(self) -> None:
-        """End all connections; requests under way count as never sent."""
-        for connection in list(self._connections):
-            connection.abandon()
+        """End all callers; what has become of requests under way will not be known."""
+        for caller in list(self._callers):
+            caller.abandon()
         self._sweeper.kill()
         self.alarms.close()
         self.poller.close()
@@ -128,21 +136,34 @@ class Engine:
         while True:
             gevent.sleep(SWEEP)
             try:
-                self._end_overdue(clock() - self.waiting.timeout)
-                self.counter.flush()
+                now = clock()
+                self._end_overdue(now - self.waiting.timeout)
+                self.counter.watch(self._old(now - LEAST_LATE), len(self._callers), now)
             except Exception as error:
                 self._break(error)
 
+    def _connections(self) -> list[Connection]:
+        """Return the connections that are in use."""
+        return [caller.connection for caller in self._callers if caller.connection]
+
     def _end_overdue(self, before: float) -> None:
-        for connection in list(self._connections):
-            if connection.busy and connection.since < before:
+        for connection in self._connections():
+            if connection.since < before:
                 connection.fail(f"no answer within {self.waiting.timeout:g} seconds")
+
+    def _old(self, before: float) -> list[UnderWay]:
+        """Return the requests that have been under way since then."""
+        old = []
+        for connection in self._connections():
+            if connection.since < before:
+                old.append(connection.under_way)
+        return old
 
     # --- on schedule ---
 
-    def wait_for_schedule(self, connection: Connection) -> None:
-        """Let a connection send the next request of the schedule that no other one sends."""
-        self._free.append(connection)
+    def wait_for_schedule(self, caller: Caller) -> None:
+        """Let a caller send the next request of the schedule that no other one sends."""
+        self._free.append(caller)
         if len(self._free) == 1:
             assert self.schedule is not None
             self.alarms.at(self.schedule.next_at, self._send_scheduled)
@@ -153,7 +174,12 @@ class Engine:
         assert schedule is not None
         now = clock()
         while free and schedule.next_at <= now:
-            free.popleft().send_next(now)
+            # In turn, each would be dealt the same turn of a gateway that deals in turn, too.
+            index = int(random() * len(free))
+            caller = free[index]
+            free[index] = free[-1]
+            free.pop()
+            caller.send_next(now)
         if free:
             self.alarms.at(schedule.next_at, self._send_scheduled)
 

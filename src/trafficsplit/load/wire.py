@@ -21,6 +21,7 @@ from trafficsplit.load.poller import READ, WRITE, Poller
 _socket: Any = monkey.get_original("socket", "socket")
 IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; Python 3.11 has no name for it
 BUFFER = 64 * 1024  # bytes of one read; a larger one costs two to four times as much
+AT_ONCE = struct.pack("ii", 1, 0)  # no lingering at all
 # Errors of a machine without sockets, ports or memory; they say nothing about the gateway.
 OUR_FAULTS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
@@ -70,7 +71,7 @@ class Wire:
         sock.setblocking(False)
         sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
         if self._reset:
-            sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, AT_ONCE)
         if source:
             sock.setsockopt(names.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
@@ -136,6 +137,11 @@ class Wire:
                 self._poller.change(self._socket.fileno(), READ)
         except BlockingIOError:
             return
+
+    def reset(self) -> None:
+        """Let the port be free as soon as the socket is closed."""
+        if self._socket is not None and not self._reset:
+            self._socket.setsockopt(names.SOL_SOCKET, names.SO_LINGER, AT_ONCE)
 
     def close(self) -> None:
         """Close the socket, if there is one."""

@@ -84,7 +84,7 @@ class Fleet:
             log.info("worker %s takes part", worker)
         self._senders[worker] = Sender(**message["sender"])
         self._complete[worker] = message["complete"]
-        absorb(counter, message, time.monotonic() - counter.began)
+        absorb(counter, message, time.monotonic() - counter.began, worker)
         if self.all_complete:  # each has sent its share of the budget
             counter.close()
             counter.flush()

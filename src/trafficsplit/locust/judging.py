@@ -13,6 +13,9 @@ from trafficsplit.analysis.sequential import MANY
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import Counter
 
+TELLING = 40  # requests that show whether connections are used more than once
+REUSED = 0.1  # of them that are not the first of their connection, where they are
+
 log = logging.getLogger(__name__)
 
 
@@ -56,8 +59,9 @@ class Judging:
             return 0
         if self.verdict is Verdict.INCONCLUSIVE:
             return min(self.test.least_more, left)
-        if not self._knows_connections():
-            return 1
+        pairs = self._missing_pairs()
+        if pairs:
+            return min(pairs, left)
         log.info("the verdict is known after %s requests: %s", counter.sent, self.verdict)
         if self.inquiry is None or self.verdict is Verdict.MATCH:
             return 0
@@ -72,15 +76,21 @@ class Judging:
             return MANY
         return max(self.question.requests - counter.sent, 0)
 
-    def _knows_connections(self) -> bool:
-        """Return whether it is known if the gateway keeps a connection on one variant.
+    def _missing_pairs(self) -> int:
+        """Return the responses until it is known if the gateway keeps a connection on one variant.
 
         There is no verdict where it does. A quick verdict comes before connections were used twice,
-        and then some more requests are needed to know.
+        and then some more requests are needed to know; 0: none are, or the gateway closes each
+        connection, which shows in how few are used twice.
         """
         if self.verdict is Verdict.FAILING or self._new_connections:
-            return True
+            return 0
+        if self.question.user_requests:  # it is to keep its users
+            return 0
         tally = self._counter.counted_tally
         if unexpected(self.question.split, tally):
-            return True
-        return self._counter.sums.pairs_within_connections >= telling_pairs(tally.counts)
+            return 0
+        pairs = self._counter.sums.pairs_within_connections
+        if pairs < REUSED * tally.requests:
+            return max(TELLING - tally.requests, 0)
+        return max(telling_pairs(tally.counts) - pairs, 0)

@@ -229,7 +229,7 @@ class Session:
         return Run(
             question=question,
             subject=subject,
-            counted=self.counter.sums.counted(self.counter.gateways),
+            counted=self.counter.counted,
             ending=Ending(decided=decided, decided_after=self._decided_after, **vars(self.notes)),
             sender=self.sender,
             canary=load.canary,

@@ -17,10 +17,10 @@ from locust import User
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 
-from trafficsplit.load.connection import backoff
-from trafficsplit.load.counting import NO_MORE
+from trafficsplit.load.caller import backoff
 from trafficsplit.load.endpoint import tls_context
 from trafficsplit.load.http import CUT_OFF, Answer, add_header
+from trafficsplit.load.ledger import NO_MORE
 from trafficsplit.load.outcomes import row_of
 from trafficsplit.load.request import Request
 from trafficsplit.settings.load import LoadSettings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from locust import User, task
 from locust.env import Environment
 
-from trafficsplit.load.connection import Connection
+from trafficsplit.load.caller import Caller
 from trafficsplit.load.engine import Engine
 from trafficsplit.load.request import Request
 from trafficsplit.load.visitor import Visitor, visit_of
@@ -22,7 +22,7 @@ register()
 
 
 class SplitUser(User):
-    """A user whose every request is one draw from the split, over one connection.
+    """A user whose every request is one draw from the split, over a connection that is free.
 
     `request` says what is sent, which is the same each time. `wait_time` means the same as for
     every user of Locust's.
@@ -34,7 +34,7 @@ class SplitUser(User):
         super().__init__(environment)
         self._session = session_of(environment)
         self.path: str = self._session.plan.load.request.path
-        self._connection: Connection | None = None
+        self._caller: Caller | None = None
         self._stock: StockClient | None = None
         self._wait_time: Callable[[], float] | None = None  # the locustfile's own
         if type(self).wait_time is not User.wait_time:
@@ -69,12 +69,12 @@ class SplitUser(User):
         sending = session.sending
         request = self.request()
         if sending.engine:
-            self._connection = self._connect(sending.engine, sending.next_gateway(), request)
+            self._caller = self._caller_of(sending.engine, sending.next_gateway(), request)
         elif sending.client != "engine" and not session.notes.unreachable:
             self._stock = StockClient(self, session, request, sending.next_gateway())
 
-    def _connect(self, engine: Engine, gateway: int, request: Request) -> Connection:
-        """Add a connection to a gateway that sends a request again and again."""
+    def _caller_of(self, engine: Engine, gateway: int, request: Request) -> Caller:
+        """Return one who sends a request to a gateway again and again."""
         settings = self._session.plan.load.request
         headers = {**request.headers, **settings.headers}
         if settings.new_connections:
@@ -95,5 +95,5 @@ class SplitUser(User):
 
     def on_stop(self) -> None:
         """Send no more, and wait a while for the last answer."""
-        if self._connection and not self._connection.leave().wait(LAST_ANSWERS):
-            self._connection.abandon()
+        if self._caller and not self._caller.leave().wait(LAST_ANSWERS):
+            self._caller.abandon()
