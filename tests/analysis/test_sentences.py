@@ -241,3 +241,23 @@ def test_every_sentence_is_one_line_that_ends(name: str) -> None:
     for sentence in said:
         assert sentence.splitlines() == [sentence]
         assert sentence.endswith(".")
+
+
+def test_slow_answers_that_come_together_are_said_to_say_less() -> None:
+    one = dataclasses.replace(
+        OFF,
+        p99_limit=Limit.OPEN,
+        errors_limit=Limit.KEPT,
+        p99_ratio=1.1,
+        answers=1500,
+        baseline_answers=4500,
+    )
+    run = having(made({"blue": 4500, "green": 1500}), max_p99_ratio=2.0)
+    (said,) = sentences.limits_left_open(run, [one])
+    assert said == (
+        "It is not shown that green's p99 is at most 2 times blue's (--max-p99-ratio): it could "
+        "still be more than 4 times, by 1,500 and 4,500 answers."
+    )
+    together = dataclasses.replace(one, dispersion=3.02)
+    (said,) = sentences.limits_left_open(run, [together])
+    assert said.endswith("come together, so that they say as much as 3.0 times fewer.")

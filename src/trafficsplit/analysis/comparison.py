@@ -37,9 +37,9 @@ from trafficsplit.analysis.two_samples import (
 
 TAIL = 0.99  # the quantile that is compared
 # Answers of a canary that are enough as a rule, in multiples of the fewest that say something: for
-# errors, so that one may be among them, and for the p99, so that its bound is no extreme one.
+# errors, so that one may be among them, and for the p99, so that slow answers may come in threes.
 ENOUGH_FOR_ERRORS = 1.5
-ENOUGH_FOR_P99 = 2.2
+ENOUGH_FOR_P99 = 5.0
 CLEARLY = 2.0  # a limit is kept only if this many times the limit is shown not to be reached
 
 
@@ -60,7 +60,8 @@ class Comparison:
     `slower` is the two-sided p-value of "neither tends to be slower" (Mann & Whitney 1947);
     `p99_p_value` and `errors_p_value` are the one-sided ones of "the ratio is at most the allowed
     one", which is 1 if none is set. `p99_limit` and `errors_limit` say how the canary stands to
-    these. `answers` and `baseline_answers` are the numbers of 2xx answers. `unnamed_errors` name no
+    these. `dispersion` is how many slow answers in a row say as much as one independent one.
+    `answers` and `baseline_answers` are the numbers of 2xx answers. `unnamed_errors` name no
     variant: each limit has to hold whichever they were of.
     """
 
@@ -73,6 +74,7 @@ class Comparison:
     errors_p_value: float
     p99_limit: Limit = Limit.UNSET
     errors_limit: Limit = Limit.UNSET
+    dispersion: float = 1.0
     answers: int = 0
     baseline_answers: int = 0
     canary_errors: int = 0
@@ -216,6 +218,7 @@ class _Pair:
             errors_p_value=self._p_of_errors(self._limits.max_error_ratio or 1.0),
             p99_limit=self._p99_limit(),
             errors_limit=self._errors_limit(),
+            dispersion=self._dispersion,
             answers=canary.answers,
             baseline_answers=baseline.answers,
             canary_errors=canary.errors.count,

@@ -19,6 +19,8 @@ from trafficsplit.analysis.run import CanaryLimits, Run, SourceReading
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 
+DISPERSED = 1.5  # a dispersion from which on it is said
+
 
 def points(fraction: float) -> str:
     """Return a difference of shares, in percentage points."""
@@ -202,9 +204,15 @@ def _p99_left_open(one: Comparison, run: Run) -> str:
     """Return why a canary may be too slow."""
     limit = run.canary.max_p99_ratio or 1.0
     least = least_answers(run.question.alpha)
+    together = ""
+    if one.dispersion > DISPERSED:
+        together = (
+            f", whose slow ones come together, so that they say as much as {one.dispersion:.1f} "
+            "times fewer"
+        )
     why = (
         f"it could still be more than {CLEARLY * limit:g} times, by {one.answers:,} and "
-        f"{one.baseline_answers:,} answers"
+        f"{one.baseline_answers:,} answers{together}"
     )
     if min(one.answers, one.baseline_answers) < least:
         why = (
