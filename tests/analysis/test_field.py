@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from benchmarks.field import looks
 from benchmarks.field.baseline import Baseline
 from benchmarks.field.causes import Cause, causes, line_of
 from benchmarks.field.clocked import Clock, Hang, Latency, Timed, simulate_clocked
@@ -275,3 +276,17 @@ def test_a_schedule_is_kept() -> None:
     setting = Setting(asked(), Timed([green(0.25)], SLOW), Load(users=50))
     result = simulate_clocked(setting, Clock(rate=500, interrupted=(2, 2)), 1)
     assert result.requests == pytest.approx(1000, abs=5)
+
+
+# --- what a look costs ---
+
+
+def test_looks_are_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"short": (green(0.6), Load(), 1)}
+    monkeypatch.setattr(looks, "SETTINGS", settings)
+    looks.print_looks(1)
+    name, requests, number, *_ = capsys.readouterr().out.splitlines()[-1].split()
+    assert name == "short"
+    assert 1 <= int(number) <= int(requests)
