@@ -19,6 +19,7 @@ from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.stationarity import change_in
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.user_judge import judge_users
 from trafficsplit.analysis.verdict import Judgement, Verdict
 
 SAME_WEIGHT = 1e-6  # weights that differ by less are the same
@@ -87,6 +88,8 @@ def _unless_limits_are_open(
 
 def _judge_split(run: Run) -> Judgement:
     """Judge shares, and whether the draws are independent enough to be judged at all."""
+    if run.question.user_requests:
+        return judge_users(run, draws_of(run))
     judge_shares = _judge_fixed if run.question.test == "fixed" else _judge_sequential
     judged = judge_shares(run)
     ended_early = run.tally.requests < run.question.requests

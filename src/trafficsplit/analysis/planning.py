@@ -15,6 +15,8 @@ from trafficsplit.analysis.until_match import until_match
 from trafficsplit.analysis.until_mismatch import NEVER, until_mismatch
 from trafficsplit.errors import InputError
 
+STAYING_SPARE = 1.05  # the share of the bets that is not on "no user ever changes"
+USERS_SPARE = 1.5  # for a share that seems to change by chance, and is watched for longer then
 BUDGET_QUANTILE = 0.999  # of runs that are as configured end within their budget
 SPARE_LOSSES = 3  # lost requests after which a weight of 0 is still a match within its budget
 
@@ -46,8 +48,22 @@ def budget(question: Question) -> int:
     own, as in a release, which one late step would hold up, late runs are as much rarer than that.
     """
     rarer = min(question.alpha_of_mismatch / question.alpha, 1)
-    needed = requests_to_match(question, 1 - (1 - BUDGET_QUANTILE) * rarer)
+    quantile = 1 - (1 - BUDGET_QUANTILE) * rarer
+    if question.user_requests:
+        users = math.ceil(users_to_match(question, quantile) * USERS_SPARE)
+        return users * question.user_requests
+    needed = requests_to_match(question, quantile)
     return max(needed, question.gateways * _requests_for_zero(question, SPARE_LOSSES))
+
+
+def users_to_match(question: Question, quantile: float) -> int:
+    """Return the `quantile` of users until `match` at a gateway that is as configured.
+
+    As many are needed as of independent requests; and so many that hardly any can change version
+    (`user_evidence`).
+    """
+    staying = math.log(1 / question.alpha) / -math.log1p(-question.zero_tolerance)
+    return max(requests_to_match(question, quantile), math.ceil(STAYING_SPARE * staying))
 
 
 def fixed_size(question: Question) -> int:

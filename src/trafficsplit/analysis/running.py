@@ -9,6 +9,7 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sequential import MANY, SequentialTest
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.users import UserTest
 from trafficsplit.analysis.verdict import Verdict
 
 
@@ -83,6 +84,8 @@ class SequentialRunningTest:
 
 def running_test(question: Question) -> RunningTest:
     """Return the test that looks at a run while it goes on, for a question."""
+    if question.user_requests:
+        return UserTest(question)
     if question.test == "fixed":
         return FixedRunningTest(question)
     return SequentialRunningTest(question)

@@ -69,7 +69,7 @@ class UserKind:
         return (own + lost * self.lost) / self.requests
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Users:
     """The users so far: a row of `rows` for each block, in order, and a column for each kind.
 
@@ -79,6 +79,14 @@ class Users:
     kinds: Sequence[UserKind] = ()
     rows: Counts = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     width: int = FIRST_WIDTH
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Users):
+            return NotImplemented
+        return self.as_plain() == other.as_plain()
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.kinds), self.width))
 
     @property
     def totals(self) -> Counts:
@@ -133,7 +141,15 @@ class Users:
 
     def at(self, gateway: int) -> Users:
         """Return the users of one gateway."""
-        chosen = [index for index, kind in enumerate(self.kinds) if kind.gateway == gateway]
+        return self._those(kind.gateway == gateway for kind in self.kinds)
+
+    @property
+    def without_losses(self) -> Users:
+        """The users that lost no request."""
+        return self._those(not kind.lost for kind in self.kinds)
+
+    def _those(self, are_wanted: Iterable[bool]) -> Users:
+        chosen = [index for index, is_wanted in enumerate(are_wanted) if is_wanted]
         return Users([self.kinds[index] for index in chosen], self.rows[:, chosen], self.width)
 
     def as_plain(self) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Session:
             return None
         load = self.plan.load
         inquiry = None
-        if load.diagnosis:
+        if load.diagnosis and not question.user_requests:
             inquiry = Inquiry(Facts(question, load.previous, load.others))
         new_connections = load.request.new_connections
         return Judging(question, self.counter, new_connections=new_connections, inquiry=inquiry)
