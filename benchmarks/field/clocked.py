@@ -8,16 +8,19 @@ and a run that is interrupted waits a little for its last answers.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
-from benchmarks.field.requests import FOR_EVER, Load, Requests
+from benchmarks.field.requests import Load, Requests, requests_of
 from benchmarks.field.simulation import Result, Setting, Simulated, result_of
 from benchmarks.field.worlds import ERROR, Answer, World
+from trafficsplit.load.hangs import LEAST_LATE, UnderWay
 
 # As in the load engine, whose modules bring gevent with them.
 SWEEP = 0.25  # seconds between two searches for requests that take too long
@@ -28,6 +31,8 @@ LAST_ANSWERS = 2.0  # seconds for which a run that was interrupted waits
 AT_ONCE = 1024  # ends and latencies that are drawn at once
 
 NEVER = math.inf
+
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True)
@@ -105,20 +110,46 @@ class Clock:
     timeout: float = TIMEOUT
 
 
-@dataclass
-class _User:
-    """One user, with a connection and a request under way at most."""
+class _Connection:
+    """A connection to a gateway: where it leads to, and the requests until it is renewed."""
 
-    gateway: int
-    connection: int = 0  # 0: it has none
-    replica: int = 0
-    left: int = 0  # requests that the connection may still send
-    ticket: int = -1  # of the request under way, −1: there is none
-    since: float = 0.0
-    code: int = 0
-    reason: str = ""
-    failures: int = 0  # in a row
-    silent: bool = False  # its request is never answered
+    __slots__ = ("left", "number", "replica")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.replica = 0
+        self.left = 0  # 0: it is closed
+
+
+class _User:
+    """One user, who has one request under way at most."""
+
+    __slots__ = (
+        "code",
+        "connection",
+        "failures",
+        "gateway",
+        "reason",
+        "silent",
+        "since",
+        "ticket",
+    )
+
+    def __init__(self, gateway: int) -> None:
+        self.gateway = gateway
+        self.connection: _Connection | None = None  # over which a request is under way
+        self.ticket = -1
+        self.since = 0.0
+        self.code = 0
+        self.reason = ""
+        self.failures = 0  # in a row
+        self.silent = False  # its request is never answered
+
+    @property
+    def under_way(self) -> UnderWay:
+        """The request that waits for its answer."""
+        left = self.connection.left if self.connection else 0
+        return UnderWay(self.ticket, self.gateway, self.since, left)
 
 
 @dataclass
@@ -166,8 +197,10 @@ class _Run:
         self.clock = clock
         self.draws = _Draws(rng, timed)
         self.users = [_User(number % self.load.gateways) for number in range(self.load.users)]
+        self.random = random.Random(int(rng.integers(2**62))).random
         self.number = 0  # of the next request
-        self.connections = 0
+        self.opened = 0  # connections
+        self.connections = self._connections()
         self.free: list[int] = []  # users that wait for the schedule
         self.due = 0  # requests of the schedule so far
         self.next_sweep = SWEEP
@@ -196,7 +229,16 @@ class _Run:
                 self._wake(number, now)
         return self.simulated
 
+    def _connections(self) -> list[list[_Connection]]:
+        """Return the free connections of each gateway."""
+        free = [[_Connection() for _ in range(self.load.spare)] for _ in range(self.load.gateways)]
+        for user in self.users:
+            free[user.gateway].append(_Connection())
+        return free
+
     def _begin(self) -> None:
+        for user in self.users:
+            self.counter.hangs.add_users(user.gateway, 1)
         if self.clock.rate:
             self.free = list(range(len(self.users)))
             self.events = [(0.0, -1)]
@@ -220,52 +262,58 @@ class _Run:
 
     def _end(self, user: _User, now: float) -> None:
         ticket = user.ticket
-        user.ticket = -1
-        user.failures = 0
-        if user.left == 0:
-            user.connection = 0
+        self._free(user)
+        if user.failures:
+            user.failures = 0
+            self.counter.hangs.stick(user.gateway, -1)
         self.counter.count(ticket, user.code, user.since, now - user.since, 0, user.reason)
 
+    def _free(self, user: _User) -> None:
+        """Let others use a user's connection."""
+        assert user.connection
+        self.connections[user.gateway].append(user.connection)
+        user.connection = None
+        user.ticket = -1
+
     def _send(self, number: int, now: float, since: float) -> None:
-        """Send a user's next request, over a new connection where it has none."""
+        """Send a user's next request, over a connection that is picked at random."""
         user = self.users[number]
-        if not user.connection:
-            self._connect(user)
-        ticket = self.counter.take(0 if self.load.sessions else user.connection)
-        if ticket < 0:
+        connection = _take_any(self.connections[user.gateway], self.random())
+        user.connection = connection
+        if not connection.left:
+            self._open(connection, user.gateway)
+        user.ticket = self.counter.take(0 if self.load.sessions else connection.number)
+        if user.ticket < 0:
+            self._free(user)
             return
-        user.ticket = ticket
+        connection.left -= 1
         user.since = since
-        user.left -= 1
         draws = self.draws
-        variant = draws.ends[user.replica]()
+        variant = draws.ends[connection.replica]()
         user.code = self.codes[user.gateway][variant]
         user.reason = self.simulated.setting.reason if variant == ERROR else ""
-        user.silent = draws.hangs(user.replica, variant, self.number, now)
+        user.silent = draws.hangs(connection.replica, variant, self.number, now)
         self.number += 1
         if not user.silent:
             mean = draws.timed.latency.means[variant]
             heappush(self.events, (now + mean * next(draws.latency), number))
 
-    def _connect(self, user: _User) -> None:
-        self.connections += 1
-        user.connection = self.connections
-        user.left = self.load.lasts if self.load.lasts != FOR_EVER else -1
-        if self.connections <= len(self.users) and self.load.lasts > 1:  # ends within its life
-            user.left = int(self.draws.rng.integers(1, self.load.lasts + 1))
-        if self.load.sessions:
-            user.left = 1
-        user.replica = user.gateway
+    def _open(self, connection: _Connection, gateway: int) -> None:
+        self.opened += 1
+        connection.number = self.opened
+        connection.left = 1
+        if not self.load.sessions:
+            connection.left = requests_of(self.opened, self.load.lasts)
+            self.counter.hangs.open_connection(gateway)
+        connection.replica = gateway
         if self.load.gateways == 1:
-            user.replica = int(self.draws.rng.integers(len(self.draws.ends)))
+            connection.replica = int(self.random() * len(self.draws.ends))
 
     def _send_scheduled(self, now: float) -> None:
         """Send the requests that are due, each by a free user that is picked at random."""
         rate = self.clock.rate
         while self.free and self.due / rate <= now:
-            picked = int(self.draws.rng.integers(len(self.free)))
-            self.free[picked], self.free[-1] = self.free[-1], self.free[picked]
-            self._send(self.free.pop(), now, self.due / rate)
+            self._send(_take_any(self.free, self.random()), now, self.due / rate)
             self.due += 1
         if self.free:
             heappush(self.events, (self.due / rate, -1))
@@ -273,24 +321,36 @@ class _Run:
     # --- time ---
 
     def _sweep(self) -> None:
-        """Give up the requests that are overdue, and add up the others."""
+        """Give up the requests that are overdue, and pass over those that have become late."""
         now = self.next_sweep
         self.next_sweep += SWEEP
+        old = []
         for number, user in enumerate(self.users):
-            if user.silent and user.ticket >= 0 and user.since < now - self.clock.timeout:
+            if user.ticket < 0 or user.since >= now - LEAST_LATE:
+                continue
+            if user.since < now - self.clock.timeout:
                 self._fail(number, user, now)
-        self.counter.flush()
+            else:
+                old.append(user.under_way)
+        self.counter.watch(old, len(self.users), now)
 
     def _fail(self, number: int, user: _User, now: float) -> None:
+        """Count a request as lost, and close its connection."""
+        connection = user.connection
+        assert connection
         ticket = user.ticket
-        user.ticket = -1
-        user.connection = 0
+        waited = now - user.since
+        if not self.load.sessions:
+            self.counter.hangs.hang(user.gateway, connection.left, waited)
+        connection.left = 0
+        self._free(user)
         code = self.simulated.unanswered[user.gateway]
         reason = f"no answer within {self.clock.timeout:g} seconds"
-        self.counter.count(ticket, code, user.since, now - user.since, 0, reason)
-        heappush(
-            self.events, (now + min(FIRST_BACKOFF * 2.0**user.failures, LONGEST_BACKOFF), number)
-        )
+        self.counter.count(ticket, code, user.since, waited, 0, reason)
+        if not user.failures:
+            self.counter.hangs.stick(user.gateway, 1)
+        pause = min(FIRST_BACKOFF * 2.0**user.failures, LONGEST_BACKOFF)
+        heappush(self.events, (now + pause, number))
         user.failures += 1
 
     def _interrupt(self) -> None:
@@ -304,7 +364,16 @@ class _Run:
                 self._end(self.users[number], now)
         for user in self.users:
             if user.ticket >= 0:
-                self.counter.give_back(user.ticket)
+                self.counter.give_up(user.ticket, user.gateway)
+
+
+def _take_any(free: list[_Any], number: float) -> _Any:
+    """Return one of several, by a random number in [0, 1), and take it out."""
+    index = int(number * len(free))
+    taken = free[index]
+    free[index] = free[-1]
+    free.pop()
+    return taken
 
 
 def simulate_clocked(setting: Setting, clock: Clock, seed: int) -> Result:

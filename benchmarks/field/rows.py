@@ -463,7 +463,7 @@ NEVER_ANSWERED = Row(
         Situation(
             "true share 60 %",
             Setting(asked(), Timed([green(0.6)], QUICK, (Hang(number=5),))),
-            (at_least(0.98, MISMATCH), median_at_most(150)),
+            (at_least(0.98, MISMATCH), median_at_most(2000)),
             runs=100,
             clock=Clock(),
         ),

@@ -135,7 +135,7 @@ class Simulated:
                 users=load.users,
                 elapsed=counter.elapsed,
             ),
-            counted=counter.sums.counted(counter.gateways),
+            counted=counter.counted,
             ending=Ending(
                 decided=decided,
                 interrupted=self.interrupted,
