@@ -22,7 +22,7 @@ from trafficsplit.analysis.users import UserTest
 from trafficsplit.analysis.verdict import Verdict
 
 AS_CONFIGURED = SimulatedUsers()
-RUNS = 25
+RUNS = 16
 
 
 def ends(gateway: SimulatedUsers, *, most: int = 20_000, **more: int) -> Counter[Verdict]:

@@ -17,6 +17,7 @@ from trafficsplit.analysis.latency import middle_of
 from trafficsplit.analysis.run import LatencyKey, Run, Stretch
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.user_draws import as_draws
 
 POINTS = 120  # of a line
 INTERVALS = 40  # of a confidence sequence, each of which costs some root finding
@@ -122,7 +123,7 @@ def evidence(run: Run) -> EvidenceSeries:
     """Return the evidence for each verdict on its way to the threshold."""
     looks: list[tuple[float, float]] = []
     responses: list[int] = []
-    for test in looks_at(run):
+    for test in looks_at(as_draws(run)):
         looks.append((test.log_match, test.log_mismatch))
         responses.append(test.tally.identified)
     threshold = SequentialTest.of(run.question).threshold

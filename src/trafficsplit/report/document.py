@@ -27,8 +27,11 @@ from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.proven import proven_by
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.stationarity import change_in
+from trafficsplit.analysis.user_draws import as_draws
+from trafficsplit.analysis.user_judge import replay_users
 from trafficsplit.analysis.verdict import Judgement, Verdict
 from trafficsplit.report.remarks import remarks
+from trafficsplit.report.users import UsersSection, users_section
 
 PROVEN_TO_SPEAK_OF = 20.0  # points: a wider tolerance that is proven says nothing
 ROUNDING = 1e-9
@@ -167,6 +170,7 @@ class VerdictDocument:
     settle_seconds: float
     host: str
     gateways: GatewaysSection | None
+    of_users: UsersSection | None
     path: str
     started_at: str
     interrupted: str
@@ -201,6 +205,7 @@ def document_of(
     subject = run.subject
     variants = list(tally.counts)
     draws = draws_of(run)
+    drawn = as_draws(run)
     return VerdictDocument(
         verdict=judgement.verdict,
         reason=judgement.reason,
@@ -208,11 +213,11 @@ def document_of(
         expected={variant: question.split[variant] for variant in variants},
         observed=dict(tally.counts),
         shares={variant: tally.share(variant) for variant in variants},
-        confidence={variant: list(run.interval(variant)) for variant in variants},
-        proven_within=_proven_within(run, draws),
+        confidence={variant: list(drawn.interval(variant)) for variant in variants},
+        proven_within=_proven_within(drawn, draws),
         evidence=_evidence(run),
         independence=draws,
-        change=_change(run),
+        change=_change(drawn),
         diagnosis=diagnose(run, judgement, draws),
         requests=tally.requests,
         decided_after=run.ending.decided_after,
@@ -224,7 +229,7 @@ def document_of(
         tolerances={variant: question.tolerance_of(variant) for variant in variants},
         max_failing=question.max_failing,
         alpha=question.alpha,
-        chi_square=_chi_square(run, chi_square(tally.counts, question.split)),
+        chi_square=_chi_square(drawn, chi_square(drawn.tally.counts, question.split)),
         latency_ms=_latency(run),
         latency_interval_ms=_latency_intervals(run),
         comparison=compare(run),
@@ -235,7 +240,8 @@ def document_of(
         unit=subject.unit,
         settle_seconds=subject.settle,
         host=subject.host,
-        gateways=_gateways(run),
+        gateways=_gateways(drawn),
+        of_users=users_section(run),
         path=subject.path,
         started_at=subject.started_at,
         interrupted=run.ending.interrupted,
@@ -261,7 +267,15 @@ def _proven_within(run: Run, draws: Independence) -> float | None:
 
 
 def _evidence(run: Run) -> Evidence:
-    test = replay(run)
+    test = replay(as_draws(run))
+    if run.question.user_requests:
+        of_users = replay_users(run)
+        return Evidence(
+            match=_finite(of_users.log_match),
+            mismatch=_finite(of_users.log_mismatch),
+            exactly_as_configured=_finite(test.log_exact()),
+            threshold=of_users.threshold,
+        )
     return Evidence(
         match=_finite(test.log_match),
         mismatch=_finite(test.log_mismatch),

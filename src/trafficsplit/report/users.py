@@ -1,0 +1,69 @@
+"""What the verdict document says of users, where draws are users."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.user_drift import steady_since
+from trafficsplit.analysis.user_judge import replay_users
+
+
+@dataclass(frozen=True)
+class Move:
+    """How many users began with one variant and ended with another."""
+
+    first: str
+    last: str
+    users: int
+
+
+@dataclass(frozen=True)
+class UsersSection:
+    """The users whose requests have all ended: `number` of them, with `requests` each.
+
+    `changed` are those that several variants answered, `with_losses` those that lost a request.
+    Shares are fractions of the users by variant: of all their responses, of their first and of
+    their last answers. The shares are steady since the user `steady_since`, counted from 0.
+    `change_evidence` is the natural logarithm of the evidence that more users change version than
+    may.
+    """
+
+    number: int
+    requests: int
+    changed: int
+    with_losses: int
+    shares: Mapping[str, float]
+    first_shares: Mapping[str, float]
+    last_shares: Mapping[str, float]
+    moves: list[Move]
+    steady_since: int
+    change_evidence: float
+
+
+def users_section(run: Run) -> UsersSection | None:
+    """Return what is to be said of users, None where draws are none or none has ended."""
+    users = run.counted.users
+    if not run.question.user_requests or users is None or not users.number:
+        return None
+    variants = list(run.tally.counts)
+    number = users.number
+    since = steady_since(users, list(run.question.split))
+    return UsersSection(
+        number=number,
+        requests=run.question.user_requests,
+        changed=users.changed,
+        with_losses=users.with_losses,
+        shares={variant: users.sum_of_shares(variant) / number for variant in variants},
+        first_shares={variant: users.answered_first(variant) / number for variant in variants},
+        last_shares={variant: users.answered_last(variant) / number for variant in variants},
+        moves=[Move(*way, count) for way, count in sorted(users.moves().items())],
+        steady_since=int(users.rows[:since].sum()),
+        change_evidence=_finite(replay_users(run).log_change),
+    )
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
