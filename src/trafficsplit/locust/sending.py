@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import gevent
 from locust.env import Environment
 
 from trafficsplit.analysis.run import Sender
 from trafficsplit.identify.identifier import identifier_of
 from trafficsplit.load.counting import Counter, Ended
 from trafficsplit.load.endpoint import endpoint_of
-from trafficsplit.load.engine import Engine, Waiting
+from trafficsplit.load.engine import SWEEP, Engine, Waiting
+from trafficsplit.load.hangs import UnderWay
 from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.schedule import Schedule
 from trafficsplit.locust.client_load import ClientLoad
@@ -25,6 +28,8 @@ class Sending:
     """The clients of one process; `client` is their kind, and `begin` starts them.
 
     `turn` is the number of the gateway that the first user asks, another one in each worker.
+    `users` is the number of those that send by Locust's own clients, and `under_way` has their
+    requests that wait for an answer, by ticket.
     """
 
     def __init__(self, plan: RunPlan, counter: Counter, client: str, turn: int = 0) -> None:
@@ -33,6 +38,9 @@ class Sending:
         self.outcomes = Outcomes(
             identifier_of(plan.load.request.variant_from, plan.split or ()), counter
         )
+        self.users = 0
+        self.under_way: dict[int, UnderWay] = {}
+        self._watcher: gevent.Greenlet | None = None
         self.engine: Engine | None = None
         self.schedule: Schedule | None = None
         self._plan = plan
@@ -45,7 +53,18 @@ class Sending:
         """Start the client; `on_broken` is called for a fault of ours. Raises InputError."""
         if self.client == "engine":
             self._begin_engine(environment, on_broken)
+        else:
+            self._watcher = gevent.spawn(self._watch, on_broken)
         self._client_load.start()
+
+    def _watch(self, on_broken: Callable[[BaseException], None]) -> None:
+        """Look for late requests of Locust's own clients, as the engine does for its own."""
+        while True:
+            gevent.sleep(SWEEP)
+            try:
+                self._counter.watch(list(self.under_way.values()), self.users, time.monotonic())
+            except Exception as error:
+                on_broken(error)
 
     def _begin_engine(
         self, environment: Environment, on_broken: Callable[[BaseException], None]
@@ -81,6 +100,9 @@ class Sending:
     def end(self) -> None:
         """Send no more."""
         self._client_load.stop()
+        if self._watcher:
+            self._watcher.kill()
+            self._watcher = None
         if self.engine:
             self.engine.close()
             self.engine = None

@@ -17,8 +17,11 @@ from locust import User
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 
+from trafficsplit.analysis.sequential import MANY
 from trafficsplit.load.caller import backoff
+from trafficsplit.load.connection import requests_of
 from trafficsplit.load.endpoint import tls_context
+from trafficsplit.load.hangs import UnderWay
 from trafficsplit.load.http import CUT_OFF, Answer, add_header
 from trafficsplit.load.ledger import NO_MORE
 from trafficsplit.load.outcomes import row_of
@@ -46,24 +49,43 @@ class StockClient:
     """
 
     def __init__(self, user: User, session: Session, request: Request, gateway: int) -> None:
+        self._user = user
         self._session = session
         self._gateway = gateway
         self._path = request.path
         settings = session.plan.load.request
         self._headers = {**request.headers, **settings.headers}
-        self._number = next(session.sending.numbers)
+        self._arguments: dict[str, Any] = {}  # of each request
         if settings.new_connections:
             # A session is a new connection: the gateway is to close each after its answer.
             self._headers["Connection"] = "close"
-            self._number = 0
-        self._failures = 0  # in a row
-        self._arguments: dict[str, Any] = {}  # of each request
-        host = session.plan.gateways[gateway].host
         if session.sending.client == "requests":
-            self._client = _requests_session(user, session.plan.load, host)
             self._arguments["timeout"] = settings.timeout
-        else:
-            self._client = _fast_session(user, session.plan.load, host)
+        self._failures = 0  # in a row
+        self._number = 0  # of the connection
+        self._left = MANY  # requests until the connection makes room for a new one
+        self._begin_anew()
+        session.sending.users += 1
+        session.counter.hangs.add_users(gateway, 1)
+
+    def _begin_anew(self) -> None:
+        """Send over a new connection from now on."""
+        session = self._session
+        host = session.plan.gateways[self._gateway].host
+        of_client = _fast_session
+        if session.sending.client == "requests":
+            of_client = _requests_session
+        self._client = of_client(self._user, session.plan.load, host)
+        if not session.plan.load.request.new_connections:
+            self._number = next(session.sending.numbers)
+            self._left = requests_of(self._number)
+            session.counter.hangs.open_connection(self._gateway)
+
+    def _renew(self) -> None:
+        """Close the connection, and open another one."""
+        kept: Any = self._client
+        getattr(kept, "client", kept).close()  # FastHttpUser's is inside
+        self._begin_anew()
 
     def send(self) -> bool:
         """Send one request when it is due; return False when no more are to be sent."""
@@ -80,16 +102,31 @@ class StockClient:
         if ticket == NO_MORE:
             return False
         status = self._send(_Sent(ticket, time.monotonic(), due))
-        if status:
+        self._left -= 1
+        if self._left <= 0:
+            self._renew()
+        self._go_on(answered=status > 0)
+        return True
+
+    def _go_on(self, *, answered: bool) -> None:
+        """Wait a while after a request without an answer."""
+        hangs = self._session.counter.hangs
+        if answered and self._failures:
             self._failures = 0
-        else:
+            hangs.stick(self._gateway, -1)
+        elif not answered:
+            if not self._failures:
+                hangs.stick(self._gateway, 1)
             gevent.sleep(backoff(self._failures))
             self._failures += 1
-        return True
 
     def _send(self, sent: _Sent) -> int:
         """Send a request and count its answer; return its status, 0 without one."""
         answered = False
+        session = self._session
+        since = sent.began - session.counter.began
+        left = self._left - 1 if self._number else 0
+        session.sending.under_way[sent.ticket] = UnderWay(sent.ticket, self._gateway, since, left)
         try:
             with self._client.get(
                 self._path,
@@ -103,8 +140,9 @@ class StockClient:
                 answered = True
                 return int(response.status_code or 0)
         finally:
-            if not answered:  # killed while it waited: an answer that never came counts as nothing
-                self._session.counter.give_back(sent.ticket)
+            del session.sending.under_way[sent.ticket]
+            if not answered:  # killed while it waited
+                session.counter.give_up(sent.ticket, self._gateway)
 
     def _count(self, sent: _Sent, response: Any) -> None:
         """Count one answer, and put it into Locust's statistics under its variant's name."""
@@ -124,6 +162,8 @@ class StockClient:
             latency = time.monotonic() - sent.due
         if reason:
             response.failure(reason)
+        if self._number and not response.status_code:
+            counter.hangs.hang(self._gateway, self._left - 1, latency)
         counter.count(sent.ticket, code, sent_at - counter.began, latency, len(body), reason)
 
     def _outcome(self, response: Any, body: bytes, error: object) -> tuple[int, str]:

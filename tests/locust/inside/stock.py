@@ -225,3 +225,51 @@ def test_requests_waits_no_longer_than_it_may() -> None:
         with asking(client, silent, settings=settings) as (stock, own):
             stock.send()
             assert own.counter.tally.errors == 1
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_connections_are_renewed_and_numbered(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trafficsplit.locust.stock.requests_of", lambda _: 5)
+    opened: list[int] = []
+
+    def handler(connection: socket.socket, number: int) -> None:
+        opened.append(number)
+        always(GREEN)(connection, number)
+
+    with asking(client, handler) as (stock, own):
+        assert all(stock.send() for _ in range(20))
+    assert len(opened) == 4
+    assert own.counter.tally.lost == 0
+    order = own.counter.sums.order(0)
+    assert (order.connections.groups, order.within_connections.pairs) == (4, 16)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_users_of_a_gateway_that_hangs_are_stuck(client: str) -> None:
+    settings = RequestSettings(timeout=0.3)
+    with asking(client, lambda connection, _: time.sleep(1), settings=settings) as (stock, own):
+        assert stock.send()
+        own.counter.flush()
+        (hanging,) = own.counter.counted.hanging
+    assert (hanging.users, hanging.stuck, hanging.hung, hanging.lost) == (1, 1, 1, 1)
+    assert own.sending.under_way == {}
+
+
+def test_late_requests_hold_nothing_up() -> None:
+    with asking("stock", lambda connection, _: time.sleep(2)) as (stock, own):
+        own.sending.begin(own.environment, lambda error: None)
+        waiting = gevent.spawn(stock.send)
+        assert not never_late(own)
+        waiting.kill()
+        own.sending.end()
+    assert own.counter.standing.late == [1]  # what has become of it will never be known
+
+
+def never_late(own: Session) -> bool:
+    """Wait until a request is late; return whether none was."""
+    deadline = time.monotonic() + 30
+    while not sum(own.counter.standing.late):
+        if time.monotonic() > deadline:
+            return True
+        gevent.sleep(0.01)
+    return False
