@@ -63,7 +63,7 @@ def test_errors_are_added_by_stretch() -> None:
 def test_slow_answers_by_chance_have_no_dispersion_to_speak_of() -> None:
     rng = np.random.default_rng(3)
     none = np.zeros(STRETCHES)
-    found = []
+    found: list[float] = []
     for _ in range(100):
         ours = course(none, 5, rng.binomial(5, 0.01, STRETCHES))
         theirs = course(none, 15, rng.binomial(15, 0.01, STRETCHES))

@@ -116,7 +116,9 @@ def test_too_few_answers_for_a_p99_do_not_pass_in_silence() -> None:
     judged = judge(run(latency, max_p99_ratio=1.5))
     assert judged.verdict is Verdict.INCONCLUSIVE
     assert "The split is as configured" in judged.reason
-    assert "13 and 40 answers are too few, 459 each are the least" in judged.reason
+    assert (
+        "13 and 40 answers, with 1.00 times, are too few: 459 each are the least" in judged.reason
+    )
     assert least_answers(0.01) == 459
 
 

@@ -260,4 +260,4 @@ def test_slow_answers_that_come_together_are_said_to_say_less() -> None:
     )
     together = dataclasses.replace(one, dispersion=3.02)
     (said,) = sentences.limits_left_open(run, [together])
-    assert said.endswith("come together, so that they say as much as 3.0 times fewer.")
+    assert said.endswith("(slow answers come together: 3.0 of them say as much as one alone).")

@@ -126,13 +126,13 @@ def test_waiting_users_wait(tmp_path: Path) -> None:
 
 def test_a_slow_canary_and_a_faulty_one_fail_the_run(cli: Cli, tmp_path: Path) -> None:
     question = (
-        *("--weight", "25", "--test", "fixed", "--requests", "1600", "--tolerance", "10"),
+        *("--weight", "25", "--test", "fixed", "--tolerance", "10"),
         *("--report", "out", "--users", "16", "--max-failing", "20"),
     )
     # So much slower that it shows on a machine that makes everything slow.
-    with served(in_turn(green_after=0.2)) as port:
+    with served(in_turn(green_after=0.05)) as port:
         host = ("verify", "--host", f"http://127.0.0.1:{port}")
-        slow = cli(*host, *question, "--max-p99-ratio", "1.5")
+        slow = cli(*host, *question, "--requests", "8000", "--max-p99-ratio", "1.5")
         assert slow.returncode == 4, slow.stdout
         assert "failing: green is too slow: its p99 is" in slow.stdout
         (compared,) = verdict_of(tmp_path)["comparison"]
@@ -142,7 +142,7 @@ def test_a_slow_canary_and_a_faulty_one_fail_the_run(cli: Cli, tmp_path: Path) -
         assert "which is too slow" in page_text
     with served(in_turn(green_fails=True)) as port:
         host = ("verify", "--host", f"http://127.0.0.1:{port}")
-        faulty = cli(*host, *question, "--max-error-ratio", "3")
+        faulty = cli(*host, *question, "--requests", "1600", "--max-error-ratio", "3")
         assert faulty.returncode == 4, faulty.stdout
         assert "green fails too often: and blue never" in faulty.stdout
 

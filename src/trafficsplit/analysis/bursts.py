@@ -68,7 +68,9 @@ def dispersion_of_slow(ours: Course, theirs: Course) -> float:
 
     It is the variance of the difference over that of independent answers, at least 1, and the most
     of what is found for 1, 3 and 10 % of the answers. What slows both variants down at the same
-    time does not count, since it makes no difference.
+    time does not count, since it makes no difference. It is one figure for both, since what one of
+    them showed may happen to the other: each with its own, stalls of a variant were a false alarm
+    in 1.3 to 1.7 % (benchmarks/field_canary.py).
     """
     found = [1.0]
     for our_slow, their_slow in zip(ours.slow, theirs.slow, strict=True):

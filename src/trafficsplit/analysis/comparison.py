@@ -60,7 +60,7 @@ class Comparison:
     `slower` is the two-sided p-value of "neither tends to be slower" (Mann & Whitney 1947);
     `p99_p_value` and `errors_p_value` are the one-sided ones of "the ratio is at most the allowed
     one", which is 1 if none is set. `p99_limit` and `errors_limit` say how the canary stands to
-    these. `dispersion` is how many slow answers in a row say as much as one independent one.
+    these. `dispersion` is how many slow answers say as much as one independent one.
     `answers` and `baseline_answers` are the numbers of 2xx answers. `unnamed_errors` name no
     variant: each limit has to hold whichever they were of.
     """

@@ -207,20 +207,20 @@ def _p99_left_open(one: Comparison, run: Run) -> str:
     together = ""
     if one.dispersion > DISPERSED:
         together = (
-            f", whose slow ones come together, so that they say as much as {one.dispersion:.1f} "
-            "times fewer"
+            f" (slow answers come together: {one.dispersion:.1f} of them say as much as one alone)"
         )
     why = (
         f"it could still be more than {CLEARLY * limit:g} times, by {one.answers:,} and "
         f"{one.baseline_answers:,} answers{together}"
     )
+    measured = one.p99_ratio or 0.0
     if min(one.answers, one.baseline_answers) < least:
         why = (
-            f"{one.answers:,} and {one.baseline_answers:,} answers are too few, {least:,} each are "
-            "the least"
+            f"{one.answers:,} and {one.baseline_answers:,} answers, with {measured:.2f} times, are "
+            f"too few: {least:,} each are the least"
         )
-    elif one.p99_ratio is not None and one.p99_ratio > limit:
-        why = f"it is {one.p99_ratio:.2f} times, which may be chance"
+    elif measured > limit:
+        why = f"it is {measured:.2f} times, which may be chance{together}"
     return (
         f"It is not shown that {one.canary}'s p99 is at most {limit:g} times {one.baseline}'s "
         f"(--max-p99-ratio): {why}."

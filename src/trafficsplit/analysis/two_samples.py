@@ -61,8 +61,8 @@ def p_of_quantile(
     """Return the one-sided p-value of "our `q` quantile is at most `ratio` times theirs".
 
     The confidence distributions of a quantile are order statistics, whose numbers are binomial
-    (Conover, Practical Nonparametric Statistics, section 3.2). `dispersion` answers in a row say as
-    much as one independent answer. 1 if there are too few answers for any interval.
+    (Conover, Practical Nonparametric Statistics, section 3.2). `dispersion` is how many answers
+    say as much as one independent answer. 1 without answers.
     """
     if not ours or not theirs:
         return 1.0
