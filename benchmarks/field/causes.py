@@ -31,6 +31,8 @@ FIRST_SEED = 5000
 PIECES = 20  # into which the runs of a cause are cut at most
 MOST_WRONG = 0.01
 LEAST_RIGHT = 0.95
+RATE = 1000.0  # requests a second: a cluster somewhere else, 16 ms away for 16 users
+LOAD = Load(rate=RATE)
 MOST_NAMES = 4  # of a cause that are printed
 
 TUTORIAL = Split({"blue": 75, "green": 25})
@@ -72,7 +74,7 @@ class _Given:
     """What is known, and which question was asked."""
 
     question: Question = field(default_factory=asked)
-    load: Load = field(default_factory=Load)
+    load: Load = LOAD
     previous: Split | None = None
     others: dict[str, Split] = field(default_factory=dict)
     variants: Sequence[str] = ()
@@ -163,10 +165,10 @@ def _of_time_and_place() -> Iterator[Cause]:
         plain.setting(Changing(((0, green(0)), (100, green(0.25))))),
         ("came into force",),
     )
-    old = _Given(asked(gateways=4), Load(gateways=4), Split({"blue": 100, "green": 0}))
+    old = _Given(asked(gateways=4), Load(rate=RATE, gateways=4), Split({"blue": 100, "green": 0}))
     stale = EachGateway([green(0), *[green(0.25)] * 3])
     yield Cause("1 of 4 addresses is stale", old.setting(stale), ("gateway-1 still has",))
-    two = _Given(asked(gateways=2), Load(gateways=2))
+    two = _Given(asked(gateways=2), Load(rate=RATE, gateways=2))
     unlike = EachGateway([green(0.4), green(0.1)])
     yield Cause("2 addresses, both off", two.setting(unlike), ("the gateways differ",))
     old = _Given(previous=Split({"blue": 100, "green": 0}))
@@ -183,7 +185,7 @@ def _of_time_and_place() -> Iterator[Cause]:
         plain.setting(Cache(green(0.25), 0.5)),
         ("draws in clusters", "a cache"),
     )
-    slow = Timed([green(0.4)], Latency((0.004, 0.006)))
+    slow = Timed([green(0.4)], Latency((0.014, 0.021)))
     yield Cause(
         "least connections: green is slower",
         plain.setting(slow),

@@ -174,8 +174,8 @@ def _off(name: str = "gateway-1") -> tuple[Must, ...]:
 GATEWAYS = Row(
     "several gateways of different shares",
     (
-        _gateways((29, 21), *_off()),
-        _gateways((28, 22), *_off()),
+        _gateways((29, 21), *_off("gateway-")),
+        _gateways((28, 22), *_off("gateway-")),
         _gateways((31, 23, 23, 23), *_off()),
         _gateways((33, *[167 / 7] * 7), *_off()),
         _gateways((0, 25, 25, 25), *_off(), at_least(0.99, MISMATCH)),
@@ -217,21 +217,29 @@ CORRELATIONS = (0.05, 0.1, 0.2, 0.3, 0.5)
 BANDS = ((25, 2, 12_000), (5, 2, 6400), (1, 0.5, 12_000))  # weight, tolerance, most requests
 
 
-def _dependent(weight: float, tolerance: float, most: int, correlation: float) -> Situation:
-    share = (weight + tolerance) / 100
+def _dependent(
+    band: tuple[float, float, int], correlation: float, sign: int, *musts: Must
+) -> Situation:
+    """Return dependence at one edge of a band, or for a sign of 0 at its weight."""
+    weight = band[0]
+    tolerance = band[1]
+    share = (weight + sign * tolerance) / 100
+    question = asked(weight, tolerance, requests=band[2])
     return Situation(
         f"{weight:g} ± {tolerance:g}, lag-1 {correlation:g}, true share {100 * share:g} %",
-        Setting(asked(weight, tolerance, requests=most), Markov((1 - share, share), correlation)),
-        NEVER_WRONG,
+        Setting(question, Markov((1 - share, share), correlation)),
+        musts or NEVER_WRONG,
     )
 
 
 DEPENDENT = Row(
-    "positive dependence in order of sending, at the edge of the band",
+    "positive dependence in order of sending, mostly at the edge of the band",
     (
-        *(_dependent(*BANDS[0], correlation) for correlation in CORRELATIONS),
-        *(_dependent(*BANDS[1], correlation) for correlation in CORRELATIONS),
-        *(_dependent(*BANDS[2], correlation) for correlation in CORRELATIONS),
+        *(_dependent(BANDS[0], correlation, 1) for correlation in CORRELATIONS),
+        *(_dependent(BANDS[1], correlation, 1) for correlation in CORRELATIONS),
+        *(_dependent(BANDS[2], correlation, 1) for correlation in CORRELATIONS),
+        *(_dependent(band, 0.2, -1) for band in BANDS),
+        *(_dependent(band, 0.2, 0, at_most(0.01, MISMATCH)) for band in BANDS),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def print_rows(pool: Executor, rows: Sequence[str], runs: int) -> bool:
     all_hold = True
     results = pool.map(work, jobs_of(rows, runs))
     for row in rows:
+        began = time.monotonic()
         print(f"{row}: {ROWS[row].title}")
         print(
             f"{'':42}{'runs':>6}{'match':>6}{'mism.':>6}{'inc.':>6}{'fail.':>6}"
@@ -99,5 +101,5 @@ def print_rows(pool: Executor, rows: Sequence[str], runs: int) -> bool:
             line, holds = line_of(situation, Measured([one for one, _ in pairs], others))
             all_hold &= holds
             print(line, flush=True)
-        print(flush=True)
+        print(f"{time.monotonic() - began:,.0f} s\n", flush=True)
     return all_hold
