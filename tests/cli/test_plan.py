@@ -12,7 +12,7 @@ def test_the_table_says_what_a_person_asks(cli: Cli) -> None:
     result = cli("plan", "--weight", "25", "--tolerance", "2", "--rate", "1000")
     assert result.returncode == 0, result.stderr
     lines = {line.split("→")[0].strip(): line for line in result.stdout.splitlines()}
-    assert re.search(r" 5,4\d\d +9,8\d\d +5\.4 s", lines["as configured"])
+    assert re.search(r" 5,6\d\d +10,1\d\d +6,5\d\d +5\.7 s", lines["as configured"])
     assert " 26 " in lines["the rollout never took effect"]
     assert "1 of 3 gateway replicas is stale" in lines
     assert "would need 11,591" in result.stdout
@@ -22,13 +22,23 @@ def test_json_has_the_same_figures_and_nothing_else(cli: Cli) -> None:
     figures = json.loads(cli("plan", "--weights", "blue=95,green=5", "--json").stdout)
     assert figures["expected"] == {"blue": 0.95, "green": 0.05}
     assert figures["match"]["median"] < figures["match"]["p90"] < figures["budget"]
-    assert figures["fixed_sample"] == 3315
-    assert all(d["median"] <= d["p90"] for d in figures["deviations"] if d["median"])
+    assert figures["fixed_sample"] == 3361
+    assert figures["match"]["median"] < figures["match"]["mean"] < figures["match"]["p90"]
+    for deviation in figures["deviations"]:
+        assert deviation["median"] <= deviation["mean"] <= deviation["p90"]
+
+
+def test_old_weights_that_are_given_are_looked_for(cli: Cli) -> None:
+    asked = ("plan", "--weight", "25", "--json")
+    figures = json.loads(cli(*asked, "--previous-weight", "10").stdout)
+    [stale, *_] = figures["deviations"]
+    assert stale["shares"] == {"blue": 0.9, "green": 0.1}
+    assert stale["median"] <= 85  # 105 where they are not looked for
 
 
 def test_a_rollback_is_planned_too(cli: Cli) -> None:
     figures = json.loads(cli("plan", "--weight", "0", "--json").stdout)
-    assert figures["match"] == {"median": 4603, "p90": 4603}
+    assert figures["match"] == {"median": 4603, "p90": 4603, "mean": 4603}
     assert figures["deviations"][0]["shares"] == {"blue": 0.5, "green": 0.5}
     assert figures["deviations"][0]["median"] == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ class Needed:
 
     median: int | None
     p90: int | None
+    mean: int | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Deviation:
     shares: Mapping[str, float]
     median: int | None
     p90: int | None
+    mean: int | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def plan(context: click.Context, /, **_: object) -> None:
     check_plots(wanted=settings.plot is not None)
     source = source_for_probe(settings.source, settings.probe)
     question = settings.limits.question(expected_split(settings.split, source))
-    figures = figures_of(question, _previous(question, settings.previous))
+    previous = _previous(question, settings.previous)
+    # The judge looks for old weights that it knows.
+    question = replace(question, previous=settings.previous)
+    figures = figures_of(question, previous)
     if settings.plot:
         _draw(question, settings.plot)
     if settings.json:
@@ -106,7 +111,7 @@ def _previous(question: Question, given: Split | None) -> dict[str, float]:
 
 def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
     """Return all figures of a plan; `previous` are the shares before the change."""
-    from trafficsplit.analysis.planning import fixed_size, requests_to_match
+    from trafficsplit.analysis.planning import fixed_size
 
     deviations = []
     for name, shares in _deviations(question, previous):
@@ -116,21 +121,33 @@ def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
         tolerance=question.tolerance,
         alpha=question.alpha,
         power=question.power,
-        match=Needed(requests_to_match(question, 0.5), requests_to_match(question, 0.9)),
+        match=_match(question),
         budget=question.requests,
         fixed_sample=fixed_size(question),
         deviations=deviations,
     )
 
 
-def _deviation(question: Question, name: str, shares: Mapping[str, float]) -> Deviation:
-    from trafficsplit.analysis.planning import requests_to_mismatch
+def _match(question: Question) -> Needed:
+    from trafficsplit.analysis.planning import mean_requests_to_match, requests_to_match
 
+    return Needed(
+        median=requests_to_match(question, 0.5),
+        p90=requests_to_match(question, 0.9),
+        mean=round(mean_requests_to_match(question)),
+    )
+
+
+def _deviation(question: Question, name: str, shares: Mapping[str, float]) -> Deviation:
+    from trafficsplit.analysis.planning import mean_requests_to_mismatch, requests_to_mismatch
+
+    mean = mean_requests_to_mismatch(question, shares)
     return Deviation(
         name=name,
         shares=shares,
         median=requests_to_mismatch(question, shares, 0.5),
         p90=requests_to_mismatch(question, shares, 0.9),
+        mean=None if mean is None else round(mean),
     )
 
 
@@ -157,8 +174,8 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
         f"verdict at most {100 * figures.alpha:g} %."
     )
     yield ""
-    yield f"{'':46}{'requests':>20}{f'at {rate:,.0f}/s':>16}"
-    yield f"{'':46}{'median':>10}{'90 %':>10}{'median':>16}"
+    yield f"{'':46}{'requests':>30}{f'at {rate:,.0f}/s':>16}"
+    yield f"{'':46}{'median':>10}{'90 %':>10}{'mean':>10}{'median':>16}"
     yield _line("as configured → match", figures.match, rate)
     for deviation in figures.deviations:
         yield _line(f"{deviation.name} → mismatch", deviation, rate)
@@ -170,10 +187,10 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
 
 
 def _line(name: str, needed: Needed | Deviation, rate: float) -> str:
-    if needed.median is None or needed.p90 is None:
-        return f"{name:46}{'never: tolerated':>20}"
+    if needed.median is None or needed.p90 is None or needed.mean is None:
+        return f"{name:46}{'never: tolerated':>30}"
     took = _time(needed.median / rate)
-    return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{took:>16}"
+    return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{needed.mean:>10,}{took:>16}"
 
 
 def _time(seconds: float) -> str:
