@@ -241,12 +241,14 @@ LOAD = (
         "max_p99_ratio",
         "RATIO",
         "Fail where a canary's 99th percentile of latency is surely more than RATIO times the "
-        "baseline's.",
+        "baseline's; no match before it is surely less than twice that. The run goes on until the "
+        "canary has enough answers.",
     ),
     Option(
         "max_error_ratio",
         "RATIO",
-        "Fail where a canary's share of errors is surely more than RATIO times the baseline's.",
+        "Fail where a canary's share of errors is surely more than RATIO times the baseline's; no "
+        "match before it is surely less than twice that, or no more than --max-failing bears.",
     ),
     Option(
         "no_diagnosis",
