@@ -35,9 +35,10 @@ def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis |
         return Diagnosis(certain[0].advice, certain, certain[0].name)
     if run.question.user_requests:  # causes of shares are compared by independent requests
         return None
-    if judgement.verdict is not Verdict.MISMATCH or run.tally.identified < FEWEST:
+    counts = run.tally.counts
+    if judgement.verdict is not Verdict.MISMATCH or sum(counts.values()) < FEWEST:
         return None
-    return _by_shares(run, facts)
+    return _by_shares(facts, counts)
 
 
 def facts_of(run: Run) -> Facts:
@@ -48,7 +49,8 @@ def facts_of(run: Run) -> Facts:
 def _certain(run: Run, draws: Independence, facts: Facts) -> Sequence[Explanation]:
     """Return the causes that show in something else than the shares."""
     found: list[Explanation] = []
-    if run.tally.lost > run.question.max_failing * max(run.tally.requests, 1):
+    tally = run.tally
+    if tally.lost > run.question.max_failing * max(tally.requests, 1):
         found += causes_of_losses(run)
     return [*found, *causes_by_signs(run, draws, facts)]
 
@@ -64,13 +66,12 @@ def _speeds(run: Run) -> Mapping[str, float]:
     return speeds
 
 
-def _by_shares(run: Run, facts: Facts) -> Diagnosis:
-    counts = run.tally.counts
+def _by_shares(facts: Facts, counts: Mapping[str, int]) -> Diagnosis:
     weighing = weigh_causes(facts, counts)
     explanations = tuple(map(_explanation, weighing.fitting))
     found = weighing.found
     if found is None:
-        return Diagnosis(_open(run, weighing), explanations)
+        return Diagnosis(_open(other_variants(facts.split, counts), weighing), explanations)
     cause = "" if found.candidate.asks else found.candidate.name
     return Diagnosis(found.candidate.advice, explanations, cause)
 
@@ -81,9 +82,8 @@ def _explanation(one: Weighed) -> Explanation:
     return Explanation(candidate.name, candidate.advice, one.log_likelihood, certain)
 
 
-def _open(run: Run, weighing: Weighing) -> str:
-    """Return what the counts leave open."""
-    strange = other_variants(run.question.split, run.tally.counts)
+def _open(strange: Sequence[str], weighing: Weighing) -> str:
+    """Return what the counts leave open; `strange` are variants that are not configured."""
     if not weighing.fitting and strange:
         return (
             f"{' and '.join(strange)} answered, which is not configured: does another version run "

@@ -58,6 +58,17 @@ def test_old_weights_and_gateways_that_still_have_them() -> None:
     assert "everything goes to blue" not in found  # the old weights say so already
 
 
+def test_what_is_known_here_comes_before_what_is_usual() -> None:
+    equal = Split({"blue": 1, "green": 1})
+    assert "the split is by replica count" not in shares_of(facts(previous=equal), NOTHING)
+    assert "the split is by replica count" not in shares_of(facts(others={"r": equal}), NOTHING)
+
+
+def test_what_could_not_be_told_apart_from_a_likely_cause_is_not_asked() -> None:
+    found = shares_of(facts(THREE), {"v1": 65, "v2": 35, "v3": 0})
+    assert "a split of 65/35/0" not in found  # nothing to v3 is 62.5/37.5
+
+
 def test_gateways_next_to_all_the_old_weights_are_no_cause_of_their_own() -> None:
     found = shares_of(facts(previous=Split({"blue": 80, "green": 20})), {"blue": 9, "green": 1})
     assert "some gateway replicas still have the old weights" not in found

@@ -6,7 +6,7 @@ configuration, within the tolerance, explain nothing and are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -59,27 +59,37 @@ def weigh_causes(facts: Facts, counts: Counts, support: float = SUPPORT) -> Weig
 def candidates(facts: Facts, counts: Counts) -> list[Candidate]:
     """Return the causes that are possible.
 
-    One that is only conceivable is left out where a likely one gives the same shares.
+    A usual one is left out where one that is known of here has the same shares, and one that is
+    only conceivable where the counts could not tell it apart from a likely one.
     """
-    found = []
-    for candidate in _likely(facts, counts):
-        if not _is_as_configured(candidate.shares, facts.question):
+    found = _explaining(facts, _known(facts))
+    for candidate in _explaining(facts, _usual(facts, counts)):
+        if not any(_same(candidate.shares, one.shares) for one in found):
             found.append(candidate)
-    for candidate in _conceivable(facts, counts):
-        known = any(_same(candidate.shares, one.shares) for one in found)
-        if not known and not _is_as_configured(candidate.shares, facts.question):
+    found += _explaining(facts, _stale_replicas(facts))
+    likely = list(found)
+    for candidate in _explaining(facts, _conceivable(facts, counts)):
+        new = not any(_same(candidate.shares, one.shares) for one in found)
+        if new and all(differ(candidate.shares, one.shares) for one in likely):
             found.append(candidate)
     return found
 
 
-def _likely(facts: Facts, counts: Counts) -> Iterator[Candidate]:
-    split = facts.split
+def _explaining(facts: Facts, some: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates that would not give what is configured."""
+    return [one for one in some if not _is_as_configured(one.shares, facts.question)]
+
+
+def _known(facts: Facts) -> Iterator[Candidate]:
     yield from _old_weights(facts)
-    yield from _stale_replicas(facts)
+    yield from _of_other_routes(facts)
+
+
+def _usual(facts: Facts, counts: Counts) -> Iterator[Candidate]:
+    split = facts.split
     yield from _everything_to_one(facts, counts)
     yield from _swapped(split)
     yield from _equal_shares(split)
-    yield from _of_other_routes(facts)
     yield from _wrong_total(split)
     yield from _nothing_to_one(split)
     yield from _renamed(split, counts)
@@ -130,13 +140,11 @@ def _old_shares(split: Split, previous: Split) -> Shares:
 
 
 def _everything_to_one(facts: Facts, counts: Counts) -> Iterator[Candidate]:
-    """Yield that one variant gets everything, unless it did by the old weights."""
+    """Yield that one variant gets everything."""
     if not counts:
         return
     split = facts.split
     sole = max(counts, key=lambda variant: counts[variant])
-    if facts.previous is not None and facts.previous[sole] == 1:
-        return
     yield Candidate(
         f"everything goes to {sole}",
         {variant: float(variant == sole) for variant in {**split.weights, **counts}},

@@ -17,7 +17,9 @@ from trafficsplit.analysis.verdict import Verdict
 MOST_REQUESTS = 3000
 MOST_SECONDS = 5.0
 FEWEST_REQUESTS = 200  # before which it is never given up that a cause will fit
-BETWEEN_LOOKS = 50  # requests
+# How many requests it goes on between two looks: 50, or an eighth of those before.
+BETWEEN_LOOKS = 50
+PART_BETWEEN_LOOKS = 8
 # The last answers are not counted yet when a run is ended, and they may speak against a cause: so
 # many times more support is waited for, by shares and by losses, where each answer says more.
 MARGIN = 2.0
@@ -55,7 +57,7 @@ class Inquiry:
         if done >= self._next:
             if self._is_known(verdict, done):
                 return 0
-            self._next = done + BETWEEN_LOOKS
+            self._next = done + max(BETWEEN_LOOKS, done // PART_BETWEEN_LOOKS)
         return min(self._next - done, left)
 
     def _is_known(self, verdict: Verdict, done: int) -> bool:

@@ -8,6 +8,8 @@ from trafficsplit.analysis.causes.explanation import Explanation
 from trafficsplit.analysis.causes.lost_to import EVERY_VARIANT, Lost, lost_to
 from trafficsplit.analysis.causes.reasons import Kind, main_kind
 from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
 
 # What the reasons say whichever variant it is: a name, and what to do.
 GENERAL = {
@@ -53,12 +55,13 @@ OF_VARIANTS = {
 def causes_of_losses(run: Run) -> Iterator[Explanation]:
     """Yield the cause of the losses of a run, where the counts or the reasons show it."""
     kind = main_kind(run.counted.losses)
-    whose = lost_to(run.question.split, _lost(run))
-    part = f"{run.tally.lost:,} of {run.tally.requests:,} requests are lost"
+    tally = run.tally
+    whose = lost_to(run.question.split, Lost(tally, _named(run)))
+    part = f"{tally.lost:,} of {tally.requests:,} requests are lost"
     if kind in GENERAL:
         name, advice = GENERAL[kind]
         yield Explanation(name, f"{part}: {advice}")
-    elif kind in OF_VARIANTS and not (kind is Kind.NOT_CONNECTED and _is_silent(run, whose)):
+    elif kind in OF_VARIANTS and not (kind is Kind.NOT_CONNECTED and _is_silent(tally, whose)):
         yield _of_kind(kind, whose, part)
     elif whose == EVERY_VARIANT:
         yield Explanation(
@@ -67,21 +70,21 @@ def causes_of_losses(run: Run) -> Iterator[Explanation]:
             "a fault that it injects before it chooses, or something that all variants need.",
         )
     elif whose:
-        yield _failing(run, whose, part)
+        yield _failing(run.question.split, tally, whose, part)
 
 
-def _is_silent(run: Run, whose: str | None) -> bool:
+def _is_silent(tally: Tally, whose: str | None) -> bool:
     """Return whether the losses are of one variant, which never answers."""
-    return bool(whose) and not run.tally.counts.get(whose or "", 0)
+    return bool(whose) and not tally.counts.get(whose or "", 0)
 
 
-def _lost(run: Run) -> Lost:
-    """Return what a run lost, with the errors that name their variant."""
+def _named(run: Run) -> dict[str, int]:
+    """Return the errors that name their variant."""
     named: dict[str, int] = {}
     for key, buckets in run.counted.latency.items():
         if key.variant in run.question.split.positive and key.status != "2xx":
             named[key.variant] = named.get(key.variant, 0) + sum(buckets.values())
-    return Lost(run.tally, named)
+    return named
 
 
 def _of_kind(kind: Kind, whose: str | None, part: str) -> Explanation:
@@ -106,17 +109,17 @@ def _as(whose: str | None) -> str:
     return f"about what {whose} lacks of its weight: "
 
 
-def _failing(run: Run, variant: str, part: str) -> Explanation:
+def _failing(split: Split, tally: Tally, variant: str, part: str) -> Explanation:
     """Return that a variant is down, or that it fails some of its requests."""
-    weight = 100 * run.question.split[variant]
-    good = run.tally.counts.get(variant, 0)
+    weight = 100 * split[variant]
+    good = tally.counts.get(variant, 0)
     if not good:
         return Explanation(
             f"{variant} is down",
             f"{part}, about {variant}'s share (weight {weight:g} %), and it never answers: see "
             f"whether {variant}'s pods are up and ready, and which labels its subset selects.",
         )
-    failing = 100 * run.tally.lost / (run.tally.lost + good)
+    failing = 100 * tally.lost / (tally.lost + good)
     return Explanation(
         f"{variant} is failing",
         f"{part}, what {variant} lacks of its weight of {weight:g} %: it fails {failing:.0f} % of "
