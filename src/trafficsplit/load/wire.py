@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket as _sockets
 import contextlib
 import errno
 import os
@@ -11,14 +12,12 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from gevent import monkey
-
 from trafficsplit.errors import BrokenError
 from trafficsplit.load.endpoint import Address, Endpoint
 from trafficsplit.load.poller import READ, WRITE, Poller
 
-# The socket of the system: gevent's would yield.
-_socket: Any = monkey.get_original("socket", "socket")
+# The socket of the system, without what Python's own adds to it; gevent's would yield.
+_socket: Any = _sockets.socket
 IP_BIND_ADDRESS_NO_PORT = 24  # of Linux; Python 3.11 has no name for it
 BUFFER = 64 * 1024  # bytes of one read; a larger one costs two to four times as much
 AT_ONCE = struct.pack("ii", 1, 0)  # no lingering at all
@@ -64,11 +63,10 @@ class Wire:
         """
         family, where = address
         try:
-            sock = _socket(family, names.SOCK_STREAM)
+            sock = _socket(family, names.SOCK_STREAM | names.SOCK_NONBLOCK)
         except OSError as error:
             raise _blamed(error) from None
         self._socket = sock
-        sock.setblocking(False)
         sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
         if self._reset:
             sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, AT_ONCE)
