@@ -189,8 +189,10 @@ def test_a_source_that_changed_or_is_gone_is_named() -> None:
 
 
 def test_clustered_draws_come_with_the_way_out_where_there_is_one() -> None:
-    found = Independence(Draws.CLUSTERED, 1.0, 0.0, 9.0, 1.0, "connections differ")
+    in_order = Independence(Draws.CLUSTERED, 1.0, 0.0, 9.0, 1.0, "connections differ")
+    found = dataclasses.replace(in_order, by_connection=True)
     run = made({"blue": 60})
+    assert "--unit session" not in sentences.clustered(run, in_order)
     assert "verify with --unit session" in sentences.clustered(run, found)
     assert "--unit session" not in sentences.clustered(having(run, unit="session"), found)
     assert "connections differ" in sentences.clustered(run, found)
@@ -213,6 +215,16 @@ def test_clustered_draws_come_with_the_way_out_where_there_is_one() -> None:
             made({"blue": 21_900, "green": 8_100}, requests=30_000),
             "",
             "green got 27.00 %, and its weight is 25 ± 2 %. Such a share is near the edge",
+        ),
+        (
+            made({"blue": 21_300, "green": 8_700}, requests=30_000),
+            "",
+            "its weight is 25 ± 2 %. That is 2 points beyond the tolerance, but not yet certain",
+        ),
+        (
+            made({"blue": 22_500, "green": 7_500}, requests=30_000),
+            "",
+            "green got 25.00 %, and its weight is 25 ± 2 %. Give more --requests.",
         ),
     ],
 )

@@ -15,10 +15,13 @@ from trafficsplit.analysis.fixed import FixedTest, standardised_residuals
 from trafficsplit.analysis.gateways import GatewayComparison, OneGateway
 from trafficsplit.analysis.independence import Independence
 from trafficsplit.analysis.planning import BUDGET_QUANTILE, requests_to_match
+from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import CanaryLimits, Run, SourceReading
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.stationarity import Change
 from trafficsplit.analysis.tally import Tally
 
+NEAR_THE_EDGE = 0.5  # of the tolerance, on either side of it
 DISPERSED = 1.5  # a dispersion from which on it is said
 
 
@@ -264,11 +267,72 @@ def source_changed(name: str, before: Split, after: Split) -> str:
 def clustered(run: Run, order: Independence) -> str:
     """Return that draws are not independent, and what to do."""
     advice = "so the shares say little, however many requests are sent"
-    if run.subject.unit == "request":
+    if run.subject.unit == "request" and order.by_connection:
         advice = (
             "verify with --unit session, where each request is a new connection without cookies"
         )
     return f"The draws are not independent: {order.reason}; {advice}."
+
+
+def changed(run: Run, change: Change) -> str:
+    """Return that the split changed in mid-run, and that what came since is not enough."""
+    before = Tally(run.tally.counts)
+    variant = oddest(run.question.split, before)
+    return (
+        f"The split changed in mid-run, after {change.at:.1f} s: {variant} got "
+        f"{100 * change.before.get(variant, 0.0):.1f} % before and "
+        f"{100 * change.after.get(variant, 0.0):.1f} % since, which is no verdict by itself: "
+        "verify again."
+    )
+
+
+def too_short(run: Run, switches: int) -> str:
+    """Return that the variants took turns too seldom to tell their shares from a turn's length."""
+    times = "never" if not switches else f"only {switches:,} times"
+    return (
+        f"The variant changed {times} in {run.tally.identified:,} responses within "
+        f"{run.subject.elapsed:.1f} s: that may be one turn of a gateway that deals in blocks, or "
+        "of a cache. Give more --requests, or a lower --rate."
+    )
+
+
+def dependent(run: Run, scale: float) -> str:
+    """Return by how much the responses say less than independent ones."""
+    return (
+        f"Successive responses come from the same variant more often than by chance, so that "
+        f"{run.tally.identified:,} say no more than {run.tally.identified / scale:,.0f} "
+        "independent ones: a cache, or a gateway that deals in turns. Give more --requests, or "
+        "send them past the cache."
+    )
+
+
+def differing_replicas(run: Run) -> str:
+    """Return that replicas behind one address have other weights than each other."""
+    return (
+        f"The gateways behind {run.subject.host or 'the address'} differ: connections get other "
+        "shares from one another, by more than the tolerance allows."
+    )
+
+
+def saved_by_losses(run: Run) -> str:
+    """Return which variant fails, where the shares are as configured if all losses are its own."""
+    split = run.question.split
+    tally = run.tally
+    variant = min(split.positive, key=lambda name: (tally.share(name) or 0.0) - split[name])
+    counted = tally.counts.get(variant, 0)
+    return (
+        f"{variant} fails: it answered {counted:,} of {tally.requests:,} requests, far fewer than "
+        f"its {split[variant] * 100:g} %, and the {tally.lost:,} that were lost make up for it"
+        f"{_why(run.counted.losses)}."
+    )
+
+
+def dealt_in_blocks(block: int) -> str:
+    """Return the remark that a gateway deals its split in blocks."""
+    return (
+        f"Note: the gateway deals the split in blocks of {block:,} responses, within which one "
+        "variant comes after the other, and so keeps it better than chance would."
+    )
 
 
 def ended_early(run: Run) -> str:
@@ -302,12 +366,29 @@ def undecided(run: Run, losses_of: str) -> str:
             f"{tally.lost:,} requests were lost, and if they were all {losses_of}'s the split "
             "might not match: fix the errors, then verify again."
         )
+    return f"{tally.requests:,} requests were not enough: {_where_it_is(question, tally)}"
+
+
+def _where_it_is(question: Question, tally: Tally) -> str:
+    """Return where the oddest share is: in the band, near its edge, or beyond it."""
     variant = oddest(question.split, tally)
+    weight = question.split[variant]
+    tolerance = question.tolerance_of(variant)
+    where = (
+        f"{variant} got {_per_cent(tally, variant):.2f} %, and its weight is {weight * 100:g} ± "
+        f"{tolerance * 100:g} %."
+    )
+    beyond = abs((tally.share(variant) or 0.0) - weight) - tolerance
+    if abs(beyond) <= tolerance * NEAR_THE_EDGE:
+        return (
+            f"{where} Such a share is near the edge of the tolerance: give more --requests, or "
+            "another --tolerance."
+        )
+    if beyond < 0:
+        return f"{where} Give more --requests."
     return (
-        f"{tally.requests:,} requests were not enough: {variant} got "
-        f"{_per_cent(tally, variant):.2f} %, and its weight is {question.split[variant] * 100:g} ± "
-        f"{question.tolerance_of(variant) * 100:g} %. Such a share is near the edge of the "
-        "tolerance: give more --requests, or another --tolerance."
+        f"{where} That is {points(beyond)} beyond the tolerance, but not yet certain: give more "
+        "--requests."
     )
 
 
