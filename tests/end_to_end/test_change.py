@@ -53,6 +53,7 @@ def test_new_weights_in_the_middle_are_told_with_their_time(tmp_path: Path) -> N
             code, out, err = ended(process)
     assert code == 1, err
     change = json.loads(out)["change"]
+    assert json.loads(out)["diagnosis"]["cause"] == "the change came into force during the run"
     assert change["before"]["green"] < 0.01
     assert change["after"]["green"] == pytest.approx(0.25, abs=0.04)
     earliest = datetime.datetime.fromisoformat(change["earliest_time"]).timestamp()
@@ -86,8 +87,8 @@ def test_old_weights_in_force_are_named(tmp_path: Path) -> None:
         with verify(tmp_path, started.host, *question) as process:
             code, out, err = ended(process)
     assert code == 1, err
-    names = [e["name"] for e in json.loads(out)["diagnosis"]["explanations"]]
-    assert any(name.startswith("the old weights are still in force") for name in names)
+    cause = json.loads(out)["diagnosis"]["cause"]
+    assert cause == "the old weights are still in force (blue 90 %, green 10 %)"
 
 
 def test_a_variant_that_is_down_is_named_by_what_is_lost(tmp_path: Path) -> None:
@@ -99,7 +100,8 @@ def test_a_variant_that_is_down_is_named_by_what_is_lost(tmp_path: Path) -> None
             _, out, err = ended(process)
         verdict = json.loads(out)
         assert verdict["errors"] > 500  # nothing is redistributed: its quarter answers 503
-        assert verdict["losses"] == {"HTTP 503": verdict["errors"]}
+        (reason,) = verdict["losses"]
+        assert reason == "HTTP 503: upstream connect error (remote connection failure)"
         with verify(tmp_path, started.host) as process:
             code, _, err = ended(process)
         assert code == 4, err

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from tests.support.counting import BLUE, ERROR, GREEN, count, taken
 from tests.support.runs import CANARY
+from trafficsplit.analysis.causes.candidates import Facts
+from trafficsplit.analysis.causes.inquiry import MOST_REQUESTS, Inquiry
 from trafficsplit.analysis.kinds import Kind, Outcome
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.planning import planned
@@ -111,3 +116,60 @@ def test_a_fixed_sample_is_looked_at_for_its_losses_only() -> None:
     send(counter, ERROR, 11)
     assert judging.verdict is Verdict.FAILING
     assert counter.closed
+
+
+def inquiring(budget: int | None = 10**6, requests: int = 0) -> tuple[Judging, Counter]:
+    question = QUESTION
+    if requests:
+        question = dataclasses.replace(QUESTION, requests=requests)
+    counter = Counter(CANARY, budget=budget)
+    inquiry = Inquiry(Facts(question))
+    judging = Judging(question, counter, new_connections=True, inquiry=inquiry)
+    return judging, counter
+
+
+def send_mixed(counter: Counter, share: float, number: int, seed: int = 14) -> int:
+    """Send requests a millisecond apart, of which a share is green's; return how many."""
+    draws = np.random.default_rng(seed).random(number)
+    for sent, draw in enumerate(draws):
+        if counter.closed:
+            return sent
+        count(counter, taken(counter), GREEN if draw < share else BLUE, counter.sent / 1000)
+    return number
+
+
+def test_a_mismatch_goes_on_until_its_cause_is_known() -> None:
+    judging, counter = inquiring()
+    sent = send_mixed(counter, 0.5, 10_000)
+    assert judging.inquiry is not None
+    assert judging.inquiry.after < 500
+    assert judging.inquiry.after + 200 < sent < judging.inquiry.after + MOST_REQUESTS
+    assert counter.closed
+
+
+def test_what_comes_after_the_verdict_does_not_change_it() -> None:
+    judging, counter = inquiring()
+    assert judging.inquiry is not None
+    while not judging.inquiry.after:
+        send_mixed(counter, 0.5, 50, seed=counter.sent)
+    after = judging.inquiry.after
+    assert judging.verdict is Verdict.MISMATCH
+    send(counter, ERROR, 500)
+    send_mixed(counter, 0.25, 10_000)
+    assert judging.verdict is Verdict.MISMATCH
+    assert counter.closed
+    assert counter.sent <= after + MOST_REQUESTS
+
+
+def test_a_match_goes_no_further() -> None:
+    judging, counter = inquiring()
+    send_mixed(counter, 0.25, 20_000)
+    assert judging.verdict is Verdict.MATCH
+    assert judging.inquiry is not None
+    assert judging.inquiry.after == 0
+    assert counter.closed
+
+
+def test_a_masters_budget_bounds_an_inquiry_too() -> None:
+    _, counter = inquiring(budget=None, requests=400)
+    assert send_mixed(counter, 0.5, 10_000) == 400
