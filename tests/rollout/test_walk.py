@@ -62,6 +62,7 @@ class Stage:
     verified: list[dict[str, float]] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
     alphas: list[tuple[int, int]] = field(default_factory=list)
+    previous: list[dict[str, float]] = field(default_factory=list)
 
     def walk(
         self, *ends: End, yes: bool = False, confirm: Callable[[], bool] | None = None
@@ -73,6 +74,8 @@ class Stage:
     def verify(self, settings: VerifySettings, occasion: Occasion) -> VerdictDocument:
         """Stand for a verification."""
         self.verified.append({v: 100 * w for v, w in settings.split.weights.items()})
+        assert settings.load.previous is not None
+        self.previous.append({v: 100 * w for v, w in settings.load.previous.weights.items()})
         question = settings.question
         self.alphas.append(in_thousandths(question.alpha, question.alpha_of_mismatch))
         if (self.release.directory / STATE).exists():
@@ -121,6 +124,12 @@ def test_every_step_is_set_and_verified(stage: Stage, capsys: pytest.CaptureFixt
     assert "step: blue 75 %, green 25 %" in out
     assert "in force 100 ms after it was set" in out
     assert "done: blue 100 %, green 0 % → blue 0 %, green 100 %, every step verified" in out
+
+
+def test_the_weights_of_the_step_before_are_known(stage: Stage) -> None:
+    stage.walk(MATCH, MISMATCH, MATCH).onward()
+    assert stage.verified == [STEP_1, STEP_2, BEFORE]
+    assert stage.previous == [BEFORE, STEP_1, STEP_2]
 
 
 def test_a_step_that_changes_nothing_is_verified_only(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.verdict import Verdict
@@ -202,6 +202,15 @@ class Walk:
             raise InputError(f"which gateway does {self.source} mean? Give --host http://ADDRESS")
         return settings
 
+    def _knowing_what_was_before(self, settings: VerifySettings) -> VerifySettings:
+        """Return settings with the weights of the step before, which may still be in force."""
+        log = self.release.log
+        before = log[-1].weights if log else self.release.plan.before
+        load = settings.load
+        if load.previous is not None:
+            return settings
+        return replace(settings, load=replace(load, previous=Split(dict(before))))
+
     def check(self, *, onward: bool) -> None:
         """Refuse settings with which a step could not be verified. Raises InputError.
 
@@ -218,7 +227,7 @@ class Walk:
     def _verify(self, weights: Mapping[str, float], effect: Effect | None) -> StepLog:
         """Verify weights, and return the log of the step."""
         release = self.release
-        settings = self._settings(weights)
+        settings = self._knowing_what_was_before(self._settings(weights))
         self._enter(VERIFYING)
         report = release.directory / self._number
         saying = Saying(quiet=True, plots=self.plots)
