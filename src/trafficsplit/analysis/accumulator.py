@@ -90,8 +90,8 @@ class Accumulator:
         return self._recorders.setdefault((gateway, worker), OrderRecorder())
 
     def merge_order(self, gateway: int, order: Order) -> None:
-        """Add the order of another process's requests to a gateway."""
-        self._merged_orders[gateway] += order
+        """Add the order of another process's requests to a gateway, which came later."""
+        self._merged_orders[gateway] = self._merged_orders[gateway].followed_by(order)
 
     @property
     def pairs_within_connections(self) -> int:

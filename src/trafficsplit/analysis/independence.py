@@ -31,6 +31,7 @@ CLUSTERED_DISPERSION = 1.5
 CLUSTERED_CORRELATION = 0.15
 EVEN_DISPERSION = 0.5
 KEPT_CORRELATION = 0.5
+KEPT_BEYOND_ORDER = 0.25  # of agreement: so much more than in order of sending
 
 IN_TURN = (
     "the gateway deals requests out in turn (a weighted round robin), which keeps a split better "
@@ -64,6 +65,18 @@ class Independence:
     within_connections: float | None
     reason: str
     by_connection: bool = False
+
+    @property
+    def keeps_connections(self) -> bool:
+        """Whether the gateway keeps each connection on one variant.
+
+        Responses of a connection agree then, and far more than those that were sent one after the
+        other, which agree as well where a gateway deals in blocks.
+        """
+        within = self.within_connections
+        if not self.by_connection or within is None or within <= KEPT_CORRELATION:
+            return False
+        return within > (self.correlation or 0.0) + KEPT_BEYOND_ORDER
 
 
 def telling_pairs(counts: Mapping[str, int]) -> int:

@@ -11,6 +11,7 @@ from trafficsplit.analysis.comparison import Comparison, Limit, compare
 from trafficsplit.analysis.fixed import chi_square
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.independence import Draws, Independence, independence
+from trafficsplit.analysis.outcome import dealt_block, differing_replicas, outcome, why_held_back
 from trafficsplit.analysis.planning import fixed_size
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Run
@@ -92,18 +93,33 @@ def _judge_split(run: Run) -> Judgement:
         return judge_users(run, draws_of(run))
     judge_shares = _judge_fixed if run.question.test == "fixed" else _judge_sequential
     judged = judge_shares(run)
-    ended_early = run.tally.requests < run.question.requests
-    if judged.verdict is Verdict.FAILING:
-        return judged
-    if judged.verdict is Verdict.INCONCLUSIVE and ended_early:
+    undecided = judged.verdict is Verdict.INCONCLUSIVE
+    if judged.verdict is Verdict.FAILING or (undecided and run.ending.interrupted):
         return judged
     # Also if the budget has run out: more requests would not help.
     order = draws_of(run)
-    if order.draws is Draws.CLUSTERED and not unexpected(run.question.split, run.tally):
+    if _is_no_draw(run, order) and not unexpected(run.question.split, run.tally):
         return Judgement(Verdict.INCONCLUSIVE, sentences.clustered(run, order))
-    if order.draws is Draws.EVEN and judged.verdict is Verdict.MATCH:
-        return Judgement(judged.verdict, f"{judged.reason} Note: {order.reason}.")
+    if judged.verdict is Verdict.MATCH:
+        return Judgement(judged.verdict, f"{judged.reason}{_remark(run, order)}")
     return judged
+
+
+def _remark(run: Run, order: Independence) -> str:
+    """Return how a gateway keeps its split better than chance would, empty if it does not."""
+    block = dealt_block(run)
+    if block:
+        return f" {sentences.dealt_in_blocks(block)}"
+    if order.draws is Draws.EVEN:
+        return f" Note: {order.reason}."
+    return ""
+
+
+def _is_no_draw(run: Run, order: Independence) -> bool:
+    """Return whether a response is no draw: its connection is, or, at a fixed size, its turn."""
+    if run.question.test == "fixed":
+        return order.draws is Draws.CLUSTERED
+    return order.keeps_connections
 
 
 WORST_FIRST = (Draws.CLUSTERED, Draws.EVEN, Draws.INDEPENDENT, Draws.UNKNOWN)
@@ -151,17 +167,35 @@ def _judge_sequential(run: Run) -> Judgement:
     if surprise:
         return Judgement(Verdict.MISMATCH, sentences.surprise(split, surprise, run.tally))
     # A verdict that was reached while the run went on stands, whatever the last answers were.
-    verdict = run.ending.decided or replay(run).verdict
+    verdict = run.ending.decided or outcome(run)
     if verdict is Verdict.MATCH:
         return Judgement(verdict, sentences.match(run))
     if verdict is Verdict.MISMATCH:
-        reason = sentences.at_gateways(run, compare_gateways(run))
-        if not reason:
-            reason = sentences.mismatch(run, sentences.oddest(split, run.tally))
-        return Judgement(verdict, reason)
-    if verdict is Verdict.FAILING or too_many_lost(run):
+        return Judgement(verdict, _why_not(run))
+    if too_many_lost(run):
         return Judgement(Verdict.FAILING, sentences.failing(run))
-    return Judgement(Verdict.INCONCLUSIVE, sentences.undecided(run, _hangs_on_losses(run)))
+    if verdict is Verdict.FAILING:
+        return Judgement(verdict, sentences.saved_by_losses(run))
+    return Judgement(Verdict.INCONCLUSIVE, _why_undecided(run))
+
+
+def _why_not(run: Run) -> str:
+    """Return why a run is a mismatch: which gateway is off, or by how much a share is."""
+    reason = sentences.at_gateways(run, compare_gateways(run))
+    if reason:
+        return reason
+    if differing_replicas(run):
+        return sentences.differing_replicas(run)
+    return sentences.mismatch(run, sentences.oddest(run.question.split, run.tally))
+
+
+def _why_undecided(run: Run) -> str:
+    """Return why a run has no verdict."""
+    if run.tally.requests >= run.question.requests:
+        held_back = why_held_back(run)
+        if held_back:
+            return held_back
+    return sentences.undecided(run, _hangs_on_losses(run))
 
 
 def too_many_lost(run: Run) -> bool:

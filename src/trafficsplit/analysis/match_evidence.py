@@ -107,10 +107,6 @@ class MatchEvidence:
         if len(self._weights) == 1 or 0 in self._weights:
             self._zero = ZeroBound(question.zero_tolerance)
 
-    def begin_anew(self) -> None:
-        """Forget what was reached: the split has changed."""
-        self._best = np.full_like(self._best, -math.inf)
-
     def look(self, counts: RunningCounts, scale: float = 1.0) -> bool:
         """Return whether every edge has passed, now or before, and the zero bound holds now.
 

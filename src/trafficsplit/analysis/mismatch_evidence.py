@@ -16,8 +16,8 @@ FIRST_RESTART = 500
 NEXT_RESTART = 1.25
 MOST_RESTARTS = 64
 # How long evidence that has started later may wait for a look: responses, and a part of all so far.
-SHORTEST_WAIT = 50.0
-LONGEST_WAIT = 0.03
+SHORTEST_WAIT = 200.0
+LONGEST_WAIT = 0.05
 RESTARTS_MASS = 0.1  # of all evidence, on the later starts together
 
 
@@ -75,6 +75,16 @@ class MismatchEvidence:
         logs = np.full(later + 1, math.log(RESTARTS_MASS / MOST_RESTARTS))
         logs[0] = math.log(1 - RESTARTS_MASS)
         return logs
+
+    def log_evidence_in_blocks(self, counts: RunningCounts, block: int) -> float:
+        """Return the logarithm of the evidence where a gateway deals its split in blocks.
+
+        The rest of a block may be any variant's, and a start within one would see a part of it
+        alone: so there is evidence from the start only.
+        """
+        rows, unknown = self._rows(counts)
+        each = self._mixture.log_evidence(rows, unknown + block)
+        return float(log_sum(each + self._log_rows))
 
     def log_evidence(self, counts: RunningCounts, *, harmed: bool = True) -> float:
         """Return the logarithm of the evidence.

@@ -1,21 +1,24 @@
 """What is kept of the order of the responses, in one pass and constant memory.
 
-That is how often successive responses agree, overall and within connections, and sums over groups
-of responses: blocks of successive ones, and connections. `analysis.independence` says what they
-mean.
+That is how often successive responses agree, overall and within connections, sums over groups of
+responses, which are blocks of successive ones and connections, and the course of the counts.
+`analysis.independence` and `analysis.dependence` say what they mean.
 """
 
 from __future__ import annotations
 
 from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 40  # responses of a block
+STEP = 10  # responses of a step of a course, at first
+MOST_STEPS = 1024  # of a course: beyond, two steps become one
 MOST_CONNECTIONS = 4096  # that are kept apart; beyond, the oldest are summed up
 
 Codes = NDArray[np.int64]
@@ -52,6 +55,70 @@ class Clusters:
 
 
 @dataclass(frozen=True)
+class Course:
+    """The counts of successive responses, in steps of `step` responses.
+
+    `columns` has the counts of each variant, one for each step.
+    """
+
+    step: int = STEP
+    columns: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return max(map(len, self.columns.values()), default=0)
+
+    @property
+    def table(self) -> Codes:
+        """The counts, steps × variants that have answered."""
+        table = np.zeros((self.steps, len(self.columns)), np.int64)
+        for index, column in enumerate(self.columns.values()):
+            table[: len(column), index] = column
+        return table
+
+    def __add__(self, other: Course) -> Course:
+        """Return the course of two that went on at once: step by step."""
+        step = max(self.step, other.step)
+        one = self.in_steps_of(step)
+        two = other.in_steps_of(step)
+        columns: dict[str, Sequence[int]] = dict(one.columns)
+        for name, column in two.columns.items():
+            pairs = zip_longest(columns.get(name, ()), column, fillvalue=0)
+            columns[name] = [ours + theirs for ours, theirs in pairs]
+        # A step of the sum has the responses of both.
+        joint = step * 2 if one.columns and two.columns else step
+        return Course(joint, columns)
+
+    def followed_by(self, other: Course) -> Course:
+        """Return the course of two of which the other came later."""
+        step = max(self.step, other.step)
+        one = self.in_steps_of(step)
+        two = other.in_steps_of(step)
+        columns: dict[str, Sequence[int]] = {}
+        for name in dict.fromkeys([*one.columns, *two.columns]):
+            before = one.columns.get(name, [0] * one.steps)
+            columns[name] = [*before, *two.columns.get(name, [0] * two.steps)]
+        whole = Course(step, columns)
+        while whole.steps > MOST_STEPS:
+            whole = whole.in_steps_of(whole.step * 2)
+        return whole
+
+    def in_steps_of(self, step: int) -> Course:
+        """Return the course in longer steps; what does not fill one is left out."""
+        many = step // self.step
+        if many <= 1:
+            return self
+        number = self.steps // many
+        columns = {}
+        for name, column in self.columns.items():
+            whole = np.zeros(number * many, np.int64)
+            whole[: len(column)] = column[: len(whole)]
+            columns[name] = whole.reshape(number, many).sum(axis=1).tolist()
+        return Course(step, columns)
+
+
+@dataclass(frozen=True)
 class Order:
     """What is kept of the order of the responses. Orders of several workers add up."""
 
@@ -59,6 +126,7 @@ class Order:
     within_connections: Agreement = Agreement()
     blocks: Clusters = Clusters()
     connections: Clusters = Clusters()
+    course: Course = Course()
 
     def __add__(self, other: Order) -> Order:
         return Order(
@@ -66,7 +134,12 @@ class Order:
             self.within_connections + other.within_connections,
             self.blocks + other.blocks,
             self.connections + other.connections,
+            self.course + other.course,
         )
+
+    def followed_by(self, other: Order) -> Order:
+        """Return the order of responses of which the others came later."""
+        return replace(self + other, course=self.course.followed_by(other.course))
 
     def as_plain(self) -> dict[str, Any]:
         """Return it as data that JSON can hold."""
@@ -75,6 +148,7 @@ class Order:
             "within_connections": vars(self.within_connections),
             "blocks": _clusters_as_plain(self.blocks),
             "connections": _clusters_as_plain(self.connections),
+            "course": {"step": self.course.step, "columns": dict(self.course.columns)},
         }
 
     @classmethod
@@ -85,6 +159,7 @@ class Order:
             Agreement(**data["within_connections"]),
             Clusters(**data["blocks"]),
             Clusters(**data["connections"]),
+            Course(**data["course"]),
         )
 
 
@@ -103,6 +178,7 @@ class OrderRecorder:
         self._names: list[str] = []
         self._successive = _Successive()
         self._blocks = _Blocks()
+        self._course = _Course()
         self._connections = _Connections()
 
     def add(self, variant: str, connection: int = 0) -> None:
@@ -116,6 +192,7 @@ class OrderRecorder:
         codes = self._own_codes(variants)[codes]
         self._successive.add(codes)
         self._blocks.add(codes, len(self._names))
+        self._course.add(codes, len(self._names))
         if connections.any():
             kept = connections != 0
             self._connections.add(codes[kept], connections[kept], len(self._names))
@@ -141,6 +218,7 @@ class OrderRecorder:
             within_connections=Agreement(connections.pairs, connections.agreed),
             blocks=self._blocks.sums.clusters(self._names),
             connections=connections.sums.clusters(self._names) + connections.kept(self._names),
+            course=self._course.course(self._names),
         )
 
 
@@ -203,6 +281,52 @@ class _Blocks:
             blocks = codes[:whole].reshape(-1, BLOCK)
             columns = [np.count_nonzero(blocks == code, axis=1) for code in range(number_of_codes)]
             self.sums.add(np.stack(columns, axis=1))
+
+
+class _Course:
+    """The counts of successive responses in steps, which grow longer as a run does."""
+
+    def __init__(self) -> None:
+        self._step = STEP
+        self._table = np.zeros((MOST_STEPS, 0), np.int64)
+        self._steps = 0  # rows of the table that are used
+        self._begun: Codes = np.empty(0, np.int64)  # since the last whole step
+
+    def add(self, codes: Codes, number_of_codes: int) -> None:
+        missing = number_of_codes - self._table.shape[1]
+        if missing:
+            self._table = np.pad(self._table, ((0, 0), (0, missing)))
+        codes = np.concatenate([self._begun, codes])
+        while len(codes) >= self._step:
+            if self._steps == MOST_STEPS:
+                self._join_steps()
+            codes = self._add_steps(codes)
+        self._begun = codes
+
+    def _add_steps(self, codes: Codes) -> Codes:
+        """Add as many whole steps as there is room for; return the codes that are left."""
+        number = min(len(codes) // self._step, MOST_STEPS - self._steps)
+        whole = number * self._step
+        steps = codes[:whole].reshape(number, self._step)
+        rows = self._table[self._steps : self._steps + number]
+        for code in range(rows.shape[1]):
+            rows[:, code] = np.count_nonzero(steps == code, axis=1)
+        self._steps += number
+        return codes[whole:]
+
+    def _join_steps(self) -> None:
+        half = MOST_STEPS // 2
+        self._table[:half] = self._table[::2] + self._table[1::2]
+        self._steps = half
+        self._step *= 2
+
+    def course(self, names: Sequence[str]) -> Course:
+        """Return the course, by name."""
+        table = self._table[: self._steps]
+        columns = {}
+        for code in np.flatnonzero(table.any(axis=0)).tolist():
+            columns[names[code]] = table[:, code].tolist()
+        return Course(self._step, columns)
 
 
 class _Connections:

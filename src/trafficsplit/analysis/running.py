@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from trafficsplit.analysis.field_test import FieldTest
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.sequential import MANY, SequentialTest
+from trafficsplit.analysis.sequential import MANY
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.users import UserTest
@@ -56,39 +57,13 @@ class FixedRunningTest:
         return MANY
 
 
-class SequentialRunningTest:
-    """Looks at the sequential test (DESIGN.md 4), which has no match before the least requests."""
-
-    def __init__(self, question: Question) -> None:
-        self.test = SequentialTest.of(question)
-        self._least = question.least_requests
-
-    def look(self, look: Look) -> Verdict:
-        """Add counts, and return the verdict so far."""
-        verdict = self.test.look(look.tallies)
-        if verdict is Verdict.MATCH and self._missing > 0:
-            return Verdict.INCONCLUSIVE
-        return verdict
-
-    @property
-    def least_more(self) -> int:
-        """A number of further responses before which the verdict cannot change."""
-        if self.test.verdict is Verdict.MATCH:
-            return max(self._missing, 0)
-        return self.test.least_more
-
-    @property
-    def _missing(self) -> int:
-        return self._least - self.test.tally.requests
-
-
 def running_test(question: Question) -> RunningTest:
     """Return the test that looks at a run while it goes on, for a question."""
     if question.user_requests:
         return UserTest(question)
     if question.test == "fixed":
         return FixedRunningTest(question)
-    return SequentialRunningTest(question)
+    return FieldTest(question)
 
 
 def unexpected(split: Split, tally: Tally) -> dict[str, int]:

@@ -21,7 +21,7 @@ from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
 
-WORTH_A_LOOK = 100  # of all responses one part that is new is worth another look
+WORTH_A_LOOK = 60  # of all responses one part that is new is worth another look
 MANY = 2**62  # further responses: more than there will ever be
 
 
@@ -32,7 +32,8 @@ class SequentialTest:
     ≤ alpha if every share is within it, however often the test is looked at. A verdict stands once
     it is reached. `tolerance`, `zero_tolerance` (for variants of weight 0 or 1), `alpha` and
     `max_failing` are fractions. The state is the tally: `update` with another test's tally merges
-    the two. `scale` is by how many times more evidence is needed, where draws are not independent.
+    the two. `scale` is by how many times more evidence is needed, where draws are not independent,
+    and `block` the responses of the blocks in which the gateway deals its split, 0 if it does not.
 
     With several `gateways`, numbered from 0, both verdicts are about each of them: one that is
     stale shows by itself long before it shows in the sum.
@@ -76,6 +77,7 @@ class SequentialTest:
         self._mismatch = MismatchEvidence(question)
         self._failing = FailingEvidence(question)
         self.scale = 1.0
+        self.block = 0
         self._threshold = math.log(1 / question.alpha)
         self._mismatch_threshold = math.log(1 / question.alpha_of_mismatch)
 
@@ -110,10 +112,11 @@ class SequentialTest:
 
     def _verdict_so_far(self) -> Verdict:
         if self._verdict is Verdict.INCONCLUSIVE:
-            self._verdict = self._judge()
+            self._verdict = self.judge_now()
         return self._verdict
 
-    def _judge(self) -> Verdict:
+    def judge_now(self) -> Verdict:
+        """Return the verdict that the counts so far allow; it does not stand by that."""
         counts = self._counts
         if counts.unexpected:
             return Verdict.MISMATCH
@@ -134,7 +137,10 @@ class SequentialTest:
         return Verdict.INCONCLUSIVE
 
     def _is_mismatch(self) -> bool:
-        evidence = self._mismatch.log_evidence(self._counts)
+        if self.block:
+            evidence = self._mismatch.log_evidence_in_blocks(self._counts, self.block)
+        else:
+            evidence = self._mismatch.log_evidence(self._counts)
         return evidence >= self._mismatch_threshold * self.scale
 
     def _is_saved_by_losses(self) -> bool:
@@ -146,9 +152,10 @@ class SequentialTest:
         evidence = self._mismatch.log_evidence(self._counts, harmed=False)
         return evidence >= self._mismatch_threshold * self.scale
 
-    def begin_anew(self) -> None:
-        """Forget what speaks for a match: the split has changed."""
-        self._match.begin_anew()
+    @property
+    def is_surprised(self) -> bool:
+        """Whether a variant has answered that is to get nothing."""
+        return self._counts.unexpected
 
     @property
     def verdict(self) -> Verdict:
@@ -159,7 +166,7 @@ class SequentialTest:
     def least_more(self) -> int:
         """A number of further responses before which looking again is hardly worth while.
 
-        It is at most a 100th of the responses so far more than those without which the verdict
+        It is at most a 60th of the responses so far more than those without which the verdict
         cannot change, but for a change of the split in mid-run, a lost request, or an answer of a
         variant that is to get nothing. 0: the verdict is known.
         """

@@ -22,6 +22,7 @@ from trafficsplit.analysis.accumulator import Accumulator
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.run import Counted
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
@@ -135,12 +136,15 @@ class Counter:
         return Look(
             tallies,
             late=standing.late,
-            orders=list(map(sums.order, range(len(self.gateways)))),
+            orders=self._orders,
             elapsed=sums.elapsed,
             users=sums.users.users if self._users is not None else None,
             waiting=standing.waiting,
             hanging=standing.hanging,
         )
+
+    def _orders(self) -> Sequence[Order]:
+        return list(map(self.sums.order, range(len(self.gateways))))
 
     @property
     def standing(self) -> Standing:

@@ -1,0 +1,191 @@
+"""The sequential test in the field, where responses are no independent draws of a constant share.
+
+It asks of every verdict of the sequential test whether what was seen bears it (DESIGN.md 4): the
+order of the responses, the connections, and the course of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trafficsplit.analysis.course import Suspicion, suspicion_of
+from trafficsplit.analysis.dependence import dependence, replicas_differ
+from trafficsplit.analysis.independence import independence, telling_pairs
+from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.order import Order
+from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Verdict
+
+# Changes from one variant to another, below which counts may be one turn of a gateway that deals in
+# blocks, and the responses after which they are not.
+FEWEST_SWITCHES = 10
+FEWEST_RESPONSES = 400
+FEWEST_OF_A_VARIANT = 10
+# Seconds that a verdict takes at least where the same variant came again and again: a cache in
+# front gives one answer for as long.
+MOMENT = 2.0
+# A match needs connections enough to have met one gateway in so many behind a balancer, as far as
+# connections are renewed.
+ONE_IN = 8
+MOST_OF_A_CONNECTION = 100  # responses, on average, where connections are renewed
+REUSED = 0.1  # of the responses that are not the first of their connection
+WAIT = 0.01  # of all responses, until a verdict that was held back is looked at again
+
+
+class FieldTest:
+    """Looks at the sequential test, and holds a verdict back that is not borne by what was seen.
+
+    `hopeless` says that more requests will not help: the draws are clustered by connection.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.test = SequentialTest.of(question)
+        self.hopeless = False
+        self._verdict = Verdict.INCONCLUSIVE
+        self._held = False
+        self._asked_at = 0.0  # responses at the last look at connections
+
+    def look(self, look: Look) -> Verdict:
+        """Add what is new, and return the verdict so far."""
+        self.test.add(look.tallies, look.late)
+        if self._verdict is Verdict.INCONCLUSIVE:
+            verdict = self._judge(look)
+            if verdict is Verdict.MATCH and self._missing > 0:
+                verdict = self._hold()
+            self._verdict = verdict
+        return self._verdict
+
+    @property
+    def _missing(self) -> int:
+        """Requests without which there is no match."""
+        return self.question.least_requests - self.test.tally.requests
+
+    @property
+    def least_more(self) -> int:
+        """A number of further responses before which the verdict hardly changes; 0: never."""
+        if self.hopeless or self._verdict is not Verdict.INCONCLUSIVE:
+            return 0
+        if self._held:
+            return max(math.ceil(self.test.tally.identified * WAIT), self._missing, 10)
+        return self.test.least_more
+
+    def _judge(self, look: Look) -> Verdict:
+        test = self.test
+        test.scale = 1.0
+        test.block = 0
+        verdict = test.judge_now()
+        self._held = False
+        if verdict is Verdict.FAILING or test.is_surprised:
+            return verdict
+        if verdict is Verdict.INCONCLUSIVE and not self._is_time_to_ask():
+            return verdict
+        orders = [order for order in look.orders() if order.blocks.groups or order.successive.pairs]
+        if not orders:  # nothing is known of the order
+            return verdict
+        if self._replicas_differ(orders):
+            return Verdict.MISMATCH
+        if verdict is Verdict.INCONCLUSIVE:
+            return verdict
+        return self._unless_held(verdict, look, orders)
+
+    def _is_time_to_ask(self) -> bool:
+        """Return whether connections are looked at again: after each tenth more responses."""
+        identified = self.test.tally.identified
+        if identified < max(self._asked_at * 1.1, FEWEST_RESPONSES):
+            return False
+        self._asked_at = identified
+        return True
+
+    def _unless_held(self, verdict: Verdict, look: Look, orders: Sequence[Order]) -> Verdict:
+        """Return a verdict if what was seen bears it, else inconclusive for now."""
+        test = self.test
+        if not all(map(_knows_connections, orders)):
+            return self._hold()
+        if self._is_clustered_by_connection(orders):
+            self.hopeless = True
+            return self._hold()
+        each = list(map(dependence, orders))
+        test.scale = max(one.scale for one in each)
+        test.block = max(one.block for one in each)
+        if test.scale > 1 or test.block:
+            verdict = test.judge_now()
+        borne = True
+        if verdict is Verdict.MISMATCH:
+            borne = self._is_no_moment(look, orders)
+        elif verdict is Verdict.MATCH:
+            borne = self._has_met_all(orders) and self._lasts(orders)
+        if not borne or verdict is Verdict.INCONCLUSIVE:
+            return self._hold()
+        return verdict
+
+    def _hold(self) -> Verdict:
+        self._held = True
+        return Verdict.INCONCLUSIVE
+
+    def _replicas_differ(self, orders: Sequence[Order]) -> bool:
+        """Return whether replicas behind one address differ, each of which has all variants."""
+        tolerance = self.question.tolerance
+        if not any(replicas_differ(order, tolerance) for order in orders):
+            return False
+        return not self._is_clustered_by_connection(orders)
+
+    def _is_clustered_by_connection(self, orders: Sequence[Order]) -> bool:
+        return any(independence(order).keeps_connections for order in orders)
+
+    def _is_no_moment(self, look: Look, orders: Sequence[Order]) -> bool:
+        """Return whether the gateway had time and requests enough to change its mind."""
+        switches = sum(order.successive.pairs - order.successive.agreed for order in orders)
+        if switches >= FEWEST_SWITCHES:
+            return True
+        identified = self.test.tally.identified
+        rarest = min(self.question.split.positive.values())
+        if identified < max(FEWEST_RESPONSES, FEWEST_OF_A_VARIANT / rarest):
+            return False
+        return look.elapsed >= MOMENT or self.test.tally.requests >= self.question.requests > 0
+
+    def _has_met_all(self, orders: Sequence[Order]) -> bool:
+        """Return whether connections enough were made to meet one gateway in `ONE_IN`."""
+        needed = math.ceil(math.log(self.question.alpha) / math.log1p(-1 / ONE_IN))
+        for order in orders:
+            connections = order.connections
+            responses = sum(connections.counts.values())
+            is_renewed = responses <= MOST_OF_A_CONNECTION * connections.groups
+            if responses and is_renewed and connections.groups < needed:
+                return False
+        return True
+
+    def _lasts(self, orders: Sequence[Order]) -> bool:
+        """Return whether the split is as it was, as far as it can be seen, or has matched since."""
+        for order in orders:
+            suspicion, since = suspicion_of(order.course, self.question)
+            if suspicion is Suspicion.CHANGED and not self._matches_since(since):
+                return False
+            if suspicion is Suspicion.LEAVING:
+                return False
+        return True
+
+    def _matches_since(self, counts: dict[str, int]) -> bool:
+        """Return whether the responses since a change are a match by themselves."""
+        test = SequentialTest.of(replace(self.question, gateways=1))
+        test.scale = self.test.scale
+        test.add([Tally(counts)])
+        return test.judge_now() is Verdict.MATCH
+
+
+def _knows_connections(order: Order) -> bool:
+    """Return whether it is known if the gateway keeps a connection on one variant.
+
+    A quick verdict comes before connections were used twice; a gateway that closes each of them
+    never lets them be.
+    """
+    pairs = order.within_connections.pairs
+    responses = sum(order.connections.counts.values())
+    needed = telling_pairs(order.connections.counts)
+    if not responses or pairs >= needed:
+        return True
+    return responses >= needed and pairs < REUSED * responses
