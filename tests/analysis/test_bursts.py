@@ -11,16 +11,16 @@ from trafficsplit.analysis.bursts import (
     with_errors,
 )
 from trafficsplit.analysis.evidence import Floats
-from trafficsplit.analysis.run import Course
+from trafficsplit.analysis.run import VariantCourse
 
 Numbers = NDArray[np.integer] | Floats
 STRETCHES = 300
 
 
-def course(errors: Numbers, answers: int = 5, slow: Numbers | None = None) -> Course:
+def course(errors: Numbers, answers: int = 5, slow: Numbers | None = None) -> VariantCourse:
     slow = np.zeros(len(errors)) if slow is None else slow
     counts = errors.astype(int).tolist()
-    return Course([answers] * len(errors), counts, [slow.astype(int).tolist()])
+    return VariantCourse([answers] * len(errors), counts, [slow.astype(int).tolist()])
 
 
 def bursts(rng: np.random.Generator, number: int, size: int, length: int = 1) -> Floats:
@@ -57,7 +57,7 @@ def test_no_errors_and_few_stretches() -> None:
 
 def test_errors_are_added_by_stretch() -> None:
     together = with_errors(course(np.array([0.0, 2.0])), course(np.array([3.0, 1.0])))
-    assert together == Course([5, 5], [3, 3], [[0, 0]])
+    assert together == VariantCourse([5, 5], [3, 3], [[0, 0]])
 
 
 def test_slow_answers_by_chance_have_no_dispersion_to_speak_of() -> None:
@@ -83,6 +83,6 @@ def test_a_stall_of_one_variant_disperses_and_one_of_both_does_not() -> None:
 
 
 def test_variants_without_answers_have_no_dispersion() -> None:
-    empty = Course([0, 0], [0, 0], [[0, 0]])
+    empty = VariantCourse([0, 0], [0, 0], [[0, 0]])
     assert dispersion_of_slow(empty, course(np.zeros(2))) == 1
     assert dispersion_of_slow(course(np.zeros(2)), course(np.zeros(2))) == 1

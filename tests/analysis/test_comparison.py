@@ -18,7 +18,7 @@ from trafficsplit.analysis.comparison import (
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.latency import buckets_of
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.run import CanaryLimits, Course, LatencyKey, Run, Stretch
+from trafficsplit.analysis.run import CanaryLimits, LatencyKey, Run, Stretch, VariantCourse
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
@@ -131,9 +131,9 @@ def test_answers_slow_together_leave_a_limit_open() -> None:
     slow = [30, *[0] * (STRETCHES - 1)]
     spread = [1 * (stretch % 7 == 0) for stretch in range(STRETCHES)]
     nothing = [0] * STRETCHES
-    blue = Course([15] * STRETCHES, nothing, [spread])
+    blue = VariantCourse([15] * STRETCHES, nothing, [spread])
     assert compared(run(latency, max_p99_ratio=1.5)).p99_limit is Limit.EXCEEDED
-    courses = {"blue": blue, "green": Course([5] * STRETCHES, nothing, [slow])}
+    courses = {"blue": blue, "green": VariantCourse([5] * STRETCHES, nothing, [slow])}
     asked = run(latency, max_p99_ratio=1.5, courses=courses)
     assert compared(asked).p99_limit is Limit.OPEN
     assert compared(asked).dispersion > 5
@@ -187,10 +187,10 @@ def test_errors_in_one_burst_are_one_observation() -> None:
     nothing = [0] * STRETCHES
     burst = [20, *[0] * (STRETCHES - 1)]
     spread = [1 * (stretch % 15 == 0) for stretch in range(STRETCHES)]
-    blue = Course([15] * STRETCHES, nothing, [])
+    blue = VariantCourse([15] * STRETCHES, nothing, [])
     latency = answered(errors=20)
     for errors, limit in ((burst, Limit.OPEN), (spread, Limit.EXCEEDED)):
-        courses = {"blue": blue, "green": Course([5] * STRETCHES, errors, [])}
+        courses = {"blue": blue, "green": VariantCourse([5] * STRETCHES, errors, [])}
         assert compared(run(latency, max_error_ratio=2.0, courses=courses)).errors_limit is limit
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from trafficsplit.analysis.courses import LEVELS, Courses, levels_of
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.latency import buckets_of
-from trafficsplit.analysis.run import Course
+from trafficsplit.analysis.run import VariantCourse
 
 SECOND = 1_000_000
 
@@ -23,7 +23,7 @@ def kinds_with_errors() -> tuple[Kinds, list[int]]:
     return kinds, codes
 
 
-def recorded(latencies: Codes, chosen: list[int]) -> dict[str, Course]:
+def recorded(latencies: Codes, chosen: list[int]) -> dict[str, VariantCourse]:
     kinds, codes = kinds_with_errors()
     courses = Courses(kinds, origin=0)
     sent = np.arange(len(latencies)) * SECOND // 100

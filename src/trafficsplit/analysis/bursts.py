@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trafficsplit.analysis.evidence import Floats
-from trafficsplit.analysis.run import Course
+from trafficsplit.analysis.run import VariantCourse
 
 FEWEST = 8  # stretches of which a spread is made
 
@@ -38,7 +38,7 @@ def independent_errors(count: int, requests: int) -> Errors:
     return Errors(count, requests, float(count))
 
 
-def errors_of(course: Course) -> Errors:
+def errors_of(course: VariantCourse) -> Errors:
     """Return the errors of a course, with the spread that they show."""
     errors = np.array(course.errors, float)
     requests = errors + np.array(course.answers, float)
@@ -57,13 +57,13 @@ def errors_of(course: Course) -> Errors:
     return Errors(count, total, variance, largest)
 
 
-def with_errors(course: Course, more: Course) -> Course:
+def with_errors(course: VariantCourse, more: VariantCourse) -> VariantCourse:
     """Return a course to which the errors of another one are added."""
     together = np.array(course.errors) + np.array(more.errors)
-    return Course(course.answers, together.tolist(), course.slow)
+    return VariantCourse(course.answers, together.tolist(), course.slow)
 
 
-def dispersion_of_slow(ours: Course, theirs: Course) -> float:
+def dispersion_of_slow(ours: VariantCourse, theirs: VariantCourse) -> float:
     """Return how many times wider than by chance two variants' parts of slow answers differ.
 
     It is the variance of the difference over that of independent answers, at least 1, and the most

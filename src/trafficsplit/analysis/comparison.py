@@ -26,7 +26,7 @@ from trafficsplit.analysis.bursts import (
 )
 from trafficsplit.analysis.latency import at_rank, quantile
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
-from trafficsplit.analysis.run import CanaryLimits, Course, LatencyKey, Run
+from trafficsplit.analysis.run import CanaryLimits, LatencyKey, Run, VariantCourse
 from trafficsplit.analysis.two_samples import (
     Buckets,
     most_errors,
@@ -148,7 +148,7 @@ class _Sample:
     good: Buckets
     errors: Errors
     with_unnamed: Errors
-    course: Course | None
+    course: VariantCourse | None
 
     @property
     def answers(self) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trafficsplit.analysis.histograms import TimeHistogram
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.latency import buckets_of
-from trafficsplit.analysis.run import Course
+from trafficsplit.analysis.run import VariantCourse
 
 LEVELS = 64  # of latency, four for each octave: enough for 4 s; beyond, all are one level
 ERROR = LEVELS  # the column of errors; those below it are of answers, by level
@@ -79,7 +79,7 @@ class Courses:
         return place * COLUMNS
 
     @property
-    def courses(self) -> dict[str, Course]:
+    def courses(self) -> dict[str, VariantCourse]:
         """The course of each variant that answered or failed; "" is for errors that name none."""
         rows = self._times.rows
         courses = {}
@@ -94,12 +94,12 @@ class Courses:
         return courses
 
 
-def _course(table: NDArray[np.int64]) -> Course:
+def _course(table: NDArray[np.int64]) -> VariantCourse:
     """Return a variant's course of its counts by stretch, a column for each level and errors."""
     answers = table[:, :ERROR]
     by_level = answers.sum(axis=0)
     slow = [answers[:, _slow_level(by_level, part) :].sum(axis=1).tolist() for part in SLOW]
-    return Course(answers.sum(axis=1).tolist(), table[:, ERROR].tolist(), slow)
+    return VariantCourse(answers.sum(axis=1).tolist(), table[:, ERROR].tolist(), slow)
 
 
 def _slow_level(by_level: Codes, part: float) -> int:

@@ -13,7 +13,6 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import (
     CanaryLimits,
     Counted,
-    Course,
     Ending,
     Gateway,
     LatencyKey,
@@ -22,6 +21,7 @@ from trafficsplit.analysis.run import (
     SourceReading,
     Stretch,
     Subject,
+    VariantCourse,
 )
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
@@ -135,7 +135,7 @@ def _counted_from_plain(plain: Mapping[str, Any]) -> Counted:
         gateways=list(map(_gateway_from_plain, plain["gateways"])),
         cached=plain["cached"],
         users=Users.from_plain(plain["users"]) if plain["users"] else None,
-        courses={name: Course(**course) for name, course in plain["courses"].items()},
+        courses={name: VariantCourse(**course) for name, course in plain["courses"].items()},
         hanging=tuple(map(Hanging.from_plain, plain["hanging"])),
         judged=_tallies_from_plain(plain["judged"]),
     )
@@ -151,7 +151,7 @@ def _tallies_from_plain(plain: list[list[Any]] | None) -> list[Tally] | None:
     return None if plain is None else [Tally(*parts) for parts in plain]
 
 
-def _course_as_plain(course: Course) -> Plain:
+def _course_as_plain(course: VariantCourse) -> Plain:
     lists = vars(course)
     return {name: list(counts) for name, counts in lists.items()}
 

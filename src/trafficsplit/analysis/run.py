@@ -53,7 +53,7 @@ class LatencyKey:
 
 
 @dataclass(frozen=True)
-class Course:
+class VariantCourse:
     """How the requests of one variant went over time: an element for each stretch, in order.
 
     `answers` are its 2xx answers, `errors` its others. `slow` has such a row for about the slowest
@@ -155,7 +155,7 @@ class Counted:
     gateways: Sequence[Gateway] = ()
     cached: int = 0
     users: Users | None = None
-    courses: Mapping[str, Course] = field(default_factory=dict)
+    courses: Mapping[str, VariantCourse] = field(default_factory=dict)
     hanging: Sequence[Hanging] = ()
     judged: Sequence[Tally] | None = None
 
