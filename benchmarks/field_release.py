@@ -3,25 +3,33 @@
     python -m benchmarks.field_release [RELEASES]
 
 The walk, its state, its settings, its spending, the planner and the sequential test are the real
-ones; the test is looked at whenever its verdict could change. The source of weights and the gateway
-are simulated, with independent draws. What is off is off by exactly one tolerance, where it is
-likeliest to be passed, and a release with such a step begins there: the good steps before it only
-take time. Everything is seeded: the same figures come out again.
+ones; the test is looked at whenever its verdict could change, and in some rows the whole judge has
+the last word. The source of weights and the gateway are simulated, with independent draws. What is
+off is off by exactly one tolerance, where it is likeliest to be passed, and a release with such a
+step begins there: the good steps before it only take time. Everything is seeded: the same figures
+come out again.
 """
 
 from __future__ import annotations
 
+import math
+import multiprocessing
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
+from multiprocessing.pool import Pool
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 from numpy.random import Generator
 
+from benchmarks.field.simulation import Setting, simulate
+from benchmarks.field.worlds import Independent
 from trafficsplit.analysis.fixed import clopper_pearson
 from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
@@ -41,9 +49,10 @@ from trafficsplit.verification import Occasion
 from trafficsplit.weights.sources import GatewayLocation
 
 RELEASES = 10_000
-STEPS = (15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 85.0, 100.0)
+PIECE = 250  # releases that one process simulates in a go, at most
+STEPS = (30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 100.0)
 BEFORE = {"blue": 100.0, "green": 0.0}
-WIDE = 0.13  # the tolerance with which a release takes milliseconds
+WIDE = 0.25  # the tolerance with which a release takes milliseconds
 USUAL = 0.02
 FAR = 2.0  # tolerances
 NEVER = 2**62  # requests until something that does not happen
@@ -53,6 +62,7 @@ DOCUMENT = document_of(
 )
 
 Shares = Mapping[str, float]
+Drive = Callable[[Question, Shares, float, Generator], tuple[Verdict, int]]
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,10 @@ class Source:
         """Return the weights."""
         return Split(self._weights)
 
+    def others(self) -> Mapping[str, Split]:
+        """Return the weights of other routes: there are none."""
+        return {}
+
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Set weights."""
         self._weights = weights
@@ -117,8 +131,9 @@ class Source:
 class Simulation:
     """One release in a world."""
 
-    def __init__(self, world: World, tolerance: float, rng: Generator) -> None:
+    def __init__(self, world: World, tolerance: float, rng: Generator, drive: Drive) -> None:
         self._world = world
+        self._drive = drive
         self._rng = rng
         self._sign = 1 if rng.random() < 0.5 else -1
         self._step = int(rng.integers(len(STEPS)))  # the first that is off
@@ -155,7 +170,7 @@ class Simulation:
         question = settings.question
         off = self._off
         shares = _off(question, off * self._sign)
-        verdict, requests = drive(question, shares, self._world.lost, self._rng)
+        verdict, requests = self._drive(question, shares, self._world.lost, self._rng)
         outcome = self._outcome
         outcome.requests += requests
         # At exactly one tolerance either verdict is a wrong one; one answer of weight 0 is not.
@@ -189,7 +204,17 @@ def _off(question: Question, tolerances: float) -> Shares:
     return {"blue": 1 - green - away, "green": green + away}
 
 
-def drive(question: Question, shares: Shares, lost: float, rng: Generator) -> tuple[Verdict, int]:
+def by_judge(
+    question: Question, shares: Shares, lost: float, rng: Generator
+) -> tuple[Verdict, int]:
+    """Return the verdict of the whole judge on a simulated gateway, and the requests."""
+    assert not lost, "losses are for the test alone"
+    world = Independent([shares[variant] for variant in question.split])
+    result = simulate(Setting(question, world), int(rng.integers(2**62)))
+    return result.verdict, result.requests
+
+
+def by_test(question: Question, shares: Shares, lost: float, rng: Generator) -> tuple[Verdict, int]:
     """Return the verdict of the sequential test on a simulated gateway, and the requests.
 
     `least_more` leaves out what ends a run at once: lost requests, and answers of weight 0. The
@@ -263,7 +288,7 @@ class Row:
     event: Callable[[Outcome], bool]
     part: int = 1  # of the releases
     tolerance: float = WIDE
-    bound: float = 0.01
+    drive: Drive = by_test
 
 
 def passed(outcome: Outcome) -> bool:
@@ -283,36 +308,71 @@ def not_whole(outcome: Outcome) -> bool:
 
 ROWS = (
     Row("as configured: not every step verified", World(), not_whole),
-    Row("… at a tolerance of 2 points", World(), not_whole, 40, USUAL),
+    Row("… at a tolerance of 2 points", World(), not_whole, 400, USUAL),
+    Row("… by the whole judge", World(), not_whole, 100, drive=by_judge),
     Row("a step and all after it off: passed", World(1), passed),
-    Row("… at a tolerance of 2 points", World(1), passed, 10, USUAL),
+    Row("… at a tolerance of 2 points", World(1), passed, 40, USUAL),
+    Row("… by the whole judge", World(1), passed, 40, drive=by_judge),
     Row("… and continued three times", World(1, holds=True, tries=4), passed, 10),
     Row("a step far off, and the way back off: passed", World(FAR, 1), passed),
-    Row("at the edge, eleven tries: stopped", World(1, holds=True, tries=11), stopped, 5),
+    Row("at the edge, eleven tries: stopped", World(1, holds=True, tries=11), stopped, 20),
     Row(
-        "… and as many lost as may be: stopped", World(lost=0.01, holds=True, tries=11), stopped, 50
+        "… and as many lost as may be: stopped", World(lost=0.01, holds=True, tries=11), stopped, 40
     ),
 )
 COSTS = (
     ("as configured", World(), WIDE, 20),
-    ("as configured, at a tolerance of 2 points", World(), USUAL, 100),
+    ("as configured, at a tolerance of 2 points", World(), USUAL, 400),
     ("a step off by two tolerances", World(FAR, from_the_start=True), WIDE, 20),
-    ("… at a tolerance of 2 points", World(FAR, from_the_start=True), USUAL, 100),
+    ("… at a tolerance of 2 points", World(FAR, from_the_start=True), USUAL, 400),
 )
 
 
-def releases(row_world: World, tolerance: float, number: int) -> list[Outcome]:
-    """Return how a number of releases went."""
-    seeds = np.random.SeedSequence(7).spawn(number)
-    return [Simulation(row_world, tolerance, np.random.default_rng(seed)).run() for seed in seeds]
+@dataclass(frozen=True)
+class Job:
+    """Releases that one process simulates in a go."""
+
+    world: World
+    tolerance: float
+    drive: Drive
+    full: bool
+    seeds: range
 
 
-def errors(number: int) -> None:
+def simulated(job: Job) -> list[Outcome]:
+    """Return how the releases of a job went."""
+    with quickly(), full_alpha() if job.full else nullcontext():
+        return [
+            Simulation(job.world, job.tolerance, np.random.default_rng(seed), job.drive).run()
+            for seed in job.seeds
+        ]
+
+
+def releases(
+    pool: Pool,
+    world: World,
+    tolerance: float,
+    number: int,
+    drive: Drive = by_test,
+    *,
+    full: bool = False,
+) -> list[Outcome]:
+    """Return how a number of releases went, with the `full` alpha a step where that is asked."""
+    size = min(PIECE, math.ceil(number / 2))
+    jobs = [
+        Job(world, tolerance, drive, full, range(start, min(start + size, number)))
+        for start in range(0, number, size)
+    ]
+    return list(chain.from_iterable(pool.imap(simulated, jobs)))
+
+
+def errors(pool: Pool, number: int) -> None:
     """Print how often each event was."""
     print(f"{'alpha 1 % for a release of ten steps':50}{'releases':>9}{'events':>8}   per cent")
     for row in ROWS:
         some = number // row.part
-        seen = sum(map(row.event, releases(row.world, row.tolerance, some)))
+        found = releases(pool, row.world, row.tolerance, some, row.drive)
+        seen = sum(map(row.event, found))
         low, high = clopper_pearson(seen, some, 0.05)
         print(
             f"{row.name:50}{some:>9,}{seen:>8,}   {100 * seen / some:.2f} "
@@ -321,26 +381,28 @@ def errors(number: int) -> None:
         )
 
 
-def costs(number: int) -> None:
+def costs(pool: Pool, number: int) -> None:
     """Print the requests of a release beside those of one whose steps have the full alpha each."""
     print(f"{'requests of a release (mean)':50}{'one alpha':>10}{'alpha a step':>13}")
     for name, world, tolerance, part in COSTS:
-        own = _mean_requests(world, tolerance, number // part)
-        with full_alpha():
-            full = _mean_requests(world, tolerance, number // part)
+        some = number // part
+        own = _mean_requests(releases(pool, world, tolerance, some))
+        full = _mean_requests(releases(pool, world, tolerance, some, full=True))
         print(f"{name:50}{own:>10,.0f}{full:>13,.0f}{own / full:8.2f} ×", flush=True)
 
 
-def _mean_requests(world: World, tolerance: float, number: int) -> float:
-    return float(np.mean([outcome.requests for outcome in releases(world, tolerance, number)]))
+def _mean_requests(outcomes: Sequence[Outcome]) -> float:
+    return float(np.mean([outcome.requests for outcome in outcomes]))
 
 
 def main(number: int = RELEASES) -> None:
     """Print both tables."""
-    with quickly():
-        errors(number)
+    began = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        errors(pool, number)
         print()
-        costs(number)
+        costs(pool, number)
+    print(f"\n{time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":
