@@ -19,6 +19,7 @@ from trafficsplit.analysis.judge import (
     same_weights,
     too_many_lost,
 )
+from trafficsplit.analysis.losses import Hanging
 from trafficsplit.analysis.order import Order, OrderRecorder
 from trafficsplit.analysis.run import Gateway, Run, SourceReading, Stretch
 from trafficsplit.analysis.running import unexpected
@@ -242,3 +243,18 @@ def test_any_run_gets_a_verdict_and_one_sentence(
     if judged.verdict is Verdict.MATCH:
         assert not surprising
         assert not too_many_lost(run)
+
+
+# --- gateways that have stopped answering ---
+
+
+def test_a_match_does_not_stand_where_a_gateway_has_stopped_answering() -> None:
+    stopped = Hanging(requests=8000, lost=8, answered=1.5, silent=10.0, unanswered=8)
+    answering = made({"blue": 6000, "green": 2000}, decided=Verdict.MATCH)
+    assert judge(answering).verdict is Verdict.MATCH
+    judged = judge(having(answering, hanging=[stopped]))
+    assert judged.verdict is Verdict.FAILING
+    assert "http://gateway has not answered since 1.5 s after the start" in judged.reason
+    # What was shown before stands.
+    off = made({"blue": 6000, "green": 2000}, decided=Verdict.MISMATCH)
+    assert judge(having(off, hanging=[stopped])).verdict is Verdict.MISMATCH

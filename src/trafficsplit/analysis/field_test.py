@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from trafficsplit.analysis.course import Suspicion, suspicion_of
 from trafficsplit.analysis.dependence import dependence, replicas_differ
+from trafficsplit.analysis.hanging import why_hanging
 from trafficsplit.analysis.independence import independence, telling_pairs
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.order import Order
@@ -52,7 +53,7 @@ class FieldTest:
 
     def look(self, look: Look) -> Verdict:
         """Add what is new, and return the verdict so far."""
-        self.test.add(look.tallies, look.late)
+        self.test.add(look.tallies, look.late, look.waiting)
         if self._verdict is Verdict.INCONCLUSIVE:
             verdict = self._judge(look)
             if verdict is Verdict.MATCH and self._missing > 0:
@@ -80,6 +81,8 @@ class FieldTest:
         test.block = 0
         verdict = test.judge_now()
         self._held = False
+        if not test.is_surprised and self._hangs(look):
+            verdict = Verdict.FAILING
         if verdict is Verdict.FAILING or test.is_surprised:
             return verdict
         if verdict is Verdict.INCONCLUSIVE and not self._is_time_to_ask():
@@ -92,6 +95,11 @@ class FieldTest:
         if verdict is Verdict.INCONCLUSIVE:
             return verdict
         return self._unless_held(verdict, look, orders)
+
+    def _hangs(self, look: Look) -> bool:
+        """Return whether a gateway has certainly stopped answering."""
+        names = [""] * len(look.hanging)
+        return bool(why_hanging(look.hanging, names, self.question, ended=False))
 
     def _is_time_to_ask(self) -> bool:
         """Return whether connections are looked at again: after each tenth more responses."""

@@ -10,6 +10,7 @@ from trafficsplit.analysis import sentences
 from trafficsplit.analysis.comparison import Comparison, Limit, compare
 from trafficsplit.analysis.fixed import chi_square
 from trafficsplit.analysis.gateways import compare_gateways
+from trafficsplit.analysis.hanging import why_hanging
 from trafficsplit.analysis.independence import Draws, Independence, independence
 from trafficsplit.analysis.outcome import dealt_block, differing_replicas, outcome, why_held_back
 from trafficsplit.analysis.planning import fixed_size
@@ -39,7 +40,7 @@ def judge(run: Run) -> Judgement:
     changed = _why_weights_are_unknown(run)
     if changed:
         return Judgement(Verdict.INCONCLUSIVE, changed)
-    judged = _judge_split(run)
+    judged = _unless_it_hangs(run, _judge_split(run))
     if run.canary.are_unset:
         return judged
     comparisons = compare(run)
@@ -49,6 +50,17 @@ def judge(run: Run) -> Judgement:
     if judged.verdict is Verdict.MISMATCH:
         return Judgement(judged.verdict, f"{judged.reason} {worse}")
     return Judgement(Verdict.FAILING, worse)
+
+
+def _unless_it_hangs(run: Run, judged: Judgement) -> Judgement:
+    """Return a judgement, but failing instead of a match where a gateway has stopped answering."""
+    if judged.verdict is Verdict.MISMATCH:
+        return judged
+    names = [gateway.name for gateway in run.gateways]
+    hanging = ""
+    if run.counted.hanging:
+        hanging = why_hanging(run.counted.hanging, names, run.question, ended=True)
+    return Judgement(Verdict.FAILING, hanging) if hanging else judged
 
 
 def _why_weights_are_unknown(run: Run) -> str:

@@ -140,9 +140,9 @@ class FailingEvidence:
             return False
         if self._most == 0:
             return True
-        split = np.array([counts.lost, counts.identified], dtype=float)
+        split = np.array([counts.lost, counts.identified + counts.waiting], dtype=float)
         return float(self._mixture.log_evidence(split)) >= self._threshold
 
     def is_exceeded(self, counts: RunningCounts) -> bool:
         """Return whether more are lost just now, be it by chance."""
-        return counts.lost > self._most * (counts.identified + counts.lost)
+        return counts.lost > self._most * (counts.identified + counts.waiting + counts.lost)

@@ -19,7 +19,8 @@ class RunningCounts:
     of these for each gateway; `identified` is their sum. `unconfigured` counts the answers of other
     variants. `lost_by_gateway` are requests that have ended and say nothing about the split, `late`
     those of each gateway that are under way for longer than is usual just now. Gateways are
-    numbered from 0.
+    numbered from 0. `waiting` are requests that were sent and are in no count yet: losses are
+    counted before their turn, and are not to be compared with too few.
     """
 
     def __init__(self, split: Split, gateways: int = 1) -> None:
@@ -29,6 +30,7 @@ class RunningCounts:
         self.by_gateway: Floats = np.zeros((gateways, len(split)))
         self.lost_by_gateway: Floats = np.zeros(gateways)
         self.late: Floats = np.zeros(gateways)
+        self.waiting = 0
         self.identified = 0
         self.unconfigured: dict[str, int] = {}
         self.errors = 0

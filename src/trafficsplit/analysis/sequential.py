@@ -104,8 +104,12 @@ class SequentialTest:
         self.add(batch, late)
         return self._verdict_so_far()
 
-    def add(self, batch: Sequence[Tally], late: Sequence[int] = ()) -> None:
-        """Add counts as `look` does, without a verdict."""
+    def add(self, batch: Sequence[Tally], late: Sequence[int] = (), waiting: int = 0) -> None:
+        """Add counts as `look` does, without a verdict.
+
+        `waiting` are requests that were sent and are in no tally yet.
+        """
+        self._counts.waiting = waiting
         for gateway, tally in enumerate(batch):
             self._counts.add(tally.counts, tally.errors, tally.unidentified, gateway)
         self._counts.late[: len(late)] = late

@@ -67,7 +67,6 @@ class Wire:
         except OSError as error:
             raise _blamed(error) from None
         self._socket = sock
-        sock.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
         if self._reset:
             sock.setsockopt(names.SOL_SOCKET, names.SO_LINGER, AT_ONCE)
         if source:
@@ -90,6 +89,9 @@ class Wire:
     def begin_tls(self, endpoint: Endpoint) -> None:
         """Speak TLS from now on, beginning with the handshake."""
         assert endpoint.context
+        # A request is sent when all that was sent before it has been answered, and so waits for
+        # nothing; a handshake is not.
+        self._socket.setsockopt(names.IPPROTO_TCP, names.TCP_NODELAY, 1)
         descriptor = self._socket.fileno()
         poller = self._poller
         self._tls = Tls(
