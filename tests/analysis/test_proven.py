@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trafficsplit.analysis.proven import proven_within
+from tests.support.runs import having, made
+from trafficsplit.analysis.order import OrderRecorder
+from trafficsplit.analysis.proven import proven_by, proven_within
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
 
@@ -118,3 +120,20 @@ def test_it_is_hardly_ever_below_the_true_deviation_at_any_time(
             for row in totals.tolist()
         )
     assert wrong <= 0.05 * runs + 3 * math.sqrt(0.05 * 0.95 * runs)
+
+
+def test_a_run_whose_responses_depend_on_one_another_proves_less() -> None:
+    run = made({"blue": 7500, "green": 2500})
+    rng = np.random.default_rng(4)
+    chosen = np.zeros(10_000, int)
+    for place in range(1, 10_000):  # each response is as the one before it in 40 % of the cases
+        again = rng.random() < 0.4
+        chosen[place] = chosen[place - 1] if again else int(rng.random() < 0.25)
+    recorder = OrderRecorder()
+    recorder.extend(["blue", "green"], chosen, np.zeros(10_000, np.int64))
+    dependent = having(run, order=recorder.order)
+    independent = proven_by(run)
+    assert independent == pytest.approx(proven({"blue": 7500, "green": 2500}))
+    found = proven_by(dependent)
+    assert found is not None
+    assert found > 1.3 * proven({"blue": 7500, "green": 2500})
