@@ -14,7 +14,7 @@ from trafficsplit.analysis.fixed import clopper_pearson
 from trafficsplit.analysis.verdict import Verdict
 
 SIGMAS = 2.0  # by which a frequency may be off its limit by chance
-RUNS = 500
+RUNS = 120
 
 MATCH = Verdict.MATCH
 MISMATCH = Verdict.MISMATCH
@@ -51,10 +51,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Must:
-    """What must hold: `check` returns whether it does, with what was measured in words."""
+    """What must hold: `check` returns whether it does, with what was measured in words.
+
+    For a bound on the part of the runs that end in some way, `count` returns how many these are:
+    several situations with the same bound can be counted together.
+    """
 
     text: str
     check: Callable[[Measured], tuple[bool, str]]
+    count: Callable[[Measured], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class Row:
 # --- what may have to hold ---
 
 
-def _frequency(count: int, runs: int) -> str:
+def frequency(count: int, runs: int) -> str:
+    """Return a frequency in per cent, with its exact 95 % interval."""
     low, high = clopper_pearson(count, runs, 0.05)
     return f"{100 * count / runs:.2f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
@@ -94,15 +100,20 @@ def _slack(limit: float, runs: int) -> float:
     return SIGMAS * math.sqrt(limit * (1 - limit) / runs)
 
 
-def at_most(limit: float, *verdicts: Verdict) -> Must:
-    """Some verdicts are given in a part of the runs at most, but for chance."""
+def _bound(text: str, limit: float, count: Callable[[Measured], int]) -> Must:
+    """Return that a part of the runs at most ends in some way, but for chance."""
 
     def check(measured: Measured) -> tuple[bool, str]:
         runs = len(measured.results)
-        count = measured.number(*verdicts)
-        return count / runs <= limit + _slack(limit, runs), _frequency(count, runs)
+        number = count(measured)
+        return number / runs <= limit + _slack(limit, runs), frequency(number, runs)
 
-    return Must(f"{' or '.join(verdicts)} ≤ {100 * limit:g} %", check)
+    return Must(f"{text} ≤ {100 * limit:g} %", check, count)
+
+
+def at_most(limit: float, *verdicts: Verdict) -> Must:
+    """Some verdicts are given in a part of the runs at most."""
+    return _bound(" or ".join(verdicts), limit, lambda measured: measured.number(*verdicts))
 
 
 def at_least(limit: float, *verdicts: Verdict) -> Must:
@@ -111,7 +122,7 @@ def at_least(limit: float, *verdicts: Verdict) -> Must:
     def check(measured: Measured) -> tuple[bool, str]:
         runs = len(measured.results)
         count = measured.number(*verdicts)
-        return count / runs >= limit - _slack(limit, runs), _frequency(count, runs)
+        return count / runs >= limit - _slack(limit, runs), frequency(count, runs)
 
     return Must(f"{' or '.join(verdicts)} ≥ {100 * limit:g} %", check)
 
@@ -119,12 +130,10 @@ def at_least(limit: float, *verdicts: Verdict) -> Must:
 def wrong_after(change: float, limit: float = 0.01) -> Must:
     """A match is given after a request in a part of the runs at most: earlier it was right."""
 
-    def check(measured: Measured) -> tuple[bool, str]:
-        runs = len(measured.results)
-        wrong = [one for one in measured.results if one.verdict is MATCH and one.requests > change]
-        return len(wrong) / runs <= limit + _slack(limit, runs), _frequency(len(wrong), runs)
+    def count(measured: Measured) -> int:
+        return sum(one.verdict is MATCH and one.requests > change for one in measured.results)
 
-    return Must(f"match after the change ≤ {100 * limit:g} %", check)
+    return _bound("match after the change", limit, count)
 
 
 def median_at_most(requests: float) -> Must:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.field.clocked import simulate_clocked
 from benchmarks.field.rows import ROWS
 from benchmarks.field.simulation import Result, simulate, simulate_baseline
-from benchmarks.field.situations import Measured, Situation
+from benchmarks.field.situations import Measured, Situation, frequency
 from trafficsplit.analysis.verdict import Verdict
 
 FIRST_SEED = 1000
@@ -93,13 +94,34 @@ def print_rows(pool: Executor, rows: Sequence[str], runs: int) -> bool:
             f"{'':42}{'runs':>6}{'match':>6}{'mism.':>6}{'inc.':>6}{'fail.':>6}"
             f"{'median':>9}{'90 %':>9}  holds"
         )
+        every = []
         for situation in ROWS[row].situations:
             pairs = []
             for _ in seeds_of(situation, runs):
                 pairs += next(results)
             others = [other for _, other in pairs if other]
-            line, holds = line_of(situation, Measured([one for one, _ in pairs], others))
+            measured = Measured([one for one, _ in pairs], others)
+            every.append((situation, measured))
+            line, holds = line_of(situation, measured)
             all_hold &= holds
             print(line, flush=True)
+        print_together(every)
         print(f"{time.monotonic() - began:,.0f} s\n", flush=True)
     return all_hold
+
+
+def print_together(every: Sequence[tuple[Situation, Measured]]) -> None:
+    """Print bounds that several situations have, counted together."""
+    counts: Counter[str] = Counter()
+    runs: Counter[str] = Counter()
+    situations: Counter[str] = Counter()
+    for situation, measured in every:
+        for must in situation.musts:
+            if must.count:
+                counts[must.text] += must.count(measured)
+                runs[must.text] += len(measured.results)
+                situations[must.text] += 1
+    for text, number in situations.items():
+        if number > 1:
+            seen = frequency(counts[text], runs[text])
+            print(f"{number} situations together, {runs[text]:,} runs: {text}: {seen}")

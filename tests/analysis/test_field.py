@@ -14,6 +14,14 @@ from benchmarks.field.clocked import Clock, Hang, Latency, Timed, simulate_clock
 from benchmarks.field.requests import CLOSES, FOR_EVER, Codes, Load, Requests
 from benchmarks.field.rows import ROWS, asked
 from benchmarks.field.simulation import Result, Setting, simulate, simulate_baseline
+from benchmarks.field.situations import (
+    Measured,
+    at_least,
+    at_most,
+    dearer_by,
+    says,
+    wrong_after,
+)
 from benchmarks.field.worlds import (
     ERROR,
     Balancer,
@@ -205,6 +213,48 @@ def test_every_row_has_situations_whose_names_differ() -> None:
         assert all(situation.musts for situation in row.situations)
         for situation in row.situations:
             assert isinstance(situation.setting.world, Timed) == (situation.clock is not None)
+
+
+# --- what must hold ---
+
+
+def runs_of(verdict: Verdict, number: int, requests: int = 100, reason: str = "") -> list[Result]:
+    return [Result(verdict, requests, reason)] * number
+
+
+def test_a_bound_leaves_room_for_chance() -> None:
+    must = at_most(0.01, Verdict.MATCH)
+    good = Measured(runs_of(Verdict.MATCH, 16) + runs_of(Verdict.INCONCLUSIVE, 984))
+    bad = Measured(runs_of(Verdict.MATCH, 17) + runs_of(Verdict.INCONCLUSIVE, 983))
+    assert must.check(good)[0]
+    assert not must.check(bad)[0]
+    assert must.count
+    assert must.count(good) == 16
+    assert at_least(0.99, Verdict.MATCH).check(Measured(runs_of(Verdict.MATCH, 5)))[0]
+
+
+def test_a_match_before_the_change_was_right() -> None:
+    must = wrong_after(1000)
+    assert must.count
+    early = runs_of(Verdict.MATCH, 3, 1000)
+    assert must.count(Measured(early + runs_of(Verdict.MATCH, 2, 1001))) == 2
+
+
+def test_requests_are_held_against_those_beside() -> None:
+    own = runs_of(Verdict.MATCH, 2, 110) + runs_of(Verdict.MISMATCH, 1, 999)
+    others = runs_of(Verdict.MATCH, 3, 100)
+    measured = Measured(own, others)
+    assert measured.ratio == pytest.approx(1.1)  # of the runs with the same verdict
+    assert dearer_by(1.1, "0.1").check(measured)[0]
+    assert not dearer_by(1.05, "0.1").check(measured)[0]
+
+
+def test_the_reason_has_to_say_something() -> None:
+    must = says("gateway-1", Verdict.MISMATCH)
+    said = runs_of(Verdict.MISMATCH, 9, reason="gateway-1 is off")
+    assert must.check(Measured(said))[0]
+    assert not must.check(Measured(said + runs_of(Verdict.MISMATCH, 9)))[0]
+    assert must.check(Measured(runs_of(Verdict.MATCH, 3)))[0]
 
 
 # --- causes ---
