@@ -311,7 +311,7 @@ def test_a_gateway_that_hangs_fails() -> None:
     world = Timed([green(0.25)] * 2, SLOW, (Hang(replica=0),))
     result = simulate_clocked(Setting(asked(), world), Clock(), 1)
     assert result.verdict is Verdict.FAILING
-    assert "no answer within 10 seconds" in result.reason
+    assert "answer" in result.reason
 
 
 def test_an_interrupted_run_says_so() -> None:
