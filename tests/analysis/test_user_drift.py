@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from trafficsplit.analysis.user_drift import shares_by_block, steady_since
+from trafficsplit.analysis.user_drift import is_steady_now, shares_by_block, steady_since
 from trafficsplit.analysis.visits import UserKind, UserRecorder, Users
 
 BLUE = UserKind.of(["blue"] * 3)
@@ -53,8 +53,31 @@ def test_a_dealt_share_is_steady() -> None:
     assert steady_since(recorder.users, NAMES) == 0
 
 
+def test_a_share_that_changed_just_now_is_not_steady() -> None:
+    found = []
+    for seed in range(10):
+        users = users_with(lambda n: 0.25 if n < 4500 else 0.10, 4700, seed)
+        found.append(is_steady_now(users, NAMES))
+    assert sum(found) <= 1
+
+
+def test_a_constant_share_is_steady_now_as_a_rule() -> None:
+    found = [is_steady_now(users_with(lambda _: 0.25, 3000, seed), NAMES) for seed in range(60)]
+    assert sum(found) >= 50
+
+
+@pytest.mark.parametrize("burst", [(75, 25), (30, 10), (150, 50)])
+def test_bursts_are_steady(burst: tuple[int, int]) -> None:
+    blue, green = burst
+    recorder = UserRecorder()
+    recorder.add(([BLUE] * blue + [GREEN] * green) * (6000 // (blue + green)))
+    assert steady_since(recorder.users, NAMES) == 0
+    assert is_steady_now(recorder.users, NAMES)
+
+
 def test_few_users_tell_nothing() -> None:
     assert steady_since(Users(), NAMES) == 0
+    assert is_steady_now(Users(), NAMES)
     assert steady_since(users_with(lambda n: float(n > 50), 60), NAMES) == 0
 
 

@@ -15,12 +15,12 @@ from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.mismatch_evidence import FailingEvidence
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.running_counts import RunningCounts
-from trafficsplit.analysis.user_drift import penalty, steady_since
+from trafficsplit.analysis.user_drift import is_steady_now, penalty, steady_since
 from trafficsplit.analysis.user_evidence import CHANGED, UserEvidence, fewest_dealt
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.analysis.visits import Users
 
-LOOKS_A_DOUBLING = 64  # the fraction of the users that are waited for between two looks
+LOOK_AFTER = 40  # the users so far, divided by this, are waited for between two looks
 
 
 class UserTest:
@@ -43,6 +43,8 @@ class UserTest:
         self._requests = RunningCounts(question.split, question.gateways)
         self._failing = FailingEvidence(question)
         self._fewest = fewest_dealt(question)
+        # So many have to stay at least, before anything can be a match.
+        self._fewest_to_match = -self.threshold / math.log1p(-question.zero_tolerance)
         self._looked_at = 0
         self._reached = np.array([-math.inf])  # the most evidence of each kind for a match, so far
 
@@ -88,10 +90,15 @@ class UserTest:
 
     def _is_match(self) -> bool:
         users = self.users
+        if users.number < self._fewest_to_match:
+            return False
         self._reached = np.maximum(self._reached, self.evidence.for_match(users))
         if self._reached.min() < self.threshold:
             return False
-        self.since = steady_since(users, list(self.question.split))
+        variants = list(self.question.split)
+        if not is_steady_now(users, variants):
+            return False
+        self.since = steady_since(users, variants)
         if not self.since:
             return True
         evidence = self.evidence.for_match(users, self.since)
@@ -123,5 +130,5 @@ class UserTest:
         """A number of further responses after which it is worth to look again."""
         if self.verdict is not Verdict.INCONCLUSIVE:
             return 0
-        users = max(self._looked_at // LOOKS_A_DOUBLING, 1)
+        users = max(self._looked_at // LOOK_AFTER, 1)
         return users * max(self.question.user_requests, 1)
