@@ -12,7 +12,7 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("results")
 ALL = (
     *("reading", "updating", "phases", "recorded", "clients"),
-    *("scaling", "memory", "pause", "master"),
+    *("scaling", "memory", "pause", "master", "field_canary"),
 )
 
 

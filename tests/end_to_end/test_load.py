@@ -45,6 +45,20 @@ def in_turn(green_after: float = 0.0, *, green_fails: bool = False) -> Handler:
     return handler
 
 
+def failing_by_chance(share: float) -> Handler:
+    """Return a gateway that keeps 75/25, with a share of 503s of its own that name no variant."""
+    draws = random.Random(2)
+
+    def handler(connection: socket.socket, _: int) -> None:
+        while read_request(connection):
+            if draws.random() < share:
+                connection.sendall(plain(b"no healthy upstream", "503 Service Unavailable"))
+            else:
+                connection.sendall(plain(page("green" if draws.random() < 0.25 else "blue")))
+
+    return handler
+
+
 def verdict_of(tmp_path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((tmp_path / "out" / "verdict.json").read_text())
     return found
@@ -145,6 +159,26 @@ def test_a_slow_canary_and_a_faulty_one_fail_the_run(cli: Cli, tmp_path: Path) -
         faulty = cli(*host, *question, "--requests", "1600", "--max-error-ratio", "3")
         assert faulty.returncode == 4, faulty.stdout
         assert "green fails too often: and blue never" in faulty.stdout
+
+
+def test_a_limit_on_errors_is_kept_without_errors_and_open_with_errors_of_no_name(
+    cli: Cli, tmp_path: Path
+) -> None:
+    question = (
+        *("--weight", "25", "--tolerance", "10", "--report", "out"),
+        *("--max-error-ratio", "2"),
+    )
+    with served(failing_by_chance(0)) as port:
+        kept = cli("verify", "--host", f"http://127.0.0.1:{port}", *question)
+        assert kept.returncode == 0, kept.stdout
+        found = verdict_of(tmp_path)
+        assert found["requests"] >= 2754  # 1.5 times 459 answers of green, as a rule
+        assert found["comparison"][0]["errors_limit"] == "kept"
+    with served(failing_by_chance(0.008)) as port:
+        unknown = cli("verify", "--host", f"http://127.0.0.1:{port}", *question)
+        assert unknown.returncode == 3, unknown.stdout
+        assert "errors name no variant, and they may all have been green's" in unknown.stdout
+        assert verdict_of(tmp_path)["comparison"][0]["errors_limit"] == "open"
 
 
 def test_without_epoll_locusts_client_sends_and_it_is_said(tmp_path: Path) -> None:
