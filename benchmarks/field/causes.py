@@ -143,10 +143,10 @@ def _of_losses() -> Iterator[Cause]:
     yield _losing("green is down", "HTTP 503", 503, down, "green is down")
     half = Failing(green(0.25), 1, 0.3)
     yield _losing("green fails 30 %", "HTTP 500", 500, half, "green is failing")
-    every = Failing(Failing(green(0.25), 1, 0.1), 0, 0.1)
-    yield _losing("all variants fail 10 %", "HTTP 500", 500, every, "all variants fail")
+    every = Failing(Failing(green(0.25), 1, 0.4), 0, 0.4)
+    yield _losing("all variants fail 40 %", "HTTP 500", 500, every, "all variants fail")
     fault = "HTTP 503 fault filter abort"
-    yield _losing("fault injection, 10 %", fault, 503, every, "a fault is injected")
+    yield _losing("fault injection, 40 %", fault, 503, every, "a fault is injected")
     yield _losing("green's pools are full", FULL_POOLS, 503, half, "the connection pools are full")
     yield _losing("green times out", "HTTP 504", 504, half, "green is too slow")
     yield _losing("a rate limit", "HTTP 429", 429, every, "a rate limit")

@@ -7,6 +7,7 @@ asks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from trafficsplit.analysis.causes.candidates import Facts, other_variants, weigh_causes
@@ -14,6 +15,7 @@ from trafficsplit.analysis.causes.explanation import Diagnosis, Explanation
 from trafficsplit.analysis.causes.of_losses import causes_of_losses
 from trafficsplit.analysis.causes.signs import causes_by_signs
 from trafficsplit.analysis.causes.weighing import Weighed, Weighing
+from trafficsplit.analysis.dependence import dependence
 from trafficsplit.analysis.independence import Independence
 from trafficsplit.analysis.latency import middle_of
 from trafficsplit.analysis.run import Run
@@ -35,10 +37,9 @@ def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis |
         return Diagnosis(certain[0].advice, certain, certain[0].name)
     if run.question.user_requests:  # causes of shares are compared by independent requests
         return None
-    counts = run.tally.counts
-    if judgement.verdict is not Verdict.MISMATCH or sum(counts.values()) < FEWEST:
+    if judgement.verdict is not Verdict.MISMATCH or run.tally.identified < FEWEST:
         return None
-    return _by_shares(facts, counts)
+    return _by_shares(facts, _as_independent(run))
 
 
 def facts_of(run: Run) -> Facts:
@@ -53,6 +54,19 @@ def _certain(run: Run, draws: Independence, facts: Facts) -> Sequence[Explanatio
     if tally.lost > run.question.max_failing * max(tally.requests, 1):
         found += causes_of_losses(run)
     return [*found, *causes_by_signs(run, draws, facts)]
+
+
+def _as_independent(run: Run) -> Mapping[str, int]:
+    """Return the counts of as many independent draws as say what a run's responses do.
+
+    The responses of a user count as one draw.
+    """
+    scale = max(dependence(gateway.order).scale for gateway in run.gateways)
+    scale = max(scale, run.question.user_requests)
+    counts = run.tally.counts
+    if scale <= 1:
+        return counts
+    return {variant: math.ceil(count / scale) for variant, count in counts.items()}
 
 
 def _speeds(run: Run) -> Mapping[str, float]:

@@ -100,9 +100,49 @@ def test_all_gateways_off_and_unlike_differ() -> None:
 def test_new_connections_are_advised_only_where_connections_are_kept(
     by_connection: bool, advised: bool
 ) -> None:
-    draws = dataclasses.replace(CLUSTERED, by_connection=by_connection)
+    draws = CLUSTERED
+    if by_connection:
+        draws = dataclasses.replace(CLUSTERED, by_connection=True, within_connections=1.0)
     (one,) = causes(made({"blue": 500, "green": 500}), draws)
     assert ("--unit session" in one.advice) is advised
     session = having(made({"blue": 500, "green": 500}), unit="session")
     (one,) = causes(session, draws)
     assert "--unit session" not in one.advice
+
+
+def test_connections_with_unlike_shares_are_several_gateways() -> None:
+    draws = dataclasses.replace(CLUSTERED, by_connection=True, within_connections=0.1)
+    run = dataclasses.replace(made({"blue": 500, "green": 300}), previous=Split({"blue": 1}))
+    (one,) = causes(run, draws)
+    assert one.name == "the gateways differ"
+    assert "Do some of them still have the old weights" in one.advice
+
+
+def test_connections_that_agree_as_all_in_order_do_are_not_sticky() -> None:
+    draws = dataclasses.replace(
+        CLUSTERED, by_connection=True, within_connections=0.8, correlation=0.8
+    )
+    (one,) = causes(made({"blue": 500, "green": 300}), draws)
+    assert one.name == "draws in clusters"
+    (alone,) = causes(having(made({"blue": 500, "green": 300}), users=1), draws)
+    assert alone.name == "sticky sessions"
+
+
+def test_changes_that_kept_connections_make_are_none() -> None:
+    sticky = dataclasses.replace(CLUSTERED, by_connection=True, within_connections=1.0)
+    run = changing(25, 24, 26, 25, 60, 61, 59, 60)
+    assert [one.name for one in causes(run, sticky)] == ["sticky sessions"]
+    all_at_once = changing(0, 0, 0, 0, 100, 100, 100, 100)
+    assert causes(all_at_once, sticky)[0].name == "the shares changed during the run"
+
+
+def test_others_that_are_not_known_to_fit_are_not_said_to() -> None:
+    run = of_gateways(0, 190)
+    assert [one.name for one in causes(run)] == ["the gateways differ"]
+
+
+def test_clusters_of_users_are_no_cause() -> None:
+    sticky = dataclasses.replace(CLUSTERED, by_connection=True, within_connections=1.0)
+    run = made({"blue": 500, "green": 500})
+    question = dataclasses.replace(run.question, user_requests=3)
+    assert causes(dataclasses.replace(run, question=question), sticky) == []

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from trafficsplit.analysis.causes.candidates import Facts, weigh_causes
 from trafficsplit.analysis.causes.lost_to import Lost, lost_to
-from trafficsplit.analysis.causes.weighing import SUPPORT
+from trafficsplit.analysis.causes.signs import is_as_configured
+from trafficsplit.analysis.causes.weighing import SUPPORT, fits
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
@@ -36,12 +37,15 @@ class Inquiry:
         self.after = 0
         self._facts = facts
         self._tally = Tally()
+        self._gateways: list[Tally] = []
         self._decided_at = 0.0
         self._next = 0  # requests after the verdict, at which it is looked for a cause again
 
     def add(self, look: Look) -> None:
         """Add what is new."""
         self._tally = sum(look.tallies, self._tally)
+        before = self._gateways or [Tally()] * len(look.tallies)
+        self._gateways = [one + new for one, new in zip(before, look.tallies, strict=True)]
 
     def begin(self, look: Look) -> None:
         """Note that the verdict has just been reached."""
@@ -65,11 +69,30 @@ class Inquiry:
         tally = self._tally
         if verdict is Verdict.FAILING:
             return self._losses_are_known()
-        weighing = weigh_causes(self._facts, tally.counts, MARGIN * SUPPORT)
-        if weighing.found is not None:
+        if len(self._gateways) > 1 and not self._gateways_are_known():
+            return False
+        responses = max(self._facts.question.user_requests, 1)  # of a user, which is a draw
+        counts = {name: count // responses for name, count in tally.counts.items()}
+        weighing = weigh_causes(self._facts, counts, MARGIN * SUPPORT)
+        if weighing.found is not None or self._is_of_some_gateways():
             return True
         return not weighing.fitting and done >= FEWEST_REQUESTS
 
     def _losses_are_known(self) -> bool:
         support = MARGIN_OF_LOSSES * SUPPORT
         return lost_to(self._facts.split, Lost(self._tally), support) is not None
+
+    def _gateways_are_known(self) -> bool:
+        """Return whether each of several gateways is known to be fine, or to be off."""
+        split = self._facts.split
+        for tally in self._gateways:
+            if fits(tally.counts, split.weights) and not is_as_configured(tally.counts, split):
+                return False
+        return True
+
+    def _is_of_some_gateways(self) -> bool:
+        """Return whether some gateways are as configured; the others are not, then."""
+        if len(self._gateways) < 2:
+            return False
+        split = self._facts.split
+        return any(is_as_configured(tally.counts, split) for tally in self._gateways)

@@ -6,13 +6,14 @@ these the shares of all responses say nothing by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from trafficsplit.analysis.causes.candidates import Facts, weigh_causes
 from trafficsplit.analysis.causes.explanation import Explanation
-from trafficsplit.analysis.causes.weighing import fits
+from trafficsplit.analysis.causes.weighing import fits, is_supported
 from trafficsplit.analysis.gateways import GatewayComparison, OneGateway, compare_gateways
 from trafficsplit.analysis.independence import Draws, Independence
+from trafficsplit.analysis.outcome import dealt_block, differing_replicas
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.stationarity import Change, change_in
@@ -20,6 +21,9 @@ from trafficsplit.analysis.tally import Tally
 
 CACHED = 0.02  # of the responses: more out of a cache are worth an explanation
 UNLIKE = 1e-4  # the probability, by chance, of gateways that differ as much
+RESOLUTION = 0.2  # Cohen's h from the weights, up to which a gateway counts as fine beside others
+NEARLY_ALL = 0.98  # of the responses
+AGREEMENT = 0.15  # of responses in order of sending, beyond chance: more come in clusters
 
 
 def causes_by_signs(run: Run, draws: Independence, facts: Facts) -> Iterator[Explanation]:
@@ -27,13 +31,15 @@ def causes_by_signs(run: Run, draws: Independence, facts: Facts) -> Iterator[Exp
     if run.counted.cached > CACHED * max(run.tally.identified, 1):
         yield _cached(run)
     change = change_in(run)
-    if change is not None and change.steady:
+    if change is not None and change.steady and not _is_of_kept_connections(draws, change):
         yield _changed(run, change)
     gateways = compare_gateways(run)
     if gateways is not None:
         yield from _unlike_gateways(run, gateways, facts)
-    if draws.draws is Draws.CLUSTERED:
-        yield _clustered(run, draws)
+    elif differing_replicas(run):
+        yield _unlike_replicas(run)
+    if _is_no_draw(run, draws):
+        yield from _clustered(run, draws)
 
 
 def _cached(run: Run) -> Explanation:
@@ -52,6 +58,16 @@ def tally_after(run: Run, change: Change) -> Tally:
     """Return the counts since a change."""
     after = [one.tally for one in run.counted.stretches if one.start >= change.at]
     return sum(after, Tally())
+
+
+def _is_of_kept_connections(draws: Independence, change: Change) -> bool:
+    """Return whether a change is one that connections make, each of which keeps its variant.
+
+    Where everything goes from one variant to another, connections keep theirs on either side.
+    """
+    if not draws.keeps_connections:
+        return False
+    return any(max(shares.values()) < NEARLY_ALL for shares in (change.before, change.after))
 
 
 def _changed(run: Run, change: Change) -> Explanation:
@@ -81,15 +97,26 @@ def _unlike_gateways(run: Run, gateways: GatewayComparison, facts: Facts) -> Ite
     Where all of them are off alike, the cause is not theirs.
     """
     off = gateways.off
-    if off and len(off) < len(gateways.each):
+    others = [one for one in gateways.each if not one.off]
+    if off and others and all(_is_as_configured(one, facts.split) for one in others):
         yield _stale_gateways(run, off, facts)
-        return
-    if gateways.p_value is not None and gateways.p_value < UNLIKE:
+    elif gateways.p_value is not None and gateways.p_value < UNLIKE:
         yield Explanation(
             "the gateways differ",
             "The gateways do not split alike: compare their configuration (istioctl proxy-status), "
             "and verify each by itself.",
         )
+
+
+def _is_as_configured(gateway: OneGateway, split: Split) -> bool:
+    return is_as_configured(gateway.tally.counts, split)
+
+
+def is_as_configured(counts: Mapping[str, int], split: Split) -> bool:
+    """Return whether the counts support the configured weights, if only coarsely."""
+    return fits(counts, split.weights) and is_supported(
+        counts, split.weights, resolution=RESOLUTION
+    )
 
 
 def _stale_gateways(run: Run, off: list[OneGateway], facts: Facts) -> Explanation:
@@ -120,19 +147,51 @@ def _all_fit(gateways: Iterable[OneGateway], split: Split) -> bool:
 # --- order ---
 
 
-def _clustered(run: Run, draws: Independence) -> Explanation:
-    """Return that requests come in clusters, with advice that fits where the clusters are."""
-    if not draws.by_connection:
-        return Explanation(
+def _is_no_draw(run: Run, draws: Independence) -> bool:
+    """Return whether clusters of responses are a cause: not of users, nor of blocks of a split."""
+    if draws.draws is not Draws.CLUSTERED or run.question.user_requests:
+        return False
+    return draws.by_connection or not dealt_block(run)
+
+
+def _clustered(run: Run, draws: Independence) -> Iterator[Explanation]:
+    """Yield that requests come in clusters, with advice that fits where the clusters are."""
+    alone = draws.by_connection and run.subject.users == 1  # its order is that of its connection
+    if draws.keeps_connections or alone:
+        yield _sticky(run, draws)
+    elif draws.by_connection and not _agree_in_order(draws):
+        yield _unlike_replicas(run)
+    else:
+        yield Explanation(
             "draws in clusters",
-            f"The draws are not independent: {draws.reason}. New connections would not help, since "
-            "the clusters are in the order of the requests: does the gateway deal in blocks, or a "
-            "cache repeat its answers?",
+            "The draws are not independent: one variant comes after another in order of sending. "
+            "New connections would not help: does the gateway deal in blocks, or does a cache "
+            "repeat its answers?",
         )
+
+
+def _agree_in_order(draws: Independence) -> bool:
+    return draws.correlation is not None and draws.correlation > AGREEMENT
+
+
+def _sticky(run: Run, draws: Independence) -> Explanation:
     if run.subject.unit != "request":
         return Explanation("sticky sessions", f"The draws are not independent: {draws.reason}.")
     return Explanation(
         "sticky sessions",
         f"The draws are not independent: {draws.reason}. Is that on purpose? Then --unit session "
         "makes every request a new connection without cookies, and --unit user counts users.",
+    )
+
+
+def _unlike_replicas(run: Run) -> Explanation:
+    """Return that connections get unlike shares, as from several gateways behind one address."""
+    stale = ""
+    if run.previous is not None:
+        stale = f" Do some of them still have the old weights ({run.previous})?"
+    return Explanation(
+        "the gateways differ",
+        "Connections get other shares than each other, as where some of several gateways behind "
+        f"one address have other weights.{stale} Compare their configuration (istioctl "
+        "proxy-status), and verify each by itself (--resolve).",
     )
