@@ -142,6 +142,17 @@ def test_a_gateway_is_silent_from_its_last_answer_to_the_end() -> None:
     assert hangs.each(ended=True)[1].silent == 0
 
 
+def test_a_gateway_that_is_asked_no_more_is_not_silent() -> None:
+    hangs, kinds = hangs_of()
+    ended(hangs, GOOD, GOOD, at=1.0)
+    hangs.watch([UnderWay(1, 0, 0.7)], 1, 1.1, usually)
+    hangs.close()  # the verdict is known, and one answer is still missing
+    hangs.watch([UnderWay(1, 0, 0.7)], 1, 5.0, usually)
+    assert hangs.each(ended=True)[0].silent == 0
+    ended(hangs, lost_code(kinds), at=10.7)
+    assert hangs.each(ended=True)[0].silent == 0
+
+
 def test_a_loss_at_the_very_end_is_no_silence() -> None:
     hangs, kinds = hangs_of()
     ended(hangs, GOOD, lost_code(kinds))

@@ -281,6 +281,8 @@ class Counter:
 
     def close(self) -> None:
         """Let no more requests be sent; those under way are still counted."""
+        if not self.closed:
+            self.hangs.close()
         self.closed = True
         self.ledger.left = 0
 

@@ -6,6 +6,7 @@ sending others, which no count of what was sent shows (DESIGN.md 4, "Losses").
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,6 +178,7 @@ class Hangs:
         self._late: dict[int, UnderWay] = {}  # by ticket
         self._now = 0.0  # of the last search for late ones
         self._last_end = 0.0
+        self._asked_until = math.inf  # no more requests are sent from then on
         self._limit = LEAST_LATE
         self._answered = 0
         self._sending = 0.0  # seconds of all users in which they did not wait in vain
@@ -212,6 +214,10 @@ class Hangs:
         gateways = self._flags.gateways[codes]
         for number, gateway in enumerate(self._gateways):
             gateway.latest.extend(lost[gateways == number])
+
+    def close(self) -> None:
+        """Note that no more requests are sent: a gateway that is not asked is not silent."""
+        self._asked_until = max(self._now, self._last_end)
 
     def open_connection(self, gateway: int) -> None:
         """Note that a connection has been opened."""
@@ -320,5 +326,5 @@ class Hangs:
         end = self._last_end
         if late:
             end = max(end, self._now)
-        silent = end - max(gateway.answered, 0.0)
+        silent = min(end, self._asked_until) - max(gateway.answered, 0.0)
         return silent if silent > self._limit else 0.0
