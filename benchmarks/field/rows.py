@@ -467,7 +467,7 @@ HANGING = Row(
 NEVER_ANSWERED = Row(
     "one request that is never answered",
     (
-        _hanging("match", 1, Hang(number=1000), at_least(0.97, MATCH), median_at_most(8000)),
+        _hanging("match", 1, Hang(number=1000), at_least(0.97, MATCH), median_at_most(9000)),
         Situation(
             "true share 60 %",
             Setting(asked(), Timed([green(0.6)], QUICK, (Hang(number=5),))),
