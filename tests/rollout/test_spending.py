@@ -60,19 +60,19 @@ def test_the_parts_never_add_up_to_more_than_one(matched: list[bool], planned: i
 
 def test_the_limits_have_the_parts_of_the_releases_own() -> None:
     own = Limits(tolerance=0.03, alpha=0.02, power=0.9)
-    limits = limits_of_next(own, Spent(3, 0), TEN, deadline=False)
+    limits = limits_of_next(own, Spent(3, 0), TEN)
     assert limits.alpha == pytest.approx(0.012)
-    assert limits.mismatch_alpha == pytest.approx(0.02 * 0.9 / 11 / 2)
+    assert limits.mismatch_alpha == pytest.approx(0.02 * 0.9 / 11 / 3)
     assert limits.power == pytest.approx(0.94)
     assert limits.tolerance == 0.03
-    late = limits_of_next(own, Spent(3, 0), TEN, deadline=True)
-    assert late.mismatch_alpha == pytest.approx(0.02 * 0.9 / 11 / 3)
+    late = limits_of_next(own, Spent(3, 0), TEN, more_kinds=1)
+    assert late.mismatch_alpha == pytest.approx(0.02 * 0.9 / 11 / 4)
 
 
 def test_without_limits_it_is_the_default_alpha_that_is_spent() -> None:
-    question = limits_of_next(Limits(), Spent(), 1, deadline=False).question(CANARY)
+    question = limits_of_next(Limits(), Spent(), 1).question(CANARY)
     assert question.alpha == pytest.approx(0.006)
-    assert question.alpha_of_mismatch == pytest.approx(0.01 * 0.45 / 2)
+    assert question.alpha_of_mismatch == pytest.approx(0.01 * 0.45 / 3)
     assert question.power == pytest.approx(0.994)
 
 
@@ -86,7 +86,7 @@ def test_the_bounds_are_said() -> None:
 
 @pytest.mark.parametrize("missed", [30, 5000])
 def test_however_much_is_spent_there_is_a_question(missed: int) -> None:
-    limits = limits_of_next(Limits(), Spent(missed, missed), 1, deadline=True)
+    limits = limits_of_next(Limits(), Spent(missed, missed), 1, more_kinds=1)
     assert limits.question(CANARY).alpha == SMALLEST
 
 
@@ -120,7 +120,7 @@ class World:
                 tries -= 1
 
     def _verify(self, spent: Spent, steps: int) -> tuple[Spent, str]:
-        limits = limits_of_next(self._limits, spent, steps, deadline=False)
+        limits = limits_of_next(self._limits, spent, steps)
         assert limits.alpha is not None
         assert limits.mismatch_alpha is not None
         spent = spent.after_beginning()
@@ -129,7 +129,7 @@ class World:
                 self.wrong_match = True
                 return spent.after_match(), "match"
             return spent, self._random.choice(["mismatch", "inconclusive"])
-        if self._random.random() < 2 * limits.mismatch_alpha:  # mismatch or failing
+        if self._random.random() < 3 * limits.mismatch_alpha:  # of three kinds
             self.wrong_stop = True
             return spent, "mismatch"
         return spent.after_match(), "match"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.releases import BEFORE, FakeSource, document, plan, release
+from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import BrokenError, ExitCode, InputError
 from trafficsplit.report.document import VerdictDocument
@@ -27,6 +28,7 @@ from trafficsplit.rollout.state import (
 from trafficsplit.rollout.time_to_effect import Effect, Transition
 from trafficsplit.rollout.timeline import TIMELINE
 from trafficsplit.rollout.walk import Walk
+from trafficsplit.settings.load import LoadSettings
 from trafficsplit.settings.verify import VerifySettings
 from trafficsplit.verification import Occasion
 
@@ -334,7 +336,7 @@ def test_every_step_has_its_part_of_alpha_and_the_way_back_another(
     stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.walk(MATCH, MISMATCH).onward()
-    stop = 150  # of two steps and the way back, each of two kinds
+    stop = 100  # of two steps and the way back, each of three kinds
     assert stage.alphas == [(600, stop), (600, stop), (300, stop)]
     log = saved(stage).log
     assert [in_thousandths(step.alpha or 0, step.mismatch_alpha or 0) for step in log] == (
@@ -357,15 +359,23 @@ def test_what_is_spent_is_kept_for_whoever_goes_on(stage: Stage, end: End) -> No
     stage.release = saved(stage)
     stage.walk().onward()
     assert stage.alphas[2:] == [
-        (300, 150),
-        (75, 25),  # more than was planned
+        (300, 100),
+        (75, 17),  # more than was planned
     ]
 
 
 def test_a_deadline_has_its_part_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.release.plan = plan(in_force_within=2.0)
     stage.walk().onward()
-    assert stage.alphas == [(600, 100)] * 2
+    assert stage.alphas == [(600, 75)] * 2
+
+
+def test_so_has_a_limit_on_the_canary(stage: Stage) -> None:
+    load = LoadSettings(canary=CanaryLimits(max_error_ratio=2.0))
+    asked = replace(stage.release.plan.verification, load=load)
+    stage.release.plan = plan(verification=asked)
+    stage.walk().onward()
+    assert stage.alphas == [(600, 75)] * 2
 
 
 # --- deadlines ---

@@ -132,7 +132,7 @@ def compare(run: Run) -> list[Comparison]:
     if not baseline.good:
         return []
     # Each canary has two chances to be wrongly called worse.
-    alpha = run.question.alpha / max(2 * len(canaries), 1)
+    alpha = run.question.alpha_of_mismatch / max(2 * len(canaries), 1)
     pairs = [_Pair(run, canary, baseline, alpha) for canary in canaries]
     return [pair.comparison(unnamed) for pair in pairs]
 

@@ -9,7 +9,7 @@ any is passed is that of the first one: a walk is a fixed sequence of tests, eac
 match, the way back or another try, is a new sequence, and has its part of what is left.
 
 A *wrong stop*: a gateway that does as it is configured is a mismatch, failing, or late. Each
-verification is another chance of that, so the parts of all of them add up (Bonferroni).
+verification is another chance of each kind, so their parts add up (Bonferroni).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NEXT = 0.75
 # The part of alpha for wrong stops of all planned verifications, the way back being one; each
 # further one has half of what is left.
 PLANNED = 0.9
-KINDS_OF_STOP = 2  # mismatch and failing
-KINDS_WITH_DEADLINE = 3  # late, too
+# Kinds of it: a mismatch, more losses than are allowed, and a gateway that no longer answers.
+KINDS_OF_STOP = 3
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ def part_of_stop(spent: Spent, planned: int) -> float:
     return (1 - PLANNED) / 2.0 ** min(spent.begun - planned + 1, 1000)
 
 
-def limits_of_next(limits: Limits, spent: Spent, steps: int, *, deadline: bool) -> Limits:
+def limits_of_next(limits: Limits, spent: Spent, steps: int, *, more_kinds: int = 0) -> Limits:
     """Return the limits of the next verification of a release of so many steps.
 
     `limits` are the release's own. Chi-square's wrong match is the power that it lacks, so that
-    this is spent likewise. With a `deadline`, "too late" has a part as well.
+    this is spent likewise. `more_kinds` of wrong stops have their parts: "too late" where there is
+    a deadline, "worse than the baseline" where there is a limit to that.
     """
     match = part_of_match(spent)
-    kinds = KINDS_WITH_DEADLINE if deadline else KINDS_OF_STOP
-    stop = part_of_stop(spent, _planned(steps)) / kinds
+    stop = part_of_stop(spent, _planned(steps)) / (KINDS_OF_STOP + more_kinds)
     # No question takes an alpha below the smallest.
     return replace(
         limits,

@@ -58,11 +58,13 @@ class Plan:
 
     def verification_after(self, spent: Spent) -> VerifySettings:
         """Return the settings of the next verification, with its parts of the release's alpha."""
+        has_deadline = self.in_force_within is not None
+        has_limits = not self.verification.load.canary.are_unset
         limits = limits_of_next(
             self.verification.limits,
             spent,
             len(self.steps),
-            deadline=self.in_force_within is not None,
+            more_kinds=int(has_deadline) + int(has_limits),
         )
         return replace(self.verification, limits=limits)
 
