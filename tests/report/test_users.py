@@ -14,6 +14,8 @@ from tests.support.users import shuffled, users_run
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import Run
 from trafficsplit.report.document import VerdictDocument, document_of
+from trafficsplit.report.page import series_of
+from trafficsplit.report.pipelines import junit
 from trafficsplit.report.run_files import read_run, write_run
 from trafficsplit.report.users import Move, users_section
 
@@ -37,6 +39,7 @@ def test_it_says_how_many_stayed_and_where_the_others_went() -> None:
     assert section.shares["green"] == pytest.approx(0.26)
     assert section.steady_since == 0
     assert section.change_evidence > 4
+    assert section.leaving
 
 
 def test_where_draws_are_no_users_there_is_nothing_to_say() -> None:
@@ -50,9 +53,10 @@ def test_where_draws_are_no_users_there_is_nothing_to_say() -> None:
         shuffled(bbb=4500, ggg=1500),
         shuffled(bbb=600, ggg=400, bgg=20, xxx=1),
         ["bbb"],
+        ["brb"],
         [],
     ],
-    ids=["match", "mismatch", "one user", "none"],
+    ids=["match", "mismatch", "one user", "one that is not expected", "none"],
 )
 def test_every_verdict_on_users_fits_the_schema(users: list[str]) -> None:
     plain = json.loads(document(users_run(users)).as_json())
@@ -66,6 +70,23 @@ def test_intervals_and_tests_are_of_users() -> None:
     assert high - low > 0.1
     assert found.chi_square.p_value == pytest.approx(1)
     assert found.diagnosis is None
+
+
+def test_shares_and_charts_are_of_users() -> None:
+    run = users_run(shuffled(bbb=300, ggg=90, bgg=10))
+    found = document(run)
+    assert found.shares["green"] == pytest.approx(90 / 400)
+    charts = series_of(run, found)
+    assert charts["shares"]["x"][-1] == 400
+    assert charts["shares"]["y"]["green"][-1] == pytest.approx(90 / 400)
+
+
+def test_a_pipeline_is_shown_whether_users_stay() -> None:
+    stay = junit(document(users_run(shuffled(bbb=4500, ggg=1500))))
+    leave = junit(document(users_run(shuffled(bbb=700, ggg=230, bgg=20))))
+    assert "users stay with their version" in stay
+    assert "20 of 950 users got another version" in leave
+    assert leave.count("<failure") == stay.count("<failure") + 2  # the verdict, and why
 
 
 def test_a_run_of_users_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -74,7 +74,11 @@ class LatencySeries(TypedDict):
 
 
 def shares(run: Run) -> ShareSeries:
-    """Return the share of each variant as responses came in, with its confidence sequence."""
+    """Return the share of each variant as draws came in, with its confidence sequence.
+
+    A draw is a response, or a user's first one where draws are users.
+    """
+    run = as_draws(run)
     variants = list(run.tally.counts)
     series = ShareSeries(x=[], y=_empty(variants), low=_empty(variants), high=_empty(variants))
     totals = _totals(run)

@@ -58,3 +58,10 @@ def _first_answers(kinds: Sequence[UserKind], row: Counts) -> Tally:
         else:
             lost += number
     return Tally(counts, lost)
+
+
+def interval_of(drawn: Run, variant: str) -> tuple[float, float]:
+    """Return the interval of a variant's share of draws; one without any of them can have any."""
+    if variant not in drawn.tally.counts:
+        return 0.0, 1.0
+    return drawn.interval(variant)

@@ -19,6 +19,8 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import LatencyKey
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.user_draws import as_draws, interval_of
+from trafficsplit.analysis.users import UserTest
 from trafficsplit.locust.session import Session
 
 Plain = dict[str, Any]
@@ -117,7 +119,7 @@ def evidence(session: Session) -> dict[str, float | None] | None:
     None instead of a fraction is infinite evidence. The result is None for a session without a
     sequential test.
     """
-    if session.judging is None or not isinstance(session.judging.test, SequentialTest):
+    if session.judging is None or not isinstance(session.judging.test, SequentialTest | UserTest):
         return None
     test = session.judging.test
     return {
@@ -176,7 +178,7 @@ def state(session: Session, history: History) -> Plain:
 
 def _expected(session: Session, question: Question, shown: Plain) -> Plain:
     """Return the question, and what is known of its answer so far."""
-    run = session.run(question)
+    drawn = as_draws(session.run(question))
     variants = list(shown["observed"])
     verdict = str(session.verdict)
     reason = _reason_so_far(shown)
@@ -196,7 +198,7 @@ def _expected(session: Session, question: Question, shown: Plain) -> Plain:
         "reason": reason,
         "expected": {variant: question.split[variant] for variant in variants},
         "tolerances": {variant: question.tolerance_of(variant) for variant in variants},
-        "confidence": {variant: list(run.interval(variant)) for variant in variants},
+        "confidence": {variant: list(interval_of(drawn, variant)) for variant in variants},
     }
 
 

@@ -27,7 +27,7 @@ from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.proven import proven_by
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.stationarity import change_in
-from trafficsplit.analysis.user_draws import as_draws
+from trafficsplit.analysis.user_draws import as_draws, interval_of
 from trafficsplit.analysis.user_judge import replay_users
 from trafficsplit.analysis.verdict import Judgement, Verdict
 from trafficsplit.report.remarks import remarks
@@ -212,8 +212,8 @@ def document_of(
         test=question.test,
         expected={variant: question.split[variant] for variant in variants},
         observed=dict(tally.counts),
-        shares={variant: tally.share(variant) for variant in variants},
-        confidence={variant: list(drawn.interval(variant)) for variant in variants},
+        shares={variant: drawn.tally.share(variant) for variant in variants},
+        confidence={variant: list(interval_of(drawn, variant)) for variant in variants},
         proven_within=_proven_within(drawn, draws),
         evidence=_evidence(run),
         independence=draws,

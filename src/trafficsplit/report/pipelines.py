@@ -19,6 +19,7 @@ from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.files import write_whole
 from trafficsplit.frame import say
 from trafficsplit.report.document import VerdictDocument, proven_sentence
+from trafficsplit.report.users import UsersSection
 from trafficsplit.text import one_line, percent
 
 JUNIT = "junit.xml"
@@ -100,6 +101,8 @@ def _variant_result(
         return Skipped(f"the verdict is {document.verdict}")
     if document.verdict is not Verdict.MISMATCH or not to_blame:
         return None
+    if document.of_users and document.of_users.leaving:
+        return None
     low, high = document.confidence[variant]
     text = (
         f"{variant} gets {100 * share:.2f} % ({100 * low:.2f} to {100 * high:.2f} %), and its "
@@ -117,10 +120,20 @@ def _is_off(document: VerdictDocument, variant: str) -> bool:
 def _threshold_cases(document: VerdictDocument) -> Iterator[TestCase]:
     yield _losses_case(document)
     yield _independence_case(document)
+    if document.of_users:
+        yield _staying_case(document.of_users)
     for one in document.comparison:
         pair = f"of {one.canary} against {one.baseline}"
         yield _ratio_case(f"p99 {pair}", one.p99_ratio, one.p99_limit)
         yield _ratio_case(f"errors {pair}", one.error_ratio, one.errors_limit)
+
+
+def _staying_case(users: UsersSection) -> TestCase:
+    result = None
+    if users.leaving:
+        text = f"{users.changed:,} of {users.number:,} users got another version"
+        result = Failure(text, "mismatch")
+    return _case("users stay with their version", "threshold", result)
 
 
 def _losses_case(document: VerdictDocument) -> TestCase:

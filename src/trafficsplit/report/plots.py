@@ -23,6 +23,7 @@ from trafficsplit.analysis.run import LatencyKey, Run, Stretch
 from trafficsplit.analysis.series import answerer, merge_stretches
 from trafficsplit.analysis.stationarity import Change, change_in
 from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.user_draws import as_draws
 from trafficsplit.report.colors import INK, Style, styles
 from trafficsplit.report.drawing import (
     DPI,
@@ -47,6 +48,8 @@ Buckets = Mapping[int, int]
 
 def observed_against_expected(run: Run) -> Figure:
     """Return how far each share, with its interval, is from its weight, beside the tolerance."""
+    unit = "users" if run.question.user_requests else "responses"
+    run = as_draws(run)
     question = run.question
     variants = list(run.tally.counts)
     widest = 0.0
@@ -62,7 +65,7 @@ def observed_against_expected(run: Run) -> Figure:
         axes.set_xlim(-1.15 * widest, 1.15 * widest)
         label_differences(axes.xaxis)
         axes.set_xlabel("share − weight, percentage points")
-        axes.set_title(f"Observed share against weight: {run.tally.identified:,} responses")
+        axes.set_title(f"Observed share against weight: {run.tally.identified:,} {unit}")
         confidence = f"share, {100 * (1 - question.alpha):g} % interval"
         axes.errorbar([], [], xerr=[], fmt="o", color=INK, capsize=4, label=confidence)
         figure.legend(loc="outside lower center", ncols=4)

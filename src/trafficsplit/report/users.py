@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ class UsersSection:
     Shares are fractions of the users by variant: of all their responses, of their first and of
     their last answers. The shares are steady since the user `steady_since`, counted from 0.
     `change_evidence` is the natural logarithm of the evidence that more users change version than
-    may.
+    may, and `leaving` says that this is certain.
     """
 
     number: int
@@ -41,6 +40,7 @@ class UsersSection:
     moves: list[Move]
     steady_since: int
     change_evidence: float
+    leaving: bool
 
 
 def users_section(run: Run) -> UsersSection | None:
@@ -51,6 +51,7 @@ def users_section(run: Run) -> UsersSection | None:
     variants = list(run.tally.counts)
     number = users.number
     since = steady_since(users, list(run.question.split))
+    test = replay_users(run)
     return UsersSection(
         number=number,
         requests=run.question.user_requests,
@@ -61,9 +62,6 @@ def users_section(run: Run) -> UsersSection | None:
         last_shares={variant: users.answered_last(variant) / number for variant in variants},
         moves=[Move(*way, count) for way, count in sorted(users.moves().items())],
         steady_since=int(users.rows[:since].sum()),
-        change_evidence=_finite(replay_users(run).log_change),
+        change_evidence=test.log_change,
+        leaving=test.users_leave,
     )
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else 0.0
