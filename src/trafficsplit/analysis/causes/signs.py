@@ -36,7 +36,7 @@ def causes_by_signs(run: Run, draws: Independence, facts: Facts) -> Iterator[Exp
     gateways = compare_gateways(run)
     if gateways is not None:
         yield from _unlike_gateways(run, gateways, facts)
-    elif differing_replicas(run):
+    elif not draws.keeps_connections and differing_replicas(run):
         yield _unlike_replicas(run)
     if _is_no_draw(run, draws):
         yield from _clustered(run, draws)
