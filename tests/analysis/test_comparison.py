@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -245,6 +246,24 @@ def test_limits_take_enough_answers_of_the_smallest_canary() -> None:
     assert for_p99 == math.ceil(5 * 459 / 0.05)
     rollback = Question(Split({"blue": 1, "green": 0}), 0.02)
     assert least_requests(rollback, CanaryLimits(2, 2)) == 0
+
+
+def test_a_budget_that_ends_before_is_judged_by_what_there_is() -> None:
+    answers = {
+        LatencyKey("blue", "2xx"): Counter({500: 7500}),
+        LatencyKey("green", "2xx"): Counter({500: 2500}),
+    }
+    made_run = made({"blue": 7500, "green": 2500}, requests=10_000)
+    asked = having(
+        made_run,
+        question=replace(made_run.question, least_requests=20_000),
+        latency=answers,
+        max_p99_ratio=1.5,
+    )
+    assert judge(asked).verdict is Verdict.MATCH
+    few = having(asked, latency={key: Counter({500: 100}) for key in answers})
+    assert judge(few).verdict is Verdict.INCONCLUSIVE
+    assert "100 and 100 answers, with 1.00 times, are too few" in judge(few).reason
 
 
 def test_so_many_answers_are_enough_as_a_rule() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from trafficsplit.analysis import sentences
@@ -20,7 +21,8 @@ WORTH_SAYING = 1.2  # times as much evidence as for independent draws
 
 def outcome(run: Run) -> Verdict:
     """Return the verdict of the sequential test on a run's counts, in order of sending."""
-    test = FieldTest(run.question)
+    # The run is over, so that what there is decides: a canary may be compared or not.
+    test = FieldTest(replace(run.question, least_requests=0))
     verdict = Verdict.INCONCLUSIVE
     for look in _looks(run):
         verdict = test.look(look)
