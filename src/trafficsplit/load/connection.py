@@ -201,17 +201,29 @@ class Connection:
         if not caller.simple or self._left <= 0:
             self._next(keep=True)
             return
-        # What `_next` does, in a few steps: another one is picked at random, or this one again.
+        # What `_next` and `send` do, in a few steps: another one is picked at random, or this one.
         free = lane.free
         index = int(random() * (len(free) + 1))
         connection = self
         if index < len(free):
             connection = free[index]
             free[index] = self
-            self._caller = None
+        self._caller = None
         self._ticket = NO_MORE
         self._state = IDLE
-        connection.send(caller, now)
+        if connection._state == CLOSED or now - connection.since > LONGEST_IDLE:
+            connection.send(caller, now)
+            return
+        ticket = lane.take(connection._number)
+        if ticket == NO_MORE:
+            caller.connection = None
+            connection._free()
+            return
+        connection._ticket = ticket
+        connection._caller = caller
+        caller.connection = connection
+        connection.since = now
+        connection._transmit(caller)
 
     # --- connecting ---
 
