@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from trafficsplit.analysis.fixed import clopper_pearson
 from trafficsplit.analysis.losses import Hanging
@@ -34,7 +35,7 @@ class Gateway:
     stretches: Sequence[Stretch]
     order: Order = field(default_factory=Order)
 
-    @property
+    @cached_property
     def tally(self) -> Tally:
         """The sum over its stretches."""
         return sum((stretch.tally for stretch in self.stretches), Tally())
@@ -210,7 +211,7 @@ class Run:
     source: SourceReading | None = None
     others: Mapping[str, Split] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def tally(self) -> Tally:
         """The sum over all stretches; every variant of the split is in it."""
         total = Tally(dict.fromkeys(self.question.split, 0))
