@@ -2,12 +2,15 @@
 
     python -m benchmarks.field_release [RELEASES]
 
-The walk, its state, its settings, its spending, the planner and the sequential test are the real
-ones; the test is looked at whenever its verdict could change, and in some rows the whole judge has
-the last word. The source of weights and the gateway are simulated, with independent draws. What is
-off is off by exactly one tolerance, where it is likeliest to be passed, and a release with such a
-step begins there: the good steps before it only take time. Everything is seeded: the same figures
-come out again.
+The walk, its state, its settings, its spending and the planner are the real ones. Most
+verifications are made many at a time, by the evidence of the sequential test after every response;
+it is checked first that this says what the test says. Some rows have the test itself, looked at
+whenever its verdict could change, or the whole judge.
+
+The source of weights and the gateway are simulated, with independent draws. What is off is off by
+exactly one tolerance, where it is likeliest to be passed, and a release with such a step begins
+there: the good steps before it only take time. Everything is seeded: the same figures come out
+again.
 """
 
 from __future__ import annotations
@@ -27,10 +30,14 @@ from unittest.mock import patch
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from benchmarks.field.simulation import Setting, simulate
 from benchmarks.field.worlds import Independent
+from trafficsplit.analysis.evidence import Mixture, edges
 from trafficsplit.analysis.fixed import clopper_pearson
+from trafficsplit.analysis.match_evidence import EdgeEvidence
+from trafficsplit.analysis.mismatch_evidence import FIRST_RESTART, RESTARTS_MASS
 from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Run, Subject
@@ -49,6 +56,7 @@ from trafficsplit.verification import Occasion
 from trafficsplit.weights.sources import GatewayLocation
 
 RELEASES = 10_000
+BATCH = 64  # verifications at a time
 PIECE = 250  # releases that one process simulates in a go, at most
 STEPS = (30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 100.0)
 BEFORE = {"blue": 100.0, "green": 0.0}
@@ -204,6 +212,98 @@ def _off(question: Question, tolerances: float) -> Shares:
     return {"blue": 1 - green - away, "green": green + away}
 
 
+class Batches:
+    """Verdicts of verifications without losses and of few requests, made many at a time."""
+
+    def __init__(self) -> None:
+        self._ready: dict[tuple[Question, tuple[float, ...]], list[tuple[Verdict, int]]] = {}
+
+    def __call__(
+        self, question: Question, shares: Shares, lost: float, rng: Generator
+    ) -> tuple[Verdict, int]:
+        """Return the verdict on a simulated gateway, and the requests; none is used twice."""
+        of_weight_0 = 0 in question.split.weights.values()
+        if lost or (question.requests >= FIRST_RESTART and not of_weight_0):
+            return by_test(question, shares, lost, rng)
+        names = tuple(shares[variant] for variant in question.split)
+        ready = self._ready.setdefault((question, names), [])
+        if not ready:
+            ready += in_batch(question, names, rng)
+        return ready.pop()
+
+
+def in_batch(
+    question: Question, shares: Sequence[float], rng: Generator
+) -> list[tuple[Verdict, int]]:
+    """Return the verdicts on some runs at a gateway, each with its requests."""
+    if 0 in question.split.weights.values():
+        return _of_weight_0(question, shares, rng)
+    streams = rng.choice(len(shares), size=(BATCH, question.requests), p=shares)
+    return of_streams(question, streams)
+
+
+def _of_weight_0(
+    question: Question, shares: Sequence[float], rng: Generator
+) -> list[tuple[Verdict, int]]:
+    """Return verdicts where all is to go to one variant: the first other answer is a mismatch."""
+    needed = question.requests_for_zero
+    share = shares[list(question.split.weights.values()).index(0)]
+    if not share:
+        return [(Verdict.MATCH, needed)] * BATCH
+    first = rng.geometric(share, size=BATCH).tolist()
+    verdicts = []
+    for n in first:
+        verdict = Verdict.MATCH if n > needed else Verdict.MISMATCH
+        verdicts.append((verdict, min(n, needed)))
+    return verdicts
+
+
+def of_streams(question: Question, streams: NDArray[np.int64]) -> list[tuple[Verdict, int]]:
+    """Return the verdicts on streams of variants, by evidence after every response."""
+    weights = list(question.split.weights.values())
+    band = edges(weights, question.tolerance)
+    match = EdgeEvidence(band, weights, question.tolerance)
+    mismatch = Mixture(len(weights), band)
+    counts = np.zeros((len(streams), len(weights)))
+    passed = np.zeros((len(streams), len(band)), bool)
+    verdicts = [(Verdict.INCONCLUSIVE, question.requests)] * len(streams)
+    going = np.arange(len(streams))
+    for n in range(1, question.requests + 1):
+        counts[going, streams[going, n - 1]] += 1
+        against = mismatch.log_evidence(counts[going]) + math.log(1 - RESTARTS_MASS)
+        against = np.logaddexp(against, math.log(RESTARTS_MASS))  # not begun yet, which is 1
+        off = against >= math.log(1 / question.alpha_of_mismatch)
+        of_edges = match.log_evidence(counts[going], np.zeros(len(going)))
+        passed[going] |= of_edges >= math.log(1 / question.alpha)
+        fine = passed[going].all(axis=1) & ~off
+        for run in going[off].tolist():
+            verdicts[run] = (Verdict.MISMATCH, n)
+        for run in going[fine].tolist():
+            verdicts[run] = (Verdict.MATCH, n)
+        going = going[~off & ~fine]
+        if not len(going):
+            break
+    return verdicts
+
+
+def check_batches() -> None:
+    """Hold verdicts in batches against those of the sequential test, on the same streams."""
+    rng = np.random.default_rng(3)
+    split = Split({"blue": 0.6, "green": 0.4})
+    limits = Limits(tolerance=WIDE, alpha=0.006, mismatch_alpha=0.003)
+    question = limits.question(split)
+    for share in (0.4, 0.2, 0.65, 0.8):
+        streams = rng.choice(2, size=(BATCH, question.requests), p=(1 - share, share))
+        for stream, found in zip(streams, of_streams(question, streams), strict=True):
+            test = SequentialTest.of(question)
+            sent = 0
+            while test.verdict is Verdict.INCONCLUSIVE and sent < question.requests:
+                green = int(stream[sent])
+                test.update({"blue": 1 - green, "green": green})
+                sent += 1
+            assert (test.verdict, sent) == found
+
+
 def by_judge(
     question: Question, shares: Shares, lost: float, rng: Generator
 ) -> tuple[Verdict, int]:
@@ -288,7 +388,7 @@ class Row:
     event: Callable[[Outcome], bool]
     part: int = 1  # of the releases
     tolerance: float = WIDE
-    drive: Drive = by_test
+    drive: Drive | None = None
 
 
 def passed(outcome: Outcome) -> bool:
@@ -308,22 +408,27 @@ def not_whole(outcome: Outcome) -> bool:
 
 ROWS = (
     Row("as configured: not every step verified", World(), not_whole),
-    Row("… at a tolerance of 2 points", World(), not_whole, 400, USUAL),
+    Row("… by the test itself", World(), not_whole, 20, drive=by_test),
     Row("… by the whole judge", World(), not_whole, 100, drive=by_judge),
+    Row("… at a tolerance of 2 points", World(), not_whole, 400, USUAL),
     Row("a step and all after it off: passed", World(1), passed),
-    Row("… at a tolerance of 2 points", World(1), passed, 40, USUAL),
+    Row("… by the test itself", World(1), passed, 10, drive=by_test),
     Row("… by the whole judge", World(1), passed, 40, drive=by_judge),
-    Row("… and continued three times", World(1, holds=True, tries=4), passed, 10),
+    Row("… at a tolerance of 2 points", World(1), passed, 40, USUAL),
+    Row("… and continued three times", World(1, holds=True, tries=4), passed, 4),
     Row("a step far off, and the way back off: passed", World(FAR, 1), passed),
-    Row("at the edge, eleven tries: stopped", World(1, holds=True, tries=11), stopped, 20),
+    Row("at the edge, eleven tries: stopped", World(1, holds=True, tries=11), stopped, 5),
     Row(
-        "… and as many lost as may be: stopped", World(lost=0.01, holds=True, tries=11), stopped, 40
+        "… and as many lost as may be: stopped",
+        World(lost=0.01, holds=True, tries=11),
+        stopped,
+        200,
     ),
 )
 COSTS = (
-    ("as configured", World(), WIDE, 20),
+    ("as configured", World(), WIDE, 10),
     ("as configured, at a tolerance of 2 points", World(), USUAL, 400),
-    ("a step off by two tolerances", World(FAR, from_the_start=True), WIDE, 20),
+    ("a step off by two tolerances", World(FAR, from_the_start=True), WIDE, 10),
     ("… at a tolerance of 2 points", World(FAR, from_the_start=True), USUAL, 400),
 )
 
@@ -334,16 +439,17 @@ class Job:
 
     world: World
     tolerance: float
-    drive: Drive
+    drive: Drive | None
     full: bool
     seeds: range
 
 
 def simulated(job: Job) -> list[Outcome]:
     """Return how the releases of a job went."""
+    drive = job.drive or Batches()
     with quickly(), full_alpha() if job.full else nullcontext():
         return [
-            Simulation(job.world, job.tolerance, np.random.default_rng(seed), job.drive).run()
+            Simulation(job.world, job.tolerance, np.random.default_rng(seed), drive).run()
             for seed in job.seeds
         ]
 
@@ -353,7 +459,7 @@ def releases(
     world: World,
     tolerance: float,
     number: int,
-    drive: Drive = by_test,
+    drive: Drive | None = None,
     *,
     full: bool = False,
 ) -> list[Outcome]:
@@ -398,6 +504,7 @@ def _mean_requests(outcomes: Sequence[Outcome]) -> float:
 def main(number: int = RELEASES) -> None:
     """Print both tables."""
     began = time.monotonic()
+    check_batches()
     with multiprocessing.get_context("spawn").Pool() as pool:
         errors(pool, number)
         print()
