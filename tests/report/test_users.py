@@ -14,10 +14,10 @@ from tests.support.users import shuffled, users_run
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import Run
 from trafficsplit.report.document import VerdictDocument, document_of
-from trafficsplit.report.page import series_of
-from trafficsplit.report.pipelines import junit
+from trafficsplit.report.page import page_of, series_of
+from trafficsplit.report.pipelines import junit, summary
 from trafficsplit.report.run_files import read_run, write_run
-from trafficsplit.report.users import Move, users_section
+from trafficsplit.report.users import Move, users_in_words, users_section
 
 SCHEMA = json.loads(
     Path(trafficsplit.__file__).with_name("report").joinpath("verdict.schema.json").read_text()
@@ -87,6 +87,22 @@ def test_a_pipeline_is_shown_whether_users_stay() -> None:
     assert "users stay with their version" in stay
     assert "20 of 950 users got another version" in leave
     assert leave.count("<failure") == stay.count("<failure") + 2  # the verdict, and why
+
+
+def test_the_page_and_the_summary_say_how_many_stayed() -> None:
+    run = users_run(shuffled(bbb=700, ggg=230, bgg=20, bxb=2))
+    found = document(run)
+    assert found.of_users is not None
+    words = users_in_words(found.of_users)
+    assert (
+        words == "952 users asked 3 times each: 20 of them changed version, and 2 lost a request."
+    )
+    assert words in summary(found)
+    assert words in page_of(run, found)
+    stay = users_section(users_run(shuffled(bbb=700, ggg=230)))
+    assert stay is not None
+    assert users_in_words(stay).endswith("all of them stayed with their version.")
+    assert "users asked" not in page_of(RUNS["ordinary"], document(RUNS["ordinary"]))
 
 
 def test_a_run_of_users_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from trafficsplit.report.document import (
     proven_sentence,
 )
 from trafficsplit.report.intervals import intervals
+from trafficsplit.report.users import users_in_words
 from trafficsplit.text import percent
 
 PAGE = "report.html"
@@ -115,6 +116,7 @@ def _labels(document: VerdictDocument, charts: Mapping[str, Any]) -> dict[str, s
         "rate_label": f"{document.requests_per_second:,.0f} a second on average",
         "latency_label": _medians_in_words(document),
         "change_label": change_sentence(change) if change else "by gateway",
+        "users_in_words": users_in_words(document.of_users) if document.of_users else "",
     }
 
 

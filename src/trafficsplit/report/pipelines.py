@@ -19,7 +19,7 @@ from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.files import write_whole
 from trafficsplit.frame import say
 from trafficsplit.report.document import VerdictDocument, proven_sentence
-from trafficsplit.report.users import UsersSection
+from trafficsplit.report.users import UsersSection, users_in_words
 from trafficsplit.text import one_line, percent
 
 JUNIT = "junit.xml"
@@ -180,6 +180,8 @@ def summary(document: VerdictDocument) -> str:
         f"{document.errors:,} errors, {document.unidentified:,} unidentified. Each verdict is "
         f"wrong with a probability of at most {document.alpha:g}.",
     ]
+    if document.of_users:
+        lines += ["", users_in_words(document.of_users)]
     proven = proven_sentence(document)
     if proven:
         lines += ["", _markdown(proven)]

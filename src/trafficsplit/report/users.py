@@ -65,3 +65,12 @@ def users_section(run: Run) -> UsersSection | None:
         change_evidence=test.log_change,
         leaving=test.users_leave,
     )
+
+
+def users_in_words(users: UsersSection) -> str:
+    """Return how many users there were, how many stayed, and how many lost a request."""
+    moved = f"{users.changed:,} of them changed version"
+    if not users.changed:
+        moved = "all of them stayed with their version"
+    lost = f", and {users.with_losses:,} lost a request" if users.with_losses else ""
+    return f"{users.number:,} users asked {users.requests} times each: {moved}{lost}."
