@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from trafficsplit.analysis.courses import LEVELS, Courses, levels_of
+from trafficsplit.analysis.courses import LEVEL_OF, LEVELS, Courses
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.latency import buckets_of
 from trafficsplit.analysis.run import VariantCourse
@@ -33,10 +33,10 @@ def recorded(latencies: Codes, chosen: list[int]) -> dict[str, VariantCourse]:
 
 def test_levels_grow_with_the_latency_four_to_each_doubling() -> None:
     latencies: NDArray[np.int64] = np.geomspace(1, 10**9, 5000).astype(np.int64)
-    levels = levels_of(buckets_of(latencies))
+    levels = LEVEL_OF[buckets_of(latencies)]
     assert (np.diff(levels) >= 0).all()
     assert (levels.min(), levels.max()) == (0, LEVELS - 1)
-    doubled = levels_of(buckets_of(np.array([100, 200, 1000, 2000, 50_000, 100_000])))
+    doubled = LEVEL_OF[buckets_of(np.array([100, 200, 1000, 2000, 50_000, 100_000]))]
     assert (doubled[1::2] - doubled[::2] == 4).all()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from trafficsplit.analysis.histograms import TimeHistogram
+from trafficsplit.analysis.histograms import MOST_BUCKETS, TimeHistogram
 from trafficsplit.analysis.kinds import Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.latency import buckets_of
 from trafficsplit.analysis.run import VariantCourse
@@ -22,11 +22,15 @@ COLUMNS = LEVELS + 1  # of each variant
 SLOW = (0.01, 0.03, 0.1)  # the parts of a variant's answers that are called slow
 
 
-def levels_of(buckets: Codes) -> Codes:
-    """Return the level of each bucket of `analysis.latency`: 0 to 63, growing with the latency."""
+def _level_of_each_bucket() -> Codes:
+    buckets = np.arange(MOST_BUCKETS)
     quarters = (buckets >> 4) - 4 * (buckets >> 7) - 4  # four to each doubling, from 64 µs on
     levels: Codes = np.clip(quarters, 0, LEVELS - 1)
     return levels
+
+
+# The level of each bucket of `analysis.latency`: it grows with the latency.
+LEVEL_OF = _level_of_each_bucket()
 
 
 class Courses:
@@ -40,14 +44,13 @@ class Courses:
         self._kinds = kinds
         self._times = TimeHistogram(origin)
         self._width = (len(kinds.variants) + 1) * COLUMNS
-        self._starts: Codes = np.empty(0, np.int64)  # of each code's columns
-        self._errors: NDArray[np.bool_] = np.empty(0, bool)  # which codes are errors
+        self._starts: Codes = np.empty(0, np.int64)  # the first column of each code
+        self._are_answers: Codes = np.empty(0, np.int64)  # 1 for the code of an answer, else 0
 
     def add(self, codes: Codes, sent: Codes, latencies: Codes) -> None:
         """Add requests: codes of kinds, when each was sent, and how long it took."""
         self._learn()
-        levels = levels_of(buckets_of(latencies))
-        columns = self._starts[codes] + np.where(self._errors[codes], ERROR, levels)
+        columns = self._starts[codes] + LEVEL_OF[buckets_of(latencies)] * self._are_answers[codes]
         self._times.add(columns, sent, self._width)
 
     def add_counts(self, code: int, buckets: Mapping[int, int], sent: int) -> None:
@@ -56,9 +59,7 @@ class Courses:
             return
         self._learn()
         counts = np.zeros(self._width, np.int64)
-        levels = levels_of(np.array(list(buckets), np.int64))
-        if self._errors[code]:
-            levels[:] = ERROR
+        levels = LEVEL_OF[list(buckets)] * self._are_answers[code]
         np.add.at(counts, self._starts[code] + levels, list(buckets.values()))
         self._times.add_counts(counts, sent)
 
@@ -69,14 +70,14 @@ class Courses:
             return
         new = [self._kinds[code] for code in range(known, len(self._kinds))]
         self._starts = np.append(self._starts, list(map(self._start_of, new)))
-        self._errors = np.append(self._errors, [kind.outcome is Outcome.ERROR for kind in new])
+        self._are_answers = np.append(self._are_answers, [not _is_error(kind) for kind in new])
 
     def _start_of(self, kind: Kind) -> int:
         variants = self._kinds.variants
         place = len(variants)
         if kind.variant in variants:
             place = variants.index(kind.variant)
-        return place * COLUMNS
+        return place * COLUMNS + ERROR * _is_error(kind)
 
     @property
     def courses(self) -> dict[str, VariantCourse]:
@@ -92,6 +93,10 @@ class Courses:
             if table.any():
                 courses[name] = _course(table)
         return courses
+
+
+def _is_error(kind: Kind) -> bool:
+    return kind.outcome is Outcome.ERROR
 
 
 def _course(table: NDArray[np.int64]) -> VariantCourse:
