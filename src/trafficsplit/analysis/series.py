@@ -130,11 +130,11 @@ def evidence(run: Run) -> EvidenceSeries:
     for test in looks_at(as_draws(run)):
         looks.append((test.log_match, test.log_mismatch))
         responses.append(test.tally.identified)
-    threshold = SequentialTest.of(run.question).threshold
+    test = SequentialTest.of(run.question)
     series = EvidenceSeries(x=_thin_out(responses, responses), match=[], mismatch=[])
     for log_match, log_mismatch in _thin_out(looks, responses):
-        series["match"].append(_part(log_match, threshold))
-        series["mismatch"].append(_part(log_mismatch, threshold))
+        series["match"].append(_part(log_match, test.threshold))
+        series["mismatch"].append(_part(log_mismatch, test.mismatch_threshold))
     return series
 
 

@@ -124,7 +124,7 @@ def evidence(session: Session) -> dict[str, float | None] | None:
     test = session.judging.test
     return {
         "match": _fraction(test.log_match, test.threshold),
-        "mismatch": _fraction(test.log_mismatch, test.threshold),
+        "mismatch": _fraction(test.log_mismatch, test.mismatch_threshold),
     }
 
 

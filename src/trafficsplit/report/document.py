@@ -44,13 +44,14 @@ Interval = list[float]  # its low end and its high end
 class Evidence:
     """Natural logarithms of the evidence; None: infinite.
 
-    `match` and `mismatch` become a verdict at `threshold`.
+    `match` becomes a verdict at `threshold`, `mismatch` at `mismatch_threshold`.
     """
 
     match: float | None
     mismatch: float | None
     exactly_as_configured: float | None
     threshold: float
+    mismatch_threshold: float
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class VerdictDocument:
     tolerances: Mapping[str, float]
     max_failing: float
     alpha: float
+    mismatch_alpha: float
     chi_square: ChiSquare
     latency_ms: Mapping[str, Quantiles]
     latency_interval_ms: Mapping[str, dict[str, Interval | None]]
@@ -229,6 +231,7 @@ def document_of(
         tolerances={variant: question.tolerance_of(variant) for variant in variants},
         max_failing=question.max_failing,
         alpha=question.alpha,
+        mismatch_alpha=question.alpha_of_mismatch,
         chi_square=_chi_square(drawn, chi_square(drawn.tally.counts, question.split)),
         latency_ms=_latency(run),
         latency_interval_ms=_latency_intervals(run),
@@ -275,12 +278,14 @@ def _evidence(run: Run) -> Evidence:
             mismatch=_finite(of_users.log_mismatch),
             exactly_as_configured=_finite(test.log_exact()),
             threshold=of_users.threshold,
+            mismatch_threshold=of_users.mismatch_threshold,
         )
     return Evidence(
         match=_finite(test.log_match),
         mismatch=_finite(test.log_mismatch),
         exactly_as_configured=_finite(test.log_exact()),
         threshold=test.threshold,
+        mismatch_threshold=test.mismatch_threshold,
     )
 
 
