@@ -13,7 +13,7 @@ from trafficsplit.analysis.question import Question
 
 FEWEST_STEPS = 4
 CERTAIN = 9.0  # nats by which a change is likelier than none, of all places where it may be
-SUSPECT = 3.0  # the same, where it would have taken a share out of its band
+SUSPECT = 4.0  # the same, where it would have taken a share out of its band
 
 
 class Suspicion(enum.Enum):

@@ -23,9 +23,11 @@ SURE = 1e-5  # the same, where a verdict hangs on it
 LIMIT = 0.95  # how certain the upper limit of a dispersion is
 Z_LIMIT = 1.645  # the same, in standard deviations
 Z_SUSPECT = 3.0  # standard deviations of agreement beyond chance that are taken for real
-FEWEST_BLOCKS = 8
+FEWEST_BLOCKS = 20  # whose dispersion is known well enough to be used
+FEWEST_DEALT = 8  # blocks, in which a gateway that deals has kept its split each time
 FEWEST_PAIRS = 20
 FEWEST_EXPECTED = 1.0  # responses of each variant in a block
+LONGEST = 40  # steps of a course that a block may have
 EVEN = 0.5  # dispersion of a gateway that deals in turn or in blocks: less
 
 
@@ -177,7 +179,7 @@ def dealt_in_blocks_of(order: Order) -> int:
     after Bonferroni's correction for looking at many lengths.
     """
     table = _table(order)
-    lengths = range(1, len(table) // FEWEST_BLOCKS + 1)
+    lengths = range(1, min(len(table) // FEWEST_DEALT, LONGEST) + 1)
     least = (math.inf, 0)
     for many in lengths:
         length = order.course.step * many

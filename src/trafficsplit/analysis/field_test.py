@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trafficsplit.analysis.course import Suspicion, suspicion_of
-from trafficsplit.analysis.dependence import dependence, replicas_differ
+from trafficsplit.analysis.dependence import Dependence, dependence, replicas_differ
 from trafficsplit.analysis.hanging import why_hanging
 from trafficsplit.analysis.independence import independence, telling_pairs
 from trafficsplit.analysis.look import Look
@@ -34,7 +34,8 @@ MOMENT = 2.0
 ONE_IN = 8
 MOST_OF_A_CONNECTION = 100  # responses, on average, where connections are renewed
 REUSED = 0.1  # of the responses that are not the first of their connection
-WAIT = 0.01  # of all responses, until a verdict that was held back is looked at again
+AGAIN = 1.05  # times as many responses, until their dependence is asked again
+WAIT = 0.02  # of all responses, until a verdict that was held back is looked at again
 
 
 class FieldTest:
@@ -50,6 +51,8 @@ class FieldTest:
         self._verdict = Verdict.INCONCLUSIVE
         self._held = False
         self._asked_at = 0.0  # responses at the last look at connections
+        self._known_at = 0.0  # responses at the last look at their dependence
+        self._dependence: Sequence[Dependence] = ()
 
     def look(self, look: Look) -> Verdict:
         """Add what is new, and return the verdict so far."""
@@ -117,9 +120,9 @@ class FieldTest:
         if self._is_clustered_by_connection(orders):
             self.hopeless = True
             return self._hold()
-        each = list(map(dependence, orders))
-        test.scale = max(one.scale for one in each)
-        test.block = max(one.block for one in each)
+        self._ask_for_dependence(orders)
+        test.scale = max(one.scale for one in self._dependence)
+        test.block = max(one.block for one in self._dependence)
         if test.scale > 1 or test.block:
             verdict = test.judge_now()
         borne = True
@@ -130,6 +133,12 @@ class FieldTest:
         if not borne or verdict is Verdict.INCONCLUSIVE:
             return self._hold()
         return verdict
+
+    def _ask_for_dependence(self, orders: Sequence[Order]) -> None:
+        identified = self.test.tally.identified
+        if identified >= self._known_at * AGAIN or len(self._dependence) != len(orders):
+            self._known_at = identified
+            self._dependence = list(map(dependence, orders))
 
     def _hold(self) -> Verdict:
         self._held = True
