@@ -82,9 +82,7 @@ class Simulated:
         inquiry = None
         if setting.inquiry:
             inquiry = Inquiry(Facts(question, setting.previous, setting.others))
-        self.judging = Judging(
-            question, self.counter, new_connections=setting.load.sessions, inquiry=inquiry
-        )
+        self.judging = Judging(question, self.counter, inquiry)
         self.codes = np.array([self._codes_at(number) for number in range(len(gateways))])
         self.unanswered = list(map(self._unanswered_at, range(len(gateways))))
         self.interrupted = ""

@@ -20,17 +20,17 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import Counter
-from trafficsplit.locust.judging import TELLING, Judging
+from trafficsplit.locust.judging import Judging
 
 QUESTION = planned(Question(CANARY, 0.02))
 ROLLBACK = planned(Question(Split({"blue": 1, "green": 0}), 0.02))
 
 
 def judging_of(
-    question: Question = QUESTION, *, new_connections: bool = True, budget: int | None = 10**6
+    question: Question = QUESTION, *, budget: int | None = 10**6
 ) -> tuple[Judging, Counter]:
     counter = Counter(question.split, budget=budget)
-    return Judging(question, counter, new_connections=new_connections), counter
+    return Judging(question, counter), counter
 
 
 def send(counter: Counter, kind: Kind, number: int, connection: int = 0) -> int:
@@ -45,8 +45,8 @@ def send(counter: Counter, kind: Kind, number: int, connection: int = 0) -> int:
 def test_the_run_ends_when_the_verdict_is_known() -> None:
     judging, counter = judging_of()
     assert judging.verdict == "inconclusive"
-    sent = send(counter, GREEN, 1000)
-    assert sent < 100
+    sent = send_mixed(counter, 0.6, 1000)
+    assert sent < 200
     assert judging.verdict is Verdict.MISMATCH
     assert counter.closed
 
@@ -61,36 +61,32 @@ def test_it_goes_on_while_the_answer_is_not_known() -> None:
     assert 1 < judging.look(Look([Tally()])) <= MANY
 
 
-def test_a_quick_verdict_waits_until_connections_were_used_twice() -> None:
-    judging, counter = judging_of(new_connections=False)
-    for connection in range(1, 33):
-        send(counter, GREEN, 1, connection)
-    for connection in range(1, 8):  # a few of them are used again
-        send(counter, GREEN, 1, connection)
-    assert judging.verdict is Verdict.MISMATCH
-    assert not counter.closed
-    assert send(counter, GREEN, 10_000, connection=7) < 60
-    assert counter.closed
-
-
-def test_where_each_connection_is_closed_there_is_nothing_to_wait_for() -> None:
-    judging, counter = judging_of(new_connections=False)
-    sent = sum(send(counter, GREEN, 1, connection) for connection in range(1, 1000))
-    kept, other = judging_of()
-    assert sent <= max(1.1 * send(other, GREEN, 1000), TELLING)
-    assert judging.verdict is kept.verdict is Verdict.MISMATCH
+def test_what_connections_are_is_waited_for_where_they_are_kept() -> None:
+    sent = {}
+    for name, connections in (("kept", 48), ("closed", 10_000), ("sessions", 1)):
+        judging, counter = judging_of()
+        draws = np.random.default_rng(3).random(2000) < 0.6
+        sent[name] = 0
+        for number, green in enumerate(draws.tolist()):
+            if counter.closed:
+                break
+            connection = 0 if name == "sessions" else 1 + number % connections
+            count(counter, taken(counter, connection), GREEN if green else BLUE, number / 1000)
+            sent[name] += 1
+        assert judging.verdict is Verdict.MISMATCH
+    assert sent["sessions"] <= sent["closed"] <= sent["kept"] < 200
 
 
 @pytest.mark.parametrize("kind", [GREEN, Kind(Outcome.IDENTIFIED, "red")])
 def test_a_variant_that_was_to_get_nothing_needs_no_connections(kind: Kind) -> None:
-    judging, counter = judging_of(ROLLBACK, new_connections=False)
+    judging, counter = judging_of(ROLLBACK)
     send(counter, BLUE, 5)
     assert send(counter, kind, 5) == 1
     assert judging.verdict is Verdict.MISMATCH
 
 
 def test_a_gateway_that_fails_needs_no_connections() -> None:
-    judging, counter = judging_of(new_connections=False)
+    judging, counter = judging_of()
     send(counter, ERROR, 10_000)
     assert judging.verdict is Verdict.FAILING
     assert counter.closed
@@ -124,7 +120,7 @@ def inquiring(budget: int | None = 10**6, requests: int = 0) -> tuple[Judging, C
         question = dataclasses.replace(QUESTION, requests=requests)
     counter = Counter(CANARY, budget=budget)
     inquiry = Inquiry(Facts(question))
-    judging = Judging(question, counter, new_connections=True, inquiry=inquiry)
+    judging = Judging(question, counter, inquiry)
     return judging, counter
 
 

@@ -119,8 +119,7 @@ class Session:
         inquiry = None
         if load.diagnosis and not question.user_requests:
             inquiry = Inquiry(Facts(question, load.previous, load.others))
-        new_connections = load.request.new_connections
-        return Judging(question, self.counter, new_connections=new_connections, inquiry=inquiry)
+        return Judging(question, self.counter, inquiry)
 
     def begin(self, on_broken: Callable[[BaseException], None]) -> None:
         """Start the time, and the client in a process that sends. Raises InputError.
