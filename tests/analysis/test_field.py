@@ -181,9 +181,9 @@ def test_the_baseline_takes_what_version_0_1_took(
     share: float, verdict: Verdict, median: float
 ) -> None:
     setting = Setting(asked(), green(share))
-    results = [simulate_baseline(setting, seed) for seed in range(100)]
-    assert sum(one.verdict is verdict for one in results) >= 97
-    assert np.median([one.requests for one in results]) == pytest.approx(median, rel=0.15)
+    results = [simulate_baseline(setting, seed) for seed in range(60)]
+    assert sum(one.verdict is verdict for one in results) >= 58
+    assert np.median([one.requests for one in results]) == pytest.approx(median, rel=0.2)
 
 
 # --- whole runs ---
