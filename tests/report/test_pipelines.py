@@ -203,3 +203,13 @@ def test_both_files_are_written(tmp_path: Path) -> None:
     pipelines.write(verdict, tmp_path)
     assert (tmp_path / pipelines.JUNIT).read_text("utf-8") == pipelines.junit(verdict)
     assert (tmp_path / pipelines.SUMMARY).read_text("utf-8") == pipelines.summary(verdict)
+
+
+def test_the_summary_says_how_often_a_verdict_is_wrong_and_a_releases_step_says_both() -> None:
+    ordinary = document(RUNS["ordinary"])
+    said = "Each verdict is wrong with a probability of at most 0.01."
+    assert said in pipelines.summary(ordinary)
+    step = dataclasses.replace(ordinary, alpha=0.006, mismatch_alpha=0.00027)
+    assert "A match is wrong with a probability of at most 0.006, a mismatch of at most" in (
+        pipelines.summary(step)
+    )

@@ -177,8 +177,8 @@ def summary(document: VerdictDocument) -> str:
     lines += [
         "",
         f"{document.requests:,} requests in {document.elapsed_seconds:.1f} s, "
-        f"{document.errors:,} errors, {document.unidentified:,} unidentified. Each verdict is "
-        f"wrong with a probability of at most {document.alpha:g}.",
+        f"{document.errors:,} errors, {document.unidentified:,} unidentified. "
+        f"{_error_rates(document)}",
     ]
     if document.of_users:
         lines += ["", users_in_words(document.of_users)]
@@ -193,6 +193,15 @@ def summary(document: VerdictDocument) -> str:
     if document.command:
         lines += ["", f"`{one_line(document.command).replace('`', ' ')}`"]
     return "\n".join(lines) + "\n"
+
+
+def _error_rates(document: VerdictDocument) -> str:
+    if document.mismatch_alpha == document.alpha:
+        return f"Each verdict is wrong with a probability of at most {document.alpha:g}."
+    return (
+        f"A match is wrong with a probability of at most {document.alpha:.2g}, a mismatch of at "
+        f"most {document.mismatch_alpha:.2g}: parts of the release's alpha."
+    )
 
 
 def _table_row(document: VerdictDocument, variant: str) -> str:
