@@ -176,6 +176,17 @@ def test_users_by_address(cli: Cli, tmp_path: Path) -> None:
         assert verdict_of(cli, url)["verdict"] == "mismatch"  # all users are one
 
 
+@pytest.mark.nginx
+def test_a_recording_of_users_is_judged_as_they_were(cli: Cli, tmp_path: Path) -> None:
+    with sticky_nginx(tmp_path, "map $kept $version { default $kept; }") as url:
+        live = verdict_of(cli, url, "--record", "--report", str(tmp_path / "live"))
+    again = cli("analyze", str(tmp_path / "live" / "requests.parquet"), "--json")
+    told: dict[str, Any] = json.loads(again.stdout)
+    assert (live["verdict"], told["verdict"]) == ("match", "match"), again.stderr
+    assert told["of_users"]["number"] == live["of_users"]["number"]
+    assert told["of_users"]["first_shares"] == live["of_users"]["first_shares"]
+
+
 # --- what cannot be asked ---
 
 

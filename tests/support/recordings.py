@@ -34,8 +34,13 @@ def write_recording(
     size: int = 1000,
     complete: int | None = None,
     worker: int = 0,
+    question: Question = QUESTION,
 ) -> None:
-    """Write a recording of requests (0 blue, 1 green, −1 lost), in order of sending."""
+    """Write a recording of requests (0 blue, 1 green, −1 lost), in order of sending.
+
+    Where draws are users, each sends its requests one after the other.
+    """
+    each = question.user_requests
     directory.mkdir(exist_ok=True)
     for number, start in enumerate(range(0, len(codes), size)):
         part = np.array(codes[start : start + size])
@@ -47,7 +52,7 @@ def write_recording(
             "variant": (part, NAMES),
             "status": np.where(part < 0, 503, 200),
             "latency_us": 500 + part,
-            "connection": 1 + numbers % 8,
+            "connection": 1 + (numbers // each if each else numbers % 8),
             "gateway": (np.zeros(count, int), ["http://gateway"]),
             "bytes": np.full(count, 1200),
         }
@@ -55,7 +60,7 @@ def write_recording(
         facts = {
             "host": "http://gateway",
             "path": "/color",
-            "question": question_as_plain(QUESTION),
+            "question": question_as_plain(question),
             "complete": end if complete is None else min(complete, end),
         }
         pq.write_table(table_of(columns, facts), directory / part_name(worker, number))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trafficsplit.analysis import sentences, user_sentences
 from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.look import Look
@@ -14,10 +16,12 @@ from trafficsplit.analysis.visits import Users
 
 
 def replay_users(run: Run) -> UserTest:
-    """Return the test of users after all that a run has counted."""
+    """Return the test of users after all that a run has counted, looked at after each block."""
     test = UserTest(run.question)
-    tallies = [gateway.tally for gateway in run.gateways]
-    test.look(Look(tallies, users=run.counted.users or Users()))
+    users = run.counted.users or Users()
+    test.look(Look([gateway.tally for gateway in run.gateways]))
+    for blocks in range(1, len(users.rows) + 1):
+        test.look(Look((), users=replace(users, rows=users.rows[:blocks])))
     return test
 
 

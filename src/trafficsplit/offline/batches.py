@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trafficsplit.analysis.accumulator import Accumulator
 from trafficsplit.analysis.kinds import STATUSES, Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.run import Counted
+from trafficsplit.analysis.user_book import UserBook
 
 Integers = NDArray[np.integer]  # of any size
 # Responses of a worker whose order is kept: what a gateway does, it does from the start.
@@ -42,10 +43,16 @@ class Batch:
 
 
 class BatchCounter:
-    """Adds batches up to what a run keeps. `variants` are those of the split."""
+    """Adds batches up to what a run keeps. `variants` are those of the split.
 
-    def __init__(self, variants: Iterable[str]) -> None:
+    `user_requests` are those of each user where draws are users, whose numbers are those of their
+    connections then; 0 where draws are requests.
+    """
+
+    def __init__(self, variants: Iterable[str], user_requests: int = 0) -> None:
         self.kinds = Kinds(variants)
+        self._user_requests = user_requests
+        self._books: dict[str, UserBook] = {}  # by worker
         self._sums = Accumulator(self.kinds)
         self._ordered: Multiset[str] = Multiset()  # responses whose order is kept, by worker
 
@@ -57,12 +64,14 @@ class BatchCounter:
         codes = self._codes_of(batch)
         self._sums.add(codes, batch.sent, batch.latencies.astype(np.int64))
         self._add_losses(codes, batch.statuses)
-        if batch.ordered and self.wants_order(worker):
+        if batch.ordered and self._user_requests:
+            self._add_users(codes, batch, worker)
+        elif batch.ordered and self.wants_order(worker):
             self._add_order(codes[:MOST_ORDERED], batch, worker)
 
     def wants_order(self, worker: str) -> bool:
         """Return whether the order of more of a worker's requests is of use."""
-        return self._ordered[worker] < MOST_ORDERED
+        return self._user_requests > 0 or self._ordered[worker] < MOST_ORDERED
 
     def _admit_names(self, batch: Batch) -> Batch:
         """Return the batch without the names of too many unknown variants."""
@@ -109,6 +118,16 @@ class BatchCounter:
             connections[:] = batch.connections[: len(codes)]
         self._sums.add_in_order(codes, connections, worker)
         self._ordered[worker] += len(codes)
+
+    def _add_users(self, codes: Codes, batch: Batch, worker: str) -> None:
+        """Add the users whose requests have ended; each worker numbers its own."""
+        book = self._books.get(worker)
+        if book is None:
+            book = UserBook(self.kinds, self._user_requests)
+            self._books[worker] = book
+        if batch.connections is not None:
+            ended = book.add(codes, batch.connections.astype(np.int64))
+            self._sums.add_users(ended.kinds, ended.first_codes)
 
     @property
     def started(self) -> float:

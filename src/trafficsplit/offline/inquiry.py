@@ -70,7 +70,8 @@ def _run_of_report(settings: AnalyzeSettings, directory: Path) -> Run:
     run = read_run(directory)
     if not settings.asks:
         return run
-    return replace(run, question=question_of(settings), ending=replace(run.ending, decided=None))
+    question = replace(question_of(settings), user_requests=run.question.user_requests)
+    return replace(run, question=question, ending=replace(run.ending, decided=None))
 
 
 def _run_of_recordings(settings: AnalyzeSettings, paths: Sequence[Path]) -> tuple[Run, list[str]]:

@@ -82,7 +82,8 @@ class Recordings:
 
     def run(self, question: Question) -> Run:
         """Return all the requests, counted. Raises InputError."""
-        counter = BatchCounter(question.split)
+        question = replace(question, user_requests=self._user_requests)
+        counter = BatchCounter(question.split, question.user_requests)
         replayed = self._replayed(question)
         for part in self.parts:
             undecided = replayed is not None and replayed.undecided
@@ -94,13 +95,19 @@ class Recordings:
         run = _run(question, counter, self._subject())
         return _with_verdict(run, replayed.verdict if replayed else Verdict.INCONCLUSIVE)
 
+    @property
+    def _user_requests(self) -> int:
+        """The requests of each user, 0 where draws were no users."""
+        recorded = self.question()
+        return recorded.user_requests if recorded else 0
+
     def _replayed(self, question: Question) -> Replay | None:
         """Return the test that takes the requests in order; None if they have no order.
 
         Several workers have none in common but by time, and a fixed-sample test needs none.
         """
         workers = {part.worker for part in self.parts}
-        if len(workers) > 1 or question.test != "sequential":
+        if len(workers) > 1 or question.test != "sequential" or question.user_requests:
             return None
         return Replay(question)
 
@@ -195,7 +202,7 @@ def _sized(question: Question, tally: Tally) -> Question:
 
 def _with_verdict(run: Run, decided: Verdict = Verdict.INCONCLUSIVE) -> Run:
     """Return a run with its verdict, if there is one; `decided` is what its order has shown."""
-    if run.question.test == "fixed":
+    if run.question.test == "fixed" or run.question.user_requests:  # it is replayed when judged
         return run
     if decided is Verdict.INCONCLUSIVE:
         decided = replay(run).verdict
