@@ -4,8 +4,9 @@
 
 Each run is made of requests that are counted as a live run's are, and judged by the whole judge.
 First how often a canary that is just as good as is allowed is called worse (alpha 1 %, so that each
-of two limits may be wrong in 0.5 %), then how often one that is much worse is found, then what
-becomes of a limit for which there is no power or no data. Everything is seeded.
+of two limits may be wrong in 0.5 %), then how often one at twice the limit is a match (1 %), how
+often one that is much worse is found, and what becomes of a limit for which there is no power or no
+data. Everything is seeded.
 """
 
 from __future__ import annotations
@@ -227,6 +228,29 @@ MUCH_WORSE = [
     ),
     Scenario("p99 three times, 1.5 allowed", 6000, never, Shapes(0.5, 0.5, 3.0), max_p99_ratio=1.5),
 ]
+TWICE_THE_LIMIT = [
+    Scenario(
+        "errors 1.6 % against 0.4 %, 2 allowed",
+        20_000,
+        Bursts(0.004, times=4),
+        usual,
+        max_error_ratio=2,
+        max_failing=0.01,
+    ),
+    Scenario(
+        "the same in bursts of 10",
+        20_000,
+        Bursts(0.004, 10, times=4),
+        usual,
+        max_error_ratio=2,
+        max_failing=0.01,
+    ),
+    Scenario("p99 three times, canary wide", 6000, never, Shapes(1.0, 0.1, 3.0), max_p99_ratio=1.5),
+    Scenario(
+        "p99 three times, canary narrow", 6000, never, Shapes(0.1, 1.0, 3.0), max_p99_ratio=1.5
+    ),
+    Scenario("p99 three times, 600 requests", 600, never, Shapes(0.5, 0.5, 3.0), max_p99_ratio=1.5),
+]
 LIMITS = [
     Scenario(
         "no errors, --max-error-ratio 2", 6000, never, usual, max_error_ratio=2, max_failing=0.01
@@ -358,9 +382,10 @@ def table(pool: Pool, title: str, scenarios: list[Scenario], runs: int) -> None:
 
 
 def main(runs: int = RUNS) -> None:
-    """Print all three tables."""
+    """Print all tables."""
     with multiprocessing.get_context("spawn").Pool() as pool:
         table(pool, "Just as good as is allowed", JUST_AS_GOOD, runs)
+        table(pool, "At twice the limit, where a match is wrong", TWICE_THE_LIMIT, runs)
         table(pool, "Much worse than is allowed", MUCH_WORSE, max(runs // 10, 1))
         table(pool, "What becomes of a limit", LIMITS, max(runs // 10, 1))
 

@@ -9,6 +9,7 @@ from benchmarks.field_canary import (
     JUST_AS_GOOD,
     LIMITS,
     MUCH_WORSE,
+    TWICE_THE_LIMIT,
     Bursts,
     Scenario,
     Shapes,
@@ -19,7 +20,7 @@ from benchmarks.field_canary import (
 )
 from trafficsplit.analysis.verdict import Verdict
 
-SCENARIOS = [*JUST_AS_GOOD, *MUCH_WORSE, *LIMITS]
+SCENARIOS = [*JUST_AS_GOOD, *TWICE_THE_LIMIT, *MUCH_WORSE, *LIMITS]
 EXPECTED = [
     Verdict.MATCH,
     Verdict.MATCH,
