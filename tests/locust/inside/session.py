@@ -100,8 +100,8 @@ def test_what_was_counted_is_handed_over_with_what_was_asked() -> None:
 
 def test_a_verdict_that_was_reached_is_handed_over() -> None:
     own = session(plan(load=LoadSettings(RequestSettings(unit="session"))))
-    while not own.counter.closed:
-        count(own.counter, taken(own.counter), GREEN)
+    while not own.counter.closed:  # a hundred a second, since a moment says nothing
+        count(own.counter, taken(own.counter), GREEN, own.counter.sent / 100)
     assert own.plan.question is not None
     assert own.run(own.plan.question).ending.decided is Verdict.MISMATCH
     judgement = own.judged()
