@@ -87,8 +87,8 @@ def test_old_weights_in_force_are_named(tmp_path: Path) -> None:
         with verify(tmp_path, started.host, *question) as process:
             code, out, err = ended(process)
     assert code == 1, err
-    cause = json.loads(out)["diagnosis"]["cause"]
-    assert cause == "the old weights are still in force (blue 90 %, green 10 %)"
+    likeliest = json.loads(out)["diagnosis"]["explanations"][0]["name"]
+    assert likeliest == "the old weights are still in force (blue 90 %, green 10 %)"
 
 
 def test_a_variant_that_is_down_is_named_by_what_is_lost(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def draws_of(run: Run) -> Independence:
     # Each gateway may have a share of its own, and is judged by its own order.
     each = [independence(gateway.order) for gateway in run.gateways]
     worst = min(each, key=lambda one: WORST_FIRST.index(one.draws))
-    if worst.draws is Draws.CLUSTERED and not worst.by_connection:
+    if worst.draws is Draws.CLUSTERED and not worst.keeps_connections:
         change = change_in(run)
         if change is not None and change.steady:
             reason = "the split changed once, and was steady before and after"

@@ -22,9 +22,9 @@ FEWEST_REQUESTS = 200  # before which it is never given up that a cause will fit
 BETWEEN_LOOKS = 50
 PART_BETWEEN_LOOKS = 8
 # The last answers are not counted yet when a run is ended, and they may speak against a cause: so
-# many times more support is waited for, by shares and by losses, where each answer says more.
+# many times more support is waited for, and more where each answer says more.
 MARGIN = 2.0
-MARGIN_OF_LOSSES = 10.0
+COARSE_MARGIN = 10.0
 
 
 class Inquiry:
@@ -79,20 +79,19 @@ class Inquiry:
         return not weighing.fitting and done >= FEWEST_REQUESTS
 
     def _losses_are_known(self) -> bool:
-        support = MARGIN_OF_LOSSES * SUPPORT
+        support = COARSE_MARGIN * SUPPORT
         return lost_to(self._facts.split, Lost(self._tally), support) is not None
 
     def _gateways_are_known(self) -> bool:
         """Return whether each of several gateways is known to be fine, or to be off."""
-        split = self._facts.split
-        for tally in self._gateways:
-            if fits(tally.counts, split.weights) and not is_as_configured(tally.counts, split):
-                return False
-        return True
+        weights = self._facts.split.weights
+        return all(
+            self._is_fine(tally) or not fits(tally.counts, weights) for tally in self._gateways
+        )
 
     def _is_of_some_gateways(self) -> bool:
         """Return whether some gateways are as configured; the others are not, then."""
-        if len(self._gateways) < 2:
-            return False
-        split = self._facts.split
-        return any(is_as_configured(tally.counts, split) for tally in self._gateways)
+        return len(self._gateways) > 1 and any(map(self._is_fine, self._gateways))
+
+    def _is_fine(self, tally: Tally) -> bool:
+        return is_as_configured(tally.counts, self._facts.split, COARSE_MARGIN * SUPPORT)

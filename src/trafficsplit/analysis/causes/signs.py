@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from trafficsplit.analysis.causes.candidates import Facts, weigh_causes
 from trafficsplit.analysis.causes.explanation import Explanation
-from trafficsplit.analysis.causes.weighing import fits, is_supported
+from trafficsplit.analysis.causes.weighing import SUPPORT, fits, is_supported
 from trafficsplit.analysis.gateways import GatewayComparison, OneGateway, compare_gateways
 from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.outcome import dealt_block, differing_replicas
@@ -112,11 +112,10 @@ def _is_as_configured(gateway: OneGateway, split: Split) -> bool:
     return is_as_configured(gateway.tally.counts, split)
 
 
-def is_as_configured(counts: Mapping[str, int], split: Split) -> bool:
+def is_as_configured(counts: Mapping[str, int], split: Split, support: float = SUPPORT) -> bool:
     """Return whether the counts support the configured weights, if only coarsely."""
-    return fits(counts, split.weights) and is_supported(
-        counts, split.weights, resolution=RESOLUTION
-    )
+    weights = split.weights
+    return fits(counts, weights) and is_supported(counts, weights, support, RESOLUTION)
 
 
 def _stale_gateways(run: Run, off: list[OneGateway], facts: Facts) -> Explanation:
