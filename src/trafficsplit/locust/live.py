@@ -14,6 +14,7 @@ from typing import Any
 
 import gevent
 
+from trafficsplit.analysis.field_test import FieldTest
 from trafficsplit.analysis.latency import quantile
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import LatencyKey
@@ -119,9 +120,11 @@ def evidence(session: Session) -> dict[str, float | None] | None:
     None instead of a fraction is infinite evidence. The result is None for a session without a
     sequential test.
     """
-    if session.judging is None or not isinstance(session.judging.test, SequentialTest | UserTest):
+    test: object = session.judging.test if session.judging else None
+    if isinstance(test, FieldTest):
+        test = test.test
+    if not isinstance(test, SequentialTest | UserTest):
         return None
-    test = session.judging.test
     return {
         "match": _fraction(test.log_match, test.threshold),
         "mismatch": _fraction(test.log_mismatch, test.mismatch_threshold),
