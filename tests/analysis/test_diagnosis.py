@@ -8,8 +8,10 @@ from trafficsplit.analysis.diagnosis import NOTHING_FITS, diagnose, facts_of
 from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.latency import bucket_of
-from trafficsplit.analysis.run import LatencyKey, Run
+from trafficsplit.analysis.run import LatencyKey, Run, Stretch
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.verdict import Judgement, Verdict
 
 FINE = Independence(Draws.INDEPENDENT, 1.0, 0.0, 1.0, 0.0, "fine")
 STICKY = Independence(Draws.CLUSTERED, 1.0, 0.0, 9.0, 1.0, "connections differ", by_connection=True)
@@ -110,6 +112,25 @@ def test_a_variant_that_fails_is_named_by_its_share() -> None:
 def test_losses_that_are_nobodys_share_are_not_blamed() -> None:
     run = made({"blue": 2400, "green": 1600}, errors=300)
     assert diagnose(run, judge(run), FINE) is None
+
+
+def test_a_variant_that_fails_is_named_below_the_limit_of_losses_too() -> None:
+    run = made({"blue": 99_000, "green": 200}, errors=800, split=Split({"blue": 99, "green": 1}))
+    found = diagnose(run, Judgement(Verdict.FAILING, "green fails"), FINE)
+    assert found is not None
+    assert found.cause == "green is failing"
+
+
+def test_a_change_from_one_variant_to_the_other_is_not_certain() -> None:
+    stretches = []
+    for number in range(8):
+        counts = {"blue": 100, "green": 0} if number < 4 else {"blue": 0, "green": 100}
+        stretches.append(Stretch(number, number + 1, Tally(counts)))
+    run = having(made({"blue": 1, "green": 1}), stretches=stretches)
+    found = diagnose(run, Judgement(Verdict.MISMATCH, ""), FINE)
+    assert found is not None
+    assert found.summary.startswith("The shares changed 4.0 s after the start")
+    assert found.cause == ""
 
 
 def test_stickiness_and_caches() -> None:

@@ -32,9 +32,10 @@ def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis |
     if judgement.verdict is Verdict.MATCH or run.ending.unreachable:
         return None
     facts = facts_of(run)
-    certain = tuple(_certain(run, draws, facts))
-    if certain:
-        return Diagnosis(certain[0].advice, certain, certain[0].name)
+    signs = tuple(_signs(run, judgement, draws, facts))
+    if signs:
+        first = signs[0]
+        return Diagnosis(first.advice, signs, first.name if first.certain else "")
     if run.question.user_requests:  # causes of shares are compared by independent requests
         return None
     if judgement.verdict is not Verdict.MISMATCH or run.tally.identified < FEWEST:
@@ -47,11 +48,14 @@ def facts_of(run: Run) -> Facts:
     return Facts(run.question, run.previous, run.others, _speeds(run))
 
 
-def _certain(run: Run, draws: Independence, facts: Facts) -> Sequence[Explanation]:
+def _signs(
+    run: Run, judgement: Judgement, draws: Independence, facts: Facts
+) -> Sequence[Explanation]:
     """Return the causes that show in something else than the shares."""
     found: list[Explanation] = []
     tally = run.tally
-    if tally.lost > run.question.max_failing * max(tally.requests, 1):
+    failing = judgement.verdict is Verdict.FAILING
+    if tally.lost and (failing or tally.lost > run.question.max_failing * tally.requests):
         found += causes_of_losses(run)
     return [*found, *causes_by_signs(run, draws, facts)]
 

@@ -133,7 +133,9 @@ def test_changes_that_kept_connections_make_are_none() -> None:
     run = changing(25, 24, 26, 25, 60, 61, 59, 60)
     assert [one.name for one in causes(run, sticky)] == ["sticky sessions"]
     all_at_once = changing(0, 0, 0, 0, 100, 100, 100, 100)
-    assert causes(all_at_once, sticky)[0].name == "the shares changed during the run"
+    (first, _) = causes(all_at_once, sticky)
+    assert first.name == "the shares changed during the run"
+    assert not first.certain  # it may be a cache, too
 
 
 def test_others_that_are_not_known_to_fit_are_not_said_to() -> None:

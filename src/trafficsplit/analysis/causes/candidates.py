@@ -163,7 +163,7 @@ def _advice_on_everything(split: Split, sole: str) -> str:
     baseline = max(split, key=lambda variant: split[variant])
     keeps = (
         "Or the gateway keeps this machine's address, or requests without its cookie, on one "
-        "variant: does another address get another variant?"
+        "variant, or a cache repeats it: does another address get another variant?"
     )
     if sole == baseline:
         others = " and ".join(variant for variant in split.positive if variant != sole)
@@ -201,7 +201,8 @@ def _equal_shares(split: Split) -> Iterator[Candidate]:
         dict.fromkeys(split, 1 / len(split)),
         "The variants share equally, as pods behind one Service do where each has as many: the "
         "VirtualService does not apply to these requests. Compare its hosts, gateways and match "
-        "with the host and the path of the requests.",
+        "with the host and the path of the requests. (Least connections share equally too, where "
+        "the variants are as fast.)",
     )
 
 
