@@ -11,8 +11,10 @@ import pytest
 from tests.support.counting import BLUE, ERROR, GREEN, UNIDENTIFIED, Judge, count, taken
 from tests.support.runs import CANARY
 from trafficsplit.analysis.kinds import Kind, Outcome
+from trafficsplit.analysis.tally import Tally
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.distributed import absorb, drain
+from trafficsplit.load.hangs import UnderWay
 
 
 def travelled(message: dict[str, Any]) -> Any:
@@ -141,3 +143,42 @@ def test_the_users_of_several_workers_add_up() -> None:
     assert users is not None
     assert users.number == 80
     assert users.moves() == {("green", "blue"): 2}
+
+
+def test_what_is_late_or_waits_at_a_worker_is_shown_to_the_masters_judge() -> None:
+    master = Counter(CANARY)
+    judge = Judge()
+    master.looks.judge_by(judge)
+    one, two = Counter(CANARY), Counter(CANARY)
+    hung = taken(one)
+    count(one, taken(one), GREEN)
+    one.watch([UnderWay(hung, 0, 0.0)], 4, 10.0)
+    taken(two)  # under way, and not late
+    count(two, taken(two), BLUE)
+    for name, worker in (("one", one), ("two", two)):
+        absorb(master, travelled(drain(worker)), 10.0, name)
+    assert (list(master.standing.late), master.standing.waiting) == ([1], 3)
+    assert judge.total.counts == {"green": 1}
+    count(one, hung, ERROR, latency=12.0, reason="no answer")
+    absorb(master, travelled(drain(one)), 12.0, "one")
+    assert judge.total == Tally({"green": 1}, errors=1)
+    assert (list(judge.looks[-1].late), judge.looks[-1].waiting) == ([0], 2)
+
+
+def test_a_gateway_that_hangs_is_so_at_all_workers_or_not_at_all() -> None:
+    master = Counter(CANARY)
+    workers = [Counter(CANARY), Counter(CANARY)]
+    for name, worker in enumerate(workers):
+        worker.hangs.add_users(0, 2)
+        count(worker, taken(worker), GREEN, 1.0)
+        for _ in range(2):
+            count(worker, taken(worker), ERROR, 1.0, latency=10.0, reason="no answer")
+            worker.hangs.stick(0, 1)
+        absorb(master, travelled(drain(worker)), 11.0, str(name))
+    (hanging,) = master.counted.hanging
+    assert (hanging.users, hanging.stuck, hanging.requests, hanging.lost) == (4, 4, 6, 4)
+    assert hanging.silent == pytest.approx(9.999)
+    assert hanging.unanswered == 4
+    count(workers[0], taken(workers[0]), GREEN, 10.9)
+    absorb(master, travelled(drain(workers[0])), 11.0, "0")
+    assert master.counted.hanging[0].silent == 0
