@@ -253,7 +253,7 @@ LOAD = (
     Option(
         "no_diagnosis",
         "",
-        "Send no more requests after a mismatch: without this, up to 3,000 more in at most 5 s are "
+        "Send no more requests after a mismatch: without this, up to 4,000 more in at most 5 s are "
         "sent to find its cause.",
         flag=True,
     ),

@@ -15,7 +15,7 @@ from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 
-MOST_REQUESTS = 3000
+MOST_REQUESTS = 4000
 MOST_SECONDS = 5.0
 FEWEST_REQUESTS = 200  # before which it is never given up that a cause will fit
 # How many requests it goes on between two looks: 50, or an eighth of those before.
