@@ -24,12 +24,15 @@ class Suspicion(enum.Enum):
     CHANGED = "it has changed"
 
 
-def suspicion_of(course: Course, question: Question) -> tuple[Suspicion, dict[str, int]]:
+def suspicion_of(
+    course: Course, question: Question, scale: float = 1.0
+) -> tuple[Suspicion, dict[str, int]]:
     """Return whether the split has changed, and what was counted since, by variant.
 
     Each boundary of the steps has a likelihood ratio, of a split that changes there against one
     that never does (Hinkley 1970). The best is a change if it is certain. A less certain one is a
-    reason to wait, if the shares since then are outside the band: they will show.
+    reason to wait, if the shares since then are outside the band: they will show. `scale` is by how
+    many times the responses disperse more than independent draws.
     """
     table = course.table.astype(float)
     names = list(course.columns)
@@ -38,6 +41,7 @@ def suspicion_of(course: Course, question: Question) -> tuple[Suspicion, dict[st
     since = table[::-1].cumsum(axis=0)[::-1][1:]
     total = table.sum(axis=0)
     gains = _log_likelihood(total - since) + _log_likelihood(since) - _log_likelihood(total)
+    gains /= scale
     best = int(gains.argmax())
     if gains[best] > CERTAIN:
         return Suspicion.CHANGED, dict(zip(names, map(int, since[best]), strict=True))

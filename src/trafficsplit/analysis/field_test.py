@@ -178,8 +178,11 @@ class FieldTest:
 
     def _lasts(self, orders: Sequence[Order]) -> bool:
         """Return whether the split is as it was, as far as it can be seen, or has matched since."""
-        for order in orders:
-            suspicion, since = suspicion_of(order.course, self.question)
+        for order, known in zip(orders, self._dependence, strict=True):
+            course = order.course
+            if known.block:  # its end is no sign: a block has one variant after the other
+                course = course.in_steps_of(known.block)
+            suspicion, since = suspicion_of(course, self.question, known.scale)
             if suspicion is Suspicion.CHANGED and not self._matches_since(since):
                 return False
             if suspicion is Suspicion.LEAVING:
