@@ -168,6 +168,8 @@ def test_unlike_pages_are_parsed_and_memory_stays_bounded() -> None:
         ("header:x-version", "", {}, None),
         ("cookie:color", "", {"set-cookie": "a=b\ncolor=green; Path=/"}, "green"),
         ("cookie:color", "", {"set-cookie": "other=green"}, None),
+        ("cookie:version", "", {"set-cookie": 'a=b\nversion="green"; Path=/'}, "green"),
+        ("cookie:version", "", {"set-cookie": "a=b; version=green"}, None),
         ("json:$.version", '{"version": 2}', {}, "2"),
         ("json:$.a[0].v", '{"a": [{"v": "x"}]}', {}, "x"),
         ("json:$.version", "<html>", {}, None),
