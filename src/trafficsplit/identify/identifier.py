@@ -151,7 +151,7 @@ def _from_cookie(name: str) -> Identifier:
     def read(_: bytes, headers: Mapping[str, str]) -> Identification:
         # Several Set-Cookie headers arrive joined by line ends (or, from some clients, commas).
         for line in headers.get("set-cookie", "").split("\n"):
-            first, _, value = line.partition(";")[0].partition("=")
+            first, value = line.partition(";")[0].partition("=")[::2]
             if first.strip() == name:  # the parser below takes `version` for an attribute
                 return _named(value.strip().strip('"'), missing)
             try:
