@@ -128,7 +128,7 @@ def test_full_connection_pools(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
 def test_a_variant_that_never_answers_in_time(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=512) as silent:  # accepts nothing
         blue, _ = ports(the_lab)
-        with raw_envoy(tmp_path, blue, silent.getsockname()[1], timeout="0.02s") as url:
+        with raw_envoy(tmp_path, blue, silent.getsockname()[1], timeout="0.2s") as url:
             assert cause_of(cli, url, "--weight", "25") == "green is too slow"
 
 
