@@ -162,3 +162,14 @@ def test_a_test_that_knows_no_order_judges_counts_as_independent() -> None:
     assert test.look(Look([Tally({"blue": 30})])) is Verdict.MISMATCH
     assert test.look(Look([Tally({"blue": 6000, "green": 3000})])) is Verdict.MISMATCH  # it stands
     assert test.least_more == 0
+
+
+def test_one_variant_out_of_a_cache_is_no_verdict() -> None:
+    test = FieldTest(QUESTION)
+    recorder = OrderRecorder()
+    recorder.extend(["blue"], np.zeros(9000, np.int64), np.zeros(9000, np.int64))
+    tallies = [Tally({"blue": 9000})]
+    cached = Look(tallies, orders=lambda: [recorder.order], elapsed=9.0, cached=8990)
+    assert test.look(cached) is Verdict.INCONCLUSIVE
+    fresh = Look(tallies, orders=lambda: [recorder.order], elapsed=9.0)
+    assert FieldTest(QUESTION).look(fresh) is Verdict.MISMATCH

@@ -81,7 +81,7 @@ def test_a_match_of_several_gateways_says_that_it_is_of_their_sum() -> None:
     stretch = Stretch(0, 1, Tally({"blue": 3000, "green": 1000}))
     gateways = [Gateway("http://a", [stretch]), Gateway("http://b", [stretch])]
     run = having(made({"blue": 6000, "green": 2000}), gateways=gateways)
-    assert "8,000 responses of 2 gateways together" in sentences.match(run)
+    assert "8,000 responses of 2 gateways, and at each of them" in sentences.match(run)
 
 
 def test_a_rollback_says_what_the_others_may_get_at_most() -> None:

@@ -65,7 +65,7 @@ def test_two_that_agree_match_together(
 ) -> None:
     result = cli("verify", *hosts(two), *SURE_25, "--report", "out", *more)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "of 2 gateways together" in result.stdout
+    assert "of 2 gateways, and at each of them" in result.stdout
     each = told(tmp_path)["gateways"]["each"]
     assert all(one["requests"] > 200 for one in each)
     rows = (tmp_path / "out" / "gateways.csv").read_text().splitlines()

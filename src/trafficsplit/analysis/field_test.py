@@ -29,6 +29,7 @@ FEWEST_OF_A_VARIANT = 10
 # Seconds that a verdict takes at least where the same variant came again and again: a cache in
 # front gives one answer for as long.
 MOMENT = 2.0
+CACHED = 0.02  # of the responses out of a cache: more are no accident
 # A match needs connections enough to have met one gateway in so many behind a balancer, as far as
 # connections are renewed.
 ONE_IN = 8
@@ -162,6 +163,8 @@ class FieldTest:
         identified = self.test.tally.identified
         rarest = min(self.question.split.positive.values())
         if identified < max(FEWEST_RESPONSES, FEWEST_OF_A_VARIANT / rarest):
+            return False
+        if look.cached > CACHED * identified:  # it may be one answer for all
             return False
         return look.elapsed >= MOMENT or self.test.tally.requests >= self.question.requests > 0
 

@@ -25,7 +25,7 @@ class Look:
     `late` includes what connections without an answer kept from being sent. Losses are shown as
     they come, before their turn: `waiting` are the requests that were sent and are in no tally
     yet, so that a lost one is not compared with too few. `hanging` is what was lost in time at each
-    gateway (empty: not known).
+    gateway (empty: not known). `cached` are the responses so far that came out of a cache.
     """
 
     tallies: Sequence[Tally]
@@ -35,3 +35,4 @@ class Look:
     users: Users | None = None
     waiting: int = 0
     hanging: Sequence[Hanging] = ()
+    cached: int = 0

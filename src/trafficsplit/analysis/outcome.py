@@ -35,12 +35,14 @@ def _looks(run: Run) -> Iterator[Look]:
     """Yield the looks at a run's stretches, each with what is known of its order at the end."""
     orders = _orders(run)
     if run.counted.judged is not None:
-        yield Look(run.counted.judged, orders=lambda: orders, elapsed=run.subject.elapsed)
+        elapsed = run.subject.elapsed
+        cached = run.counted.cached
+        yield Look(run.counted.judged, orders=lambda: orders, elapsed=elapsed, cached=cached)
         return
     for batch in zip_longest(*(gateway.stretches for gateway in run.gateways)):
         tallies = [stretch.tally if stretch else Tally() for stretch in batch]
         end = max(stretch.end for stretch in batch if stretch)
-        yield Look(tallies, orders=lambda: orders, elapsed=end)
+        yield Look(tallies, orders=lambda: orders, elapsed=end, cached=run.counted.cached)
 
 
 def _orders(run: Run) -> Sequence[Order]:

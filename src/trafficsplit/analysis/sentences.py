@@ -65,7 +65,7 @@ def match(run: Run, test: FixedTest | None = None) -> str:
         variant = next(iter(positive))
         return (
             f"All {tally.identified:,} responses came from {variant}: any other variant's share "
-            f"is below {question.zero_tolerance * 100:g} %."
+            f"is below {question.zero_tolerance * 100:g} %{_though_lost(tally)}."
         )
     shares = ", ".join(
         f"{variant} {_per_cent(tally, variant):.1f} % (weight {weight * 100:g} %)"
@@ -73,14 +73,22 @@ def match(run: Run, test: FixedTest | None = None) -> str:
     )
     together = ""
     if run.counted.gateways:
-        together = f" of {len(run.counted.gateways)} gateways together"
+        together = f" of {len(run.counted.gateways)} gateways, and at each of them"
     sentence = f"The split is as configured in {tally.identified:,} responses{together}: {shares}"
     if test is None:
-        return f"{sentence}, each within {points(question.tolerance)}."
+        return f"{sentence}, each within {points(question.tolerance)}{_though_lost(tally)}."
     return (
         f"{sentence}; a deviation of {points(question.tolerance)} would have been seen (chi-square "
         f"p = {show_p(test.p_value)})."
     )
+
+
+def _though_lost(tally: Tally) -> str:
+    """Return that a match holds whichever variants the lost requests were for; empty if none is."""
+    if not tally.lost:
+        return ""
+    number = "one lost request" if tally.lost == 1 else f"{tally.lost:,} lost requests"
+    return f", even if the {number} had been any variant's"
 
 
 def mismatch(run: Run, variant: str, evidence: str = "") -> str:

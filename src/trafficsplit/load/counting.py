@@ -141,6 +141,7 @@ class Counter:
             users=sums.users.users if self._users is not None else None,
             waiting=standing.waiting,
             hanging=standing.hanging,
+            cached=sums.cached,
         )
 
     def _orders(self) -> Sequence[Order]:
