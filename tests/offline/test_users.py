@@ -35,6 +35,12 @@ def test_a_recording_of_users_is_judged_by_users(tmp_path: Path) -> None:
     assert judge(run).reason.startswith("The share of users is as configured, of 6,000 users")
 
 
+def test_a_verdict_that_was_reached_on_the_way_stands(tmp_path: Path) -> None:
+    users = [0, 0, 0, 1] * 1500 + [0] * 900
+    write_recording(tmp_path / "r", requests_of(users), question=QUESTION)
+    assert Recordings([tmp_path / "r"]).run(QUESTION).ending.decided is Verdict.MATCH
+
+
 def test_another_question_about_a_recording_is_about_users_too(tmp_path: Path) -> None:
     write_recording(tmp_path / "r", requests_of(draws(2000, 0.25)), question=QUESTION)
     other = Question(Split({"blue": 50, "green": 50}), 0.02)

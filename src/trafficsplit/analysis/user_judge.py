@@ -54,7 +54,7 @@ def judge_users(run: Run, order: Independence) -> Judgement:
 
 def _mismatch(run: Run, test: UserTest, since: int, order: Independence) -> Judgement:
     """Return a mismatch: users that do not stay, or shares that are not as configured."""
-    if test.users_leave:
+    if test.users_leave or test.rests_on_change:
         return Judgement(Verdict.MISMATCH, user_sentences.leaving(run, test.users))
     if order.draws is Draws.CLUSTERED and not since:
         return Judgement(Verdict.INCONCLUSIVE, sentences.clustered(run, order))

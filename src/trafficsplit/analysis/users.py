@@ -80,6 +80,12 @@ class UserTest:
         return self.log_change >= self.mismatch_threshold - math.log(CHANGED)
 
     @property
+    def rests_on_change(self) -> bool:
+        """Whether more speaks for users that change version than for shares that are off."""
+        shares = math.log(1 - CHANGED) + self.evidence.for_deviation(self.users)
+        return math.log(CHANGED) + self.log_change >= shares
+
+    @property
     def is_mismatch(self) -> bool:
         """Whether the evidence for a mismatch is there."""
         if self.users_leave:

@@ -7,7 +7,7 @@ sums over their order.
 from __future__ import annotations
 
 from collections import Counter as Multiset
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from trafficsplit.analysis.accumulator import Accumulator
 from trafficsplit.analysis.kinds import STATUSES, Codes, Kind, Kinds, Outcome
 from trafficsplit.analysis.run import Counted
 from trafficsplit.analysis.user_book import UserBook
+from trafficsplit.analysis.visits import UserKind
 
 Integers = NDArray[np.integer]  # of any size
 # Responses of a worker whose order is kept: what a gateway does, it does from the start.
@@ -46,12 +47,18 @@ class BatchCounter:
     """Adds batches up to what a run keeps. `variants` are those of the split.
 
     `user_requests` are those of each user where draws are users, whose numbers are those of their
-    connections then; 0 where draws are requests.
+    connections then; 0 where draws are requests. `on_users` is called with users that have ended.
     """
 
-    def __init__(self, variants: Iterable[str], user_requests: int = 0) -> None:
+    def __init__(
+        self,
+        variants: Iterable[str],
+        user_requests: int = 0,
+        on_users: Callable[[Sequence[UserKind]], None] | None = None,
+    ) -> None:
         self.kinds = Kinds(variants)
         self._user_requests = user_requests
+        self._on_users = on_users
         self._books: dict[str, UserBook] = {}  # by worker
         self._sums = Accumulator(self.kinds)
         self._ordered: Multiset[str] = Multiset()  # responses whose order is kept, by worker
@@ -128,6 +135,8 @@ class BatchCounter:
         if batch.connections is not None:
             ended = book.add(codes, batch.connections.astype(np.int64))
             self._sums.add_users(ended.kinds, ended.first_codes)
+            if self._on_users:
+                self._on_users(ended.kinds)
 
     @property
     def started(self) -> float:

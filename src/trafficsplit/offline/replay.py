@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter as Multiset
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
+from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.tally import Tally
+from trafficsplit.analysis.users import UserTest
 from trafficsplit.analysis.verdict import Verdict
+from trafficsplit.analysis.visits import UserKind, UserRecorder
 from trafficsplit.offline.batches import Batch, Integers
+
+LOOK_AFTER = 200  # the users so far, divided by this, are waited for between two looks
 
 
 class Replay:
@@ -57,3 +66,36 @@ class Replay:
             errors=int((~good).sum()),
             unidentified=int((good & (codes < 0)).sum()),
         )
+
+
+class UserReplay:
+    """Takes users in order of their first requests, until the verdict is known."""
+
+    def __init__(self, question: Question) -> None:
+        self._test = UserTest(question)
+        self._recorder = UserRecorder()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict so far."""
+        return self._test.verdict
+
+    def add(self, users: Sequence[UserKind]) -> None:
+        """Add users, and look at them rather more often than a live test would have."""
+        at = 0
+        while at < len(users) and self.verdict is Verdict.INCONCLUSIVE:
+            end = at + max(self._recorder.number // LOOK_AFTER, 1)
+            new = users[at:end]
+            self._recorder.add(new)
+            self._test.look(Look([tally_of(new)], users=self._recorder.users))
+            at = end
+
+
+def tally_of(users: Iterable[UserKind]) -> Tally:
+    """Return the responses of users."""
+    counts: Multiset[str] = Multiset()
+    lost = 0
+    for kind in users:
+        counts.update(dict(kind.counts))
+        lost += kind.lost
+    return Tally(dict(counts), lost)

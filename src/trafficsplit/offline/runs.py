@@ -27,7 +27,7 @@ from trafficsplit.offline.access_log import batches_of_log
 from trafficsplit.offline.batches import BatchCounter
 from trafficsplit.offline.destinations import Destinations
 from trafficsplit.offline.parts import Part, batches_of, parts_of, unread_parts
-from trafficsplit.offline.replay import Replay
+from trafficsplit.offline.replay import Replay, UserReplay
 from trafficsplit.settings.numbers import count
 
 LONGEST_HOST = 200  # characters, of the names of files in place of a host
@@ -83,7 +83,9 @@ class Recordings:
     def run(self, question: Question) -> Run:
         """Return all the requests, counted. Raises InputError."""
         question = replace(question, user_requests=self._user_requests)
-        counter = BatchCounter(question.split, question.user_requests)
+        users = UserReplay(question) if question.user_requests else None
+        on_users = users.add if users else None
+        counter = BatchCounter(question.split, question.user_requests, on_users)
         replayed = self._replayed(question)
         for part in self.parts:
             undecided = replayed is not None and replayed.undecided
@@ -93,7 +95,13 @@ class Recordings:
                 if replayed is not None and batch.ordered:
                     replayed.add(batch)
         run = _run(question, counter, self._subject())
+        if users and self._is_of_one_worker:
+            return _with_verdict(run, users.verdict)
         return _with_verdict(run, replayed.verdict if replayed else Verdict.INCONCLUSIVE)
+
+    @property
+    def _is_of_one_worker(self) -> bool:
+        return len({part.worker for part in self.parts}) == 1
 
     @property
     def _user_requests(self) -> int:
@@ -106,8 +114,7 @@ class Recordings:
 
         Several workers have none in common but by time, and a fixed-sample test needs none.
         """
-        workers = {part.worker for part in self.parts}
-        if len(workers) > 1 or question.test != "sequential" or question.user_requests:
+        if not self._is_of_one_worker or question.test != "sequential" or question.user_requests:
             return None
         return Replay(question)
 
@@ -202,7 +209,10 @@ def _sized(question: Question, tally: Tally) -> Question:
 
 def _with_verdict(run: Run, decided: Verdict = Verdict.INCONCLUSIVE) -> Run:
     """Return a run with its verdict, if there is one; `decided` is what its order has shown."""
-    if run.question.test == "fixed" or run.question.user_requests:  # it is replayed when judged
+    if run.question.user_requests:  # without a verdict it is replayed when it is judged
+        is_known = decided is not Verdict.INCONCLUSIVE
+        return replace(run, ending=Ending(decided=decided if is_known else None))
+    if run.question.test == "fixed":
         return run
     if decided is Verdict.INCONCLUSIVE:
         decided = replay(run).verdict

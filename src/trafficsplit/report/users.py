@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.user_drift import steady_since
 from trafficsplit.analysis.user_judge import replay_users
+from trafficsplit.analysis.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def users_section(run: Run) -> UsersSection | None:
     number = users.number
     since = steady_since(users, list(run.question.split))
     test = replay_users(run)
+    is_mismatch = Verdict.MISMATCH in (run.ending.decided, test.verdict)
     return UsersSection(
         number=number,
         requests=run.question.user_requests,
@@ -63,7 +65,7 @@ def users_section(run: Run) -> UsersSection | None:
         moves=[Move(*way, count) for way, count in sorted(users.moves().items())],
         steady_since=int(users.rows[:since].sum()),
         change_evidence=test.log_change,
-        leaving=test.users_leave,
+        leaving=test.users_leave or (is_mismatch and test.rests_on_change),
     )
 
 
