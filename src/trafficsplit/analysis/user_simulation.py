@@ -142,7 +142,7 @@ def verdict_on(
     number = 0
     verdict = Verdict.INCONCLUSIVE
     while verdict is Verdict.INCONCLUSIVE and number < most:
-        more = max(audience.test.least_more // EACH, 1)
+        more = min(max(audience.test.least_more // EACH, 1), most - number)
         verdict = audience.show(gateway.answer(rng, number, more), number)
         number += more
     return verdict, number
