@@ -10,7 +10,7 @@ from trafficsplit.analysis.users import UserTest
 from trafficsplit.analysis.visits import Users
 
 ONE_WAY = 0.95  # of the users that change version: they drift to one
-FEWEST_MOVES = 5  # below which the way says nothing
+FEWEST_MOVES = 8  # below which all of them may go one way by chance
 
 
 def match(run: Run, users: Users) -> str:

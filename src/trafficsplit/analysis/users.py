@@ -20,6 +20,7 @@ from trafficsplit.analysis.user_evidence import CHANGED, UserEvidence, fewest_de
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.analysis.visits import Users
 
+FEWEST_LEAVING = 64  # users that show whether those who change version go one way
 LOOK_AFTER = 40  # the users so far, divided by this, are waited for between two looks
 
 
@@ -89,7 +90,7 @@ class UserTest:
     def is_mismatch(self) -> bool:
         """Whether the evidence for a mismatch is there."""
         if self.users_leave:
-            return True
+            return self.users.number >= FEWEST_LEAVING
         if self.users.number < self._fewest:
             return False
         return self.log_mismatch >= self.mismatch_threshold
