@@ -13,7 +13,9 @@ from trafficsplit.analysis.question import Question
 
 FEWEST_STEPS = 4
 CERTAIN = 9.0  # nats by which a change is likelier than none, of all places where it may be
-SUSPECT = 4.0  # the same, where it would have taken a share out of its band
+# The same, where it would have taken a share out of its band, for changes since which more than a
+# part of all responses came. The longer ago, the less by chance is the share outside.
+SUSPECT = ((0.25, 1.5), (0.05, 3.0), (0.0, 5.0))
 
 
 class Suspicion(enum.Enum):
@@ -48,7 +50,9 @@ def suspicion_of(
     shares = since / since.sum(axis=1, keepdims=True)
     weights = np.array([question.split[name] for name in names])
     outside = (np.abs(shares - weights) > question.tolerance).any(axis=1)
-    if (outside & (gains > SUSPECT)).any():
+    part = since.sum(axis=1) / total.sum()
+    needed = np.select([part >= least for least, _ in SUSPECT], [gain for _, gain in SUSPECT])
+    if (outside & (gains > needed)).any():
         return Suspicion.LEAVING, {}
     return Suspicion.NONE, {}
 

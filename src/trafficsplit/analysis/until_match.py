@@ -13,6 +13,7 @@ from trafficsplit.analysis.first_passage import Passage, by_tangents, chance_bey
 from trafficsplit.analysis.match_evidence import EdgeEvidence
 from trafficsplit.analysis.question import Question
 
+NEAREST = 1e-18  # nats a response: less is lost in rounding, and takes more than can be sent
 GRID = 100  # numbers of requests
 # The first and the last of them, in multiples of Wald's limit.
 FIRST = 0.02
@@ -32,7 +33,8 @@ def until_match(question: Question) -> Passage | None:
     if not band:
         return None
     threshold = math.log(1 / question.alpha)
-    limit = threshold / min(divergence(weights[edge.variant], edge.share) for edge in band)
+    nearest = min(divergence(weights[edge.variant], edge.share) for edge in band)
+    limit = threshold / max(nearest, NEAREST)
     n = np.geomspace(FIRST * limit, LAST * limit, GRID)
     late = np.zeros((len(weights), GRID))
     for edge in band:
