@@ -31,6 +31,9 @@ from trafficsplit.settings.load import LoadSettings
 if TYPE_CHECKING:
     from trafficsplit.locust.session import Session
 
+FIRST_REQUESTS = 2  # of the first connection of a user
+GROWTH = 1.5  # each connection sends so many times as many as the one before it
+
 
 @dataclass(frozen=True)
 class _Sent:
@@ -63,6 +66,7 @@ class StockClient:
             self._arguments["timeout"] = settings.timeout
         self._failures = 0  # in a row
         self._number = 0  # of the connection
+        self._renewals = 0
         self._left = MANY  # requests until the connection makes room for a new one
         self._begin_anew()
         session.sending.users += 1
@@ -78,7 +82,12 @@ class StockClient:
         self._client = of_client(self._user, session.plan.load, host)
         if not session.plan.load.request.new_connections:
             self._number = next(session.sending.numbers)
-            self._left = requests_of(self._number)
+            # Short at first: a match needs connections enough to have met all of a balancer's
+            # replicas, and there are no spare ones here.
+            self._left = min(
+                int(FIRST_REQUESTS * GROWTH**self._renewals), requests_of(self._number)
+            )
+            self._renewals += 1
             session.counter.hangs.open_connection(self._gateway)
 
     def _renew(self) -> None:
