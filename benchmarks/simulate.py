@@ -23,16 +23,12 @@ import numpy as np
 
 from trafficsplit.analysis.evidence import divergence, edges
 from trafficsplit.analysis.fixed import clopper_pearson
-from trafficsplit.analysis.planning import (
-    mean_requests_to_match,
-    mean_requests_to_mismatch,
-    planned,
-    requests_to_match,
-    requests_to_mismatch,
-)
+from trafficsplit.analysis.planning import planned, requests_to_match
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.simulation import METHODS, Decision, gateways
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.until_match import until_match
+from trafficsplit.analysis.until_mismatch import until_mismatch
 from trafficsplit.analysis.verdict import Verdict
 
 RUNS = 10_000
@@ -162,20 +158,13 @@ def requests_to_decision(pool: Pool, runs: int) -> None:
 
 
 def promises(question: Question, shares: Mapping[str, float], verdict: Verdict) -> list[float]:
-    """The planner's median, mean and nine in ten."""
-    if verdict is Verdict.MATCH:
-        found: list[float | None] = [
-            requests_to_match(question, 0.5),
-            mean_requests_to_match(question),
-            requests_to_match(question, 0.9),
-        ]
-    else:
-        found = [
-            requests_to_mismatch(question, shares, 0.5),
-            mean_requests_to_mismatch(question, shares),
-            requests_to_mismatch(question, shares, 0.9),
-        ]
-    return [math.inf if one is None else one for one in found]
+    """The planner's median, mean and nine in ten, for the sequential test by itself."""
+    passage = until_match(question)
+    if verdict is Verdict.MISMATCH:
+        passage = until_mismatch(question, shares)
+    if passage is None:
+        return [math.inf] * 3
+    return [passage.quantile(0.5), passage.mean, passage.quantile(0.9)]
 
 
 def walds_limit(question: Question, truth: float) -> float:

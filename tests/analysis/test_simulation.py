@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from trafficsplit.analysis.planning import planned, requests_to_mismatch
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.simulation import METHODS, gateways
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.until_mismatch import until_mismatch
 from trafficsplit.analysis.verdict import Verdict
 
 CANARY = Split({"blue": 75, "green": 25})
@@ -42,10 +45,10 @@ def test_how_often_each_method_calls_a_split_fine(
 @pytest.mark.parametrize("share", [0.0, 0.125, 0.30, 0.35, 0.5, 1.0])
 def test_the_planned_requests_to_a_mismatch_are_the_simulated_ones(share: float) -> None:
     truth = {"blue": 1 - share, "green": share}
-    median = requests_to_mismatch(QUESTION, truth, 0.5)
-    most = requests_to_mismatch(QUESTION, truth, 0.9)
-    assert median is not None
-    assert most is not None
+    passage = until_mismatch(QUESTION, truth)
+    assert passage is not None
+    median = passage.quantile(0.5)
+    most = math.ceil(passage.quantile(0.9))
     streams = gateways(QUESTION, truth, most=4 * most, runs=300, seed=12)
     took = [METHODS["sequential"](QUESTION, totals).requests for totals in streams]
     assert median == pytest.approx(np.median(took), rel=0.2)

@@ -9,7 +9,9 @@ from functools import lru_cache
 
 from scipy.special import bdtr
 
+from trafficsplit.analysis.first_passage import Passage
 from trafficsplit.analysis.fixed_power import sample_size
+from trafficsplit.analysis.held_back import held_back
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.until_match import until_match
 from trafficsplit.analysis.until_mismatch import NEVER, until_mismatch
@@ -18,6 +20,7 @@ from trafficsplit.errors import InputError
 STAYING_SPARE = 1.05  # the share of the bets that is not on "no user ever changes"
 USERS_SPARE = 1.5  # for a share that seems to change by chance, and is watched for longer then
 BUDGET_QUANTILE = 0.999  # of runs that are as configured end within their budget
+RATE = 1000.0  # requests a second
 SPARE_LOSSES = 3  # lost requests after which a weight of 0 is still a match within its budget
 
 
@@ -101,14 +104,15 @@ def mean_requests_to_match(question: Question) -> float:
 
 
 def requests_to_mismatch(
-    question: Question, shares: Mapping[str, float], quantile: float = 0.5
+    question: Question, shares: Mapping[str, float], quantile: float = 0.5, rate: float = RATE
 ) -> int | None:
     """Return the `quantile` of requests until `mismatch` at a gateway with these true shares.
 
     None if every share is within its tolerance, or too near it ever to show. The first response of
-    a variant of weight 0 shows at once.
+    a variant of weight 0 shows at once. `rate` is in requests a second: where one variant alone
+    answers, a mismatch takes a moment, too.
     """
-    passage = until_mismatch(question, shares)
+    passage = _until_mismatch(question, shares, rate)
     if passage is None:
         return None
     requests = passage.quantile(quantile)
@@ -117,12 +121,21 @@ def requests_to_mismatch(
     return _whole(requests)
 
 
-def mean_requests_to_mismatch(question: Question, shares: Mapping[str, float]) -> float | None:
+def mean_requests_to_mismatch(
+    question: Question, shares: Mapping[str, float], rate: float = RATE
+) -> float | None:
     """Return the mean of what `requests_to_mismatch` has a quantile of; None if there is none."""
-    passage = until_mismatch(question, shares)
+    passage = _until_mismatch(question, shares, rate)
     if passage is None or math.isinf(passage.mean):
         return None
     return passage.mean
+
+
+def _until_mismatch(question: Question, shares: Mapping[str, float], rate: float) -> Passage | None:
+    passage = until_mismatch(question, shares)
+    if passage is None or any(share > 0 and not question.split[v] for v, share in shares.items()):
+        return passage
+    return held_back(passage, question, shares, rate)
 
 
 _until_match = lru_cache(maxsize=256)(until_match)

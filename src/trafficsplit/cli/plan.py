@@ -74,7 +74,7 @@ def plan(context: click.Context, /, **_: object) -> None:
     previous = _previous(question, settings.previous)
     # The judge looks for old weights that it knows.
     question = replace(question, previous=settings.previous)
-    figures = figures_of(question, previous)
+    figures = figures_of(question, previous, settings.rate)
     if settings.plot:
         _draw(question, settings.plot)
     if settings.json:
@@ -109,13 +109,16 @@ def _previous(question: Question, given: Split | None) -> dict[str, float]:
     return dict.fromkeys(weights, 1 / len(weights))
 
 
-def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
-    """Return all figures of a plan; `previous` are the shares before the change."""
+def figures_of(question: Question, previous: Mapping[str, float], rate: float) -> Figures:
+    """Return all figures of a plan; `previous` are the shares before the change.
+
+    `rate` is in requests a second.
+    """
     from trafficsplit.analysis.planning import fixed_size
 
     deviations = []
     for name, shares in _deviations(question, previous):
-        deviations.append(_deviation(question, name, shares))
+        deviations.append(_deviation(question, name, shares, rate))
     return Figures(
         expected=dict(question.split.weights),
         tolerance=question.tolerance,
@@ -138,15 +141,17 @@ def _match(question: Question) -> Needed:
     )
 
 
-def _deviation(question: Question, name: str, shares: Mapping[str, float]) -> Deviation:
+def _deviation(
+    question: Question, name: str, shares: Mapping[str, float], rate: float
+) -> Deviation:
     from trafficsplit.analysis.planning import mean_requests_to_mismatch, requests_to_mismatch
 
-    mean = mean_requests_to_mismatch(question, shares)
+    mean = mean_requests_to_mismatch(question, shares, rate)
     return Deviation(
         name=name,
         shares=shares,
-        median=requests_to_mismatch(question, shares, 0.5),
-        p90=requests_to_mismatch(question, shares, 0.9),
+        median=requests_to_mismatch(question, shares, 0.5, rate),
+        p90=requests_to_mismatch(question, shares, 0.9, rate),
         mean=None if mean is None else round(mean),
     )
 
