@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.batches import batch_of
 from tests.support.recordings import QUESTION, draws
+from trafficsplit.analysis.field_test import FieldTest
+from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.order import OrderRecorder
 from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.offline.replay import Replay
 
@@ -27,20 +31,33 @@ def replayed(codes: Sequence[int], question: Question = QUESTION, size: int = 10
     return replay.verdict
 
 
-def looked_at_each(codes: Sequence[int], question: Question = QUESTION) -> Verdict:
-    test = SequentialTest.of(question)
-    for code in codes:
-        if code < 0:
-            test.update({}, unidentified=1)
-        else:
-            test.update({("blue", "green", "red")[code]: 1})
-    return test.verdict
-
-
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.2, 0.25, 0.3, 0.5]), st.integers(1, 3000))
-def test_it_decides_as_a_look_after_every_response_does(seed: int, share: float, size: int) -> None:
+def test_where_batches_end_bears_on_nothing(seed: int, share: float, size: int) -> None:
     codes = draws(1500, share, seed)
-    assert replayed(codes, size=size) is looked_at_each(codes)
+    codes[700] = -1
+    assert replayed(codes, size=size) is replayed(codes)
+
+
+def judged_live(codes: Sequence[int]) -> Verdict:
+    live = FieldTest(QUESTION)
+    recorder = OrderRecorder()
+    at = 0
+    while at < len(codes):
+        new = np.array(codes[at : at + live.least_more], np.int64)
+        at += len(new)
+        recorder.extend(["blue", "green"], new, np.zeros(len(new), np.int64))
+        green = int(new.sum())
+        tally = Tally({"blue": len(new) - green, "green": green})
+        verdict = live.look(Look([tally], orders=lambda: [recorder.order], elapsed=at / 1e4))
+        if verdict is not Verdict.INCONCLUSIVE:
+            return verdict
+    return Verdict.INCONCLUSIVE
+
+
+def test_it_decides_as_a_live_test_does() -> None:
+    for seed in range(6):
+        codes = draws(20_000, 0.29, seed)
+        assert replayed(codes) is judged_live(codes) is Verdict.MISMATCH
 
 
 def test_a_verdict_stands_whatever_comes_behind_it() -> None:
@@ -64,21 +81,19 @@ def test_a_variant_that_nobody_configured_is_of_weight_zero() -> None:
 
 
 def test_lost_requests_are_looked_at_one_by_one() -> None:
-    codes = draws(3000, 0.25)
-    codes[::50] = [-1] * 60
-    assert replayed(codes) is looked_at_each(codes)
     replay = Replay(QUESTION)
     replay.add(batch_of([0, 1] * 20, statuses=[503] * 40))
-    test = SequentialTest.of(QUESTION)
-    for _ in range(40):
-        test.update({}, errors=1)
-    assert replay.verdict is test.verdict
+    assert replay.verdict is Verdict.FAILING
+    codes = draws(3000, 0.25)
+    codes[::50] = [-1] * 60
+    assert replayed(codes) is Verdict.FAILING
+    codes = draws(3000, 0.25)
+    codes[1000] = -1
+    assert replayed(codes) is not Verdict.FAILING
 
 
-def test_it_is_undecided_until_it_is_decided() -> None:
+def test_a_connection_that_keeps_its_variant_has_no_verdict() -> None:
+    connections = np.random.default_rng(3).integers(1, 65, 8000).tolist()
     replay = Replay(QUESTION)
-    assert replay.undecided
-    replay.add(batch_of([0, 1]))
-    assert replay.undecided
-    replay.add(batch_of([1] * 200))
-    assert not replay.undecided
+    replay.add(batch_of([int(number <= 8) for number in connections], connections=connections))
+    assert (replay.verdict, replay.undecided) == (Verdict.INCONCLUSIVE, False)

@@ -65,10 +65,10 @@ def test_a_recording_that_is_cut_is_read_up_to_the_cut(tmp_path: Path) -> None:
 
 
 def test_workers_add_up(tmp_path: Path) -> None:
-    write_recording(tmp_path / "r", draws(5000, 0.25), worker=0)
-    write_recording(tmp_path / "r", draws(3000, 0.25, seed=2), worker=1, complete=2000)
+    write_recording(tmp_path / "r", draws(8000, 0.25), worker=0)
+    write_recording(tmp_path / "r", draws(5000, 0.25, seed=2), worker=1, complete=4000)
     run = recorded(tmp_path / "r")
-    assert run.tally.requests == 7000
+    assert run.tally.requests == 12_000
     assert judge(run).verdict is Verdict.MATCH
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter as Multiset
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -78,17 +77,19 @@ class Course:
         return table
 
     def __add__(self, other: Course) -> Course:
-        """Return the course of two that went on at once: step by step."""
+        """Return the course of two that went on at once, step by step, while both did."""
+        if not self.columns or not other.columns:
+            return other if other.columns else self
         step = max(self.step, other.step)
         one = self.in_steps_of(step)
         two = other.in_steps_of(step)
-        columns: dict[str, Sequence[int]] = dict(one.columns)
-        for name, column in two.columns.items():
-            pairs = zip_longest(columns.get(name, ()), column, fillvalue=0)
-            columns[name] = [ours + theirs for ours, theirs in pairs]
-        # A step of the sum has the responses of both.
-        joint = step * 2 if one.columns and two.columns else step
-        return Course(joint, columns)
+        number = min(one.steps, two.steps)
+        columns: dict[str, Sequence[int]] = {}
+        for name in dict.fromkeys([*one.columns, *two.columns]):
+            ours = one.columns.get(name, [0] * number)
+            theirs = two.columns.get(name, [0] * number)
+            columns[name] = [x + y for x, y in zip(ours[:number], theirs[:number], strict=True)]
+        return Course(step * 2, columns)  # a step of the sum has the responses of both
 
     def followed_by(self, other: Course) -> Course:
         """Return the course of two of which the other came later."""

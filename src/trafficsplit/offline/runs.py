@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trafficsplit.analysis.judge import replay
+from trafficsplit.analysis.outcome import outcome
 from trafficsplit.analysis.plain import question_from_plain, stamp
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.run import Counted, Ending, Run, Stretch, Subject
@@ -215,7 +215,7 @@ def _with_verdict(run: Run, decided: Verdict = Verdict.INCONCLUSIVE) -> Run:
     if run.question.test == "fixed":
         return run
     if decided is Verdict.INCONCLUSIVE:
-        decided = replay(run).verdict
+        decided = outcome(run)
     if decided is Verdict.MATCH and _is_a_mismatch_at_once(run):
         decided = Verdict.MISMATCH
     if decided is Verdict.INCONCLUSIVE:
