@@ -21,7 +21,7 @@ from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
 
-WORTH_A_LOOK = 60  # of all responses one part that is new is worth another look
+WORTH_A_LOOK = 240  # of all responses one part that is new is worth another look
 MANY = 2**62  # further responses: more than there will ever be
 
 
@@ -170,7 +170,7 @@ class SequentialTest:
     def least_more(self) -> int:
         """A number of further responses before which looking again is hardly worth while.
 
-        It is at most a 60th of the responses so far more than those without which the verdict
+        It is at most a 240th of the responses so far more than those without which the verdict
         cannot change, but for a change of the split in mid-run, a lost request, or an answer of a
         variant that is to get nothing. 0: the verdict is known.
         """
