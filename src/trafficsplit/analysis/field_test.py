@@ -42,7 +42,8 @@ WAIT = 0.02  # of all responses, until a verdict that was held back is looked at
 class FieldTest:
     """Looks at the sequential test, and holds a verdict back that is not borne by what was seen.
 
-    `hopeless` says that more requests will not help: the draws are clustered by connection.
+    `hopeless` says that more requests will not help: the draws are clustered by connection, or come
+    out of a cache.
     """
 
     def __init__(self, question: Question) -> None:
@@ -165,6 +166,7 @@ class FieldTest:
         if identified < max(FEWEST_RESPONSES, FEWEST_OF_A_VARIANT / rarest):
             return False
         if look.cached > CACHED * identified:  # it may be one answer for all
+            self.hopeless = look.elapsed >= MOMENT
             return False
         return look.elapsed >= MOMENT or self.test.tally.requests >= self.question.requests > 0
 

@@ -203,7 +203,7 @@ def _why_not(run: Run) -> str:
 
 def _why_undecided(run: Run) -> str:
     """Return why a run has no verdict."""
-    if run.tally.requests >= run.question.requests:
+    if run.tally.requests >= run.question.requests or not run.ending.interrupted:
         held_back = why_held_back(run)
         if held_back:
             return held_back

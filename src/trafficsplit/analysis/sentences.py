@@ -296,6 +296,11 @@ def changed(run: Run, change: Change) -> str:
 
 def too_short(run: Run, switches: int) -> str:
     """Return that the variants took turns too seldom to tell their shares from a turn's length."""
+    if run.counted.cached:
+        return (
+            f"{run.counted.cached:,} of {run.tally.identified:,} responses came out of a cache, "
+            "which gives one answer again and again: send requests past it."
+        )
     times = "never" if not switches else f"only {switches:,} times"
     return (
         f"The variant changed {times} in {run.tally.identified:,} responses within "
