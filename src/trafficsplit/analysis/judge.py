@@ -53,14 +53,20 @@ def judge(run: Run) -> Judgement:
 
 
 def _unless_it_hangs(run: Run, judged: Judgement) -> Judgement:
-    """Return a judgement, but failing instead of a match where a gateway has stopped answering."""
-    if judged.verdict is Verdict.MISMATCH:
+    """Return a judgement, but failing instead of a match where a gateway has stopped answering.
+
+    Where there is one gateway, and it lost too many anyway, that is said with its reasons.
+    """
+    if judged.verdict is Verdict.MISMATCH or not run.counted.hanging:
+        return judged
+    if judged.verdict is Verdict.FAILING and len(run.gateways) == 1 and too_many_lost(run):
         return judged
     names = [gateway.name for gateway in run.gateways]
-    hanging = ""
-    if run.counted.hanging:
-        hanging = why_hanging(run.counted.hanging, names, run.question, ended=True)
-    return Judgement(Verdict.FAILING, hanging) if hanging else judged
+    hanging = why_hanging(run.counted.hanging, names, run.question, ended=True)
+    if not hanging:
+        return judged
+    why = sentences.why_lost(run.counted.losses)
+    return Judgement(Verdict.FAILING, f"{hanging.removesuffix('.')}{why}.")
 
 
 def _why_weights_are_unknown(run: Run) -> str:

@@ -157,12 +157,13 @@ def failing(run: Run) -> str:
     if tally.unidentified:
         kinds.append(f"{tally.unidentified:,} answers named no variant")
     return (
-        f"Of {tally.requests:,} requests {' and '.join(kinds)}{_why(run.counted.losses)}, more "
+        f"Of {tally.requests:,} requests {' and '.join(kinds)}{why_lost(run.counted.losses)}, more "
         f"than {run.question.max_failing * 100:g} %: no split can be judged from what is left."
     )
 
 
-def _why(losses: Mapping[str, int]) -> str:
+def why_lost(losses: Mapping[str, int]) -> str:
+    """Return the commonest reason of lost requests in brackets; empty if none is known."""
     if not losses:
         return ""
     commonest = max(losses, key=lambda reason: losses[reason])
@@ -336,7 +337,7 @@ def saved_by_losses(run: Run) -> str:
     return (
         f"{variant} fails: it answered {counted:,} of {tally.requests:,} requests, far fewer than "
         f"its {split[variant] * 100:g} %, and the {tally.lost:,} that were lost make up for it"
-        f"{_why(run.counted.losses)}."
+        f"{why_lost(run.counted.losses)}."
     )
 
 
