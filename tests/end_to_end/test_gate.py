@@ -391,7 +391,7 @@ WRONG = (
     ({"weight": 25, "tolerance": "0.0000001%"}, "tolerance"),
     ({"weight": 25, "alpha": "0"}, "alpha"),
     ({"weight": 25, "alpha": "1e-320"}, "alpha"),
-    ({"weight": 25, "unit": "user"}, "there is no unit 'user'"),
+    ({"weight": 25, "unit": "visitor"}, "there is no unit 'visitor'"),
     ({"weight": 25, "settle": "soon"}, "settle is no time"),
     ({"weight": 25, "previous_weight": "200"}, "previous_weight is 200"),
     ({"weight": 25, "max_p99_ratio": "0.5"}, "max_p99_ratio is 0.5"),
@@ -444,7 +444,7 @@ def test_clients_with_a_certificate(the_lab: lab.Lab, tmp_path: Path) -> None:
         (("--host", "http://x", "--header", "x"), "--header 'x' is no header"),
         (("--host", "http://x", "--ca-file", "nothing"), "--ca-file"),
         (("--host", "http://x", "--variant-from", "nothing"), "cannot be read from 'nothing'"),
-        (("--host", "http://x", "--unit", "user"), "there is no --unit 'user'"),
+        (("--host", "http://x", "--unit", "visitor"), "there is no --unit 'visitor'"),
         (("--host", "http://x", "--results", "/proc/x"), "/proc/x cannot be written"),
     ],
 )

@@ -27,6 +27,7 @@ LOG = "locust.log"
 MOST_LINES = 2000  # of its output that are kept, the last ones
 OURS = "trafficsplit: "  # the beginning of our lines among Locust's
 LONGEST_SHOWN = 300  # characters of a line in a message
+PATIENCE = 5.0  # seconds from one request to stop to the next
 
 
 class LocustProcess:
@@ -112,7 +113,10 @@ class LocustProcess:
 
         Raises InputError where a setting was wrong, BrokenError where there are no counts.
         """
-        if self._process.wait() < 0:
+        while not self.wait(PATIENCE):
+            if self._stopped:  # the signal may have come while Locust had no handler for it
+                self.stop()
+        if self._process.returncode < 0:
             self._kill_all()
         for thread in self._threads:
             thread.join()
