@@ -79,7 +79,7 @@ def question_as_plain(question: Question) -> Plain:
 
 def question_from_plain(plain: Mapping[str, Any]) -> Question:
     """Return the question of plain data. Raises TypeError, KeyError or ValueError."""
-    previous = _split(plain["previous"])
+    previous = _split(plain.get("previous"))  # recordings of 0.1 do not have it
     return Question(**{**plain, "split": Split(plain["split"]), "previous": previous})
 
 
