@@ -101,3 +101,11 @@ def test_gateways_have_numbers() -> None:
         SequentialTest(CANARY, gateways=2).update({"blue": 1}, gateway=2)
     with pytest.raises(InputError, match="0 gateways"):
         SequentialTest(CANARY, gateways=0)
+
+
+def test_without_a_verdict_the_gateway_that_is_farthest_off_is_named() -> None:
+    run = run_of(Tally({"blue": 22_500, "green": 7_500}), Tally({"blue": 21_960, "green": 8_040}))
+    run = having(run, question=dataclasses.replace(run.question, requests=60_000))
+    judged = judge(run)
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "at http://1 green got 26.80 %" in judged.reason

@@ -16,7 +16,7 @@ from trafficsplit.analysis.gateways import GatewayComparison, OneGateway
 from trafficsplit.analysis.independence import Independence
 from trafficsplit.analysis.planning import BUDGET_QUANTILE, requests_to_match
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.run import CanaryLimits, Run, SourceReading
+from trafficsplit.analysis.run import CanaryLimits, Gateway, Run, SourceReading
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.stationarity import Change
 from trafficsplit.analysis.tally import Tally
@@ -380,7 +380,21 @@ def undecided(run: Run, losses_of: str) -> str:
             f"{tally.lost:,} requests were lost, and if they were all {losses_of}'s the split "
             "might not match: fix the errors, then verify again."
         )
-    return f"{tally.requests:,} requests were not enough: {_where_it_is(question, tally)}"
+    return f"{tally.requests:,} requests were not enough: {_least_certain(run)}"
+
+
+def _least_certain(run: Run) -> str:
+    """Return where the oddest share is; with several gateways, at the one that is farthest off."""
+    question = run.question
+    if not run.counted.gateways:
+        return _where_it_is(question, run.tally)
+
+    def distance(gateway: Gateway) -> float:
+        variant = oddest(question.split, gateway.tally)
+        return abs((gateway.tally.share(variant) or 0.0) - question.split[variant])
+
+    farthest = max(run.counted.gateways, key=distance)
+    return f"at {farthest.name} {_where_it_is(question, farthest.tally)}"
 
 
 def _where_it_is(question: Question, tally: Tally) -> str:
