@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import os
 import subprocess
 import time
@@ -61,7 +62,8 @@ def test_new_weights_in_the_middle_are_told_with_their_time(tmp_path: Path) -> N
     assert earliest <= done
     assert latest >= began
     assert "change: blue 7" in err
-    assert "UTC), blue 100.0 %, green 0.0 % before." in err
+    # The stretch in which it changed may have a few of the new ones.
+    assert re.search(r"UTC\), blue (100\.0|99\.\d) %, green 0\.\d % before\.", err), err
 
 
 @pytest.mark.slow
