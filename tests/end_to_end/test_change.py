@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 import os
+import re
 import subprocess
 import time
 from contextlib import AbstractContextManager
