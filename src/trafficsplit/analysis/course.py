@@ -5,9 +5,8 @@ from __future__ import annotations
 import enum
 
 import numpy as np
-from scipy.special import xlogy
 
-from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.change_points import change_gains
 from trafficsplit.analysis.order import Course
 from trafficsplit.analysis.question import Question
 
@@ -42,7 +41,7 @@ def suspicion_of(
         return Suspicion.NONE, {}
     since = table[::-1].cumsum(axis=0)[::-1][1:]
     total = table.sum(axis=0)
-    gains = _log_likelihood(total - since) + _log_likelihood(since) - _log_likelihood(total)
+    gains = change_gains(table)
     gains /= scale
     best = int(gains.argmax())
     if gains[best] > CERTAIN:
@@ -55,8 +54,3 @@ def suspicion_of(
     if (outside & (gains > needed)).any():
         return Suspicion.LEAVING, {}
     return Suspicion.NONE, {}
-
-
-def _log_likelihood(counts: Floats) -> Floats:
-    n = counts.sum(axis=-1, keepdims=True)
-    return np.asarray(xlogy(counts, counts / np.maximum(n, 1)).sum(axis=-1))

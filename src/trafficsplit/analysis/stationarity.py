@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import chdtrc, xlogy
+from scipy.special import chdtrc
 
+from trafficsplit.analysis.change_points import change_gains
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.fixed import homogeneity
 from trafficsplit.analysis.run import Run, Stretch
@@ -107,7 +108,7 @@ def _new_boundaries(table: Floats, boundaries: Sequence[int]) -> list[int]:
     """Return one more boundary within each part in which a change is certain."""
     new = []
     for start, end in pairwise([0, *boundaries, len(table)]):
-        gains = _gains(table[start:end])
+        gains = change_gains(table[start:end])
         if len(gains) and _is_certain(gains.max(), table):
             new.append(start + int(gains.argmax()) + 1)
     return new
@@ -124,7 +125,7 @@ def _placed_anew(table: Floats, boundaries: Sequence[int]) -> list[int]:
     for index in range(1, len(placed) - 1):
         start = placed[index - 1]
         end = placed[index + 1]
-        placed[index] = start + int(_gains(table[start:end]).argmax()) + 1
+        placed[index] = start + int(change_gains(table[start:end]).argmax()) + 1
     return sorted(set(placed[1:-1]))
 
 
@@ -136,22 +137,10 @@ def _interval_of_last(table: Floats, boundaries: Sequence[int], alpha: float) ->
     1988, "Confidence sets in change-point problems").
     """
     offset = boundaries[-2] if len(boundaries) > 1 else 0
-    gains = _gains(table[offset:])
+    gains = change_gains(table[offset:])
     c = -math.log(1 - math.sqrt(1 - alpha))
     near = np.flatnonzero(gains >= gains.max() - c) + offset
     return int(near[0]), int(near[-1])
-
-
-def _gains(table: Floats) -> Floats:
-    """Return how much likelier a change behind each row but the last makes a table, in nats."""
-    before = table.cumsum(axis=0)[:-1]
-    total = table.sum(axis=0)
-    return _log_likelihood(before) + _log_likelihood(total - before) - _log_likelihood(total)
-
-
-def _log_likelihood(counts: Floats) -> Floats:
-    n = counts.sum(axis=-1, keepdims=True)
-    return np.asarray(xlogy(counts, counts / np.maximum(n, 1)).sum(axis=-1))
 
 
 def _go_one_way(parts: Sequence[Floats]) -> bool:

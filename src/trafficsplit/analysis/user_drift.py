@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc, xlogy
+from scipy.special import chdtrc
 
+from trafficsplit.analysis.change_points import change_gains
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.visits import Users
 
@@ -102,7 +103,7 @@ def is_steady_now(users: Users, variants: Sequence[str]) -> bool:
         return True
     if _has_trend(course, TREND_LEVEL):
         return False
-    gains = _gains(course.table) / course.dispersion
+    gains = change_gains(course.table) / course.dispersion
     for blocks in RECENT:
         if blocks > len(gains):
             break
@@ -113,24 +114,12 @@ def is_steady_now(users: Users, variants: Sequence[str]) -> bool:
 
 def _change(course: _Course) -> int:
     """Return the block from which on the shares are others; 0 where no change is certain."""
-    gains = _gains(course.table)
+    gains = change_gains(course.table)
     best = int(gains.argmax())
     statistic = 2 * max(gains[best], 0.0) / course.dispersion
     if float(chdtrc(course.freedom, statistic)) * len(gains) > LEVEL:
         return 0
     return best + 1
-
-
-def _gains(table: Floats) -> Floats:
-    """Return how much likelier a change behind each block but the last makes them, in nats."""
-    before = table.cumsum(axis=0)[:-1]
-    total = table.sum(axis=0)
-    return _log_likelihood(before) + _log_likelihood(total - before) - _log_likelihood(total)
-
-
-def _log_likelihood(counts: Floats) -> Floats:
-    number = counts.sum(axis=-1, keepdims=True)
-    return np.asarray(xlogy(counts, counts / np.maximum(number, 1e-9)).sum(axis=-1))
 
 
 def _has_trend(course: _Course, level: float) -> bool:
