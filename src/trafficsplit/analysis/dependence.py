@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from scipy.special import chdtr, chdtrc, chdtri
 
 from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.independence import pearson
 from trafficsplit.analysis.order import Agreement, Clusters, Course, Order
 
 SUSPECT = 1e-3  # the probability of a dispersion by chance, below which it is taken for real
@@ -129,22 +130,10 @@ def _limit_of_agreement(agreement: Agreement, course: Course) -> float:
 
 
 def _limit_of_connections(clusters: Clusters) -> float:
-    measured = _statistic_of(clusters)
+    measured = pearson(clusters, FEWEST_BLOCKS)
     if measured is None:
         return 1.0
     return _upper_limit(*measured)
-
-
-def _statistic_of(clusters: Clusters) -> tuple[float, int] | None:
-    """Return Pearson's statistic of groups by variants, and its degrees of freedom."""
-    counts = {variant: count for variant, count in clusters.counts.items() if count}
-    if clusters.groups < FEWEST_BLOCKS or len(counts) < 2:
-        return None
-    if min(counts.values()) < clusters.groups * FEWEST_EXPECTED:
-        return None
-    total = sum(counts.values())
-    squares = math.fsum(clusters.squares[name] * total / n for name, n in counts.items())
-    return max(squares - total, 0.0), (clusters.groups - 1) * (len(counts) - 1)
 
 
 def replicas_differ(order: Order, tolerance: float) -> bool:
@@ -155,7 +144,7 @@ def replicas_differ(order: Order, tolerance: float) -> bool:
     times that in order of sending, which a gateway that deals in blocks has as well.
     """
     clusters = order.connections
-    measured = _statistic_of(clusters)
+    measured = pearson(clusters, FEWEST_BLOCKS)
     if measured is None:
         return False
     statistic, freedom = measured

@@ -200,21 +200,28 @@ def independence(order: Order) -> Independence:
     return statistics.conclude(Draws.INDEPENDENT, "nothing speaks against independent draws")
 
 
-def _homogeneity(clusters: Clusters) -> _Measured:
-    """Return the dispersion of the table of groups by variants.
+def pearson(clusters: Clusters, fewest_groups: int = 2) -> tuple[float, int] | None:
+    """Return Pearson's statistic of the table of groups by variants, and its degrees of freedom.
 
-    Pearson's statistic is Σ_v (Σ_groups x²/n) / p_v − N.
+    It is Σ_v (Σ_groups x²/n) / p_v − N. None for fewer groups or two variants, and if a cell is
+    expected to hold less than one response, where the approximation by chi-square is no good.
     """
     counts = {variant: x for variant, x in clusters.counts.items() if x}
-    if clusters.groups < 2 or len(counts) < 2:
-        return _Measured()
-    # If a cell is expected to hold less than one response, the approximation is no good.
+    if clusters.groups < fewest_groups or len(counts) < 2:
+        return None
     if min(counts.values()) < clusters.groups:
-        return _Measured()
+        return None
     n = sum(counts.values())
-    freedom = (clusters.groups - 1) * (len(counts) - 1)
     statistic = math.fsum(clusters.squares[v] * n / x for v, x in counts.items()) - n
-    statistic = max(statistic, 0.0)
+    return max(statistic, 0.0), (clusters.groups - 1) * (len(counts) - 1)
+
+
+def _homogeneity(clusters: Clusters) -> _Measured:
+    """Return the dispersion of the table of groups by variants."""
+    measured = pearson(clusters)
+    if measured is None:
+        return _Measured()
+    statistic, freedom = measured
     return _Measured(
         value=statistic / freedom,
         more=float(chdtrc(freedom, statistic)),
