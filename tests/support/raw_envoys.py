@@ -63,6 +63,26 @@ def _listener(port: int, timeout: str, abort: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def running_envoy(directory: Path, port: int, resources: dict[str, Any]) -> Iterator[str]:
+    """A running Envoy with these static resources, which listens at a port; the base URL."""
+    config = directory / "envoy-of-a-test.json"
+    config.write_text(json.dumps({"static_resources": resources}))
+    log = directory / "envoy-of-a-test.log"
+    command = [
+        *(str(envoy_path()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1"),
+        *("--log-level", "warning"),
+    ]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        assert is_up(process, "127.0.0.1", port), log.read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
 def raw_envoy(
     directory: Path,
     blue: int,
@@ -80,18 +100,5 @@ def raw_envoy(
     port = free_port("127.0.0.1")
     clusters = [_cluster("blue", blue, 1000), _cluster("green", green, most_requests)]
     resources = {"listeners": [_listener(port, timeout, abort)], "clusters": clusters}
-    config = directory / "raw-envoy.json"
-    config.write_text(json.dumps({"static_resources": resources}))
-    log = directory / "raw-envoy.log"
-    command = [
-        *(str(envoy_path()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1"),
-        *("--log-level", "warning"),
-    ]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        assert is_up(process, "127.0.0.1", port), log.read_text()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
+    with running_envoy(directory, port, resources) as url:
+        yield url

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.gateways import free_port, is_up
-from tests.support.waiting import PATIENCE
-from trafficsplit.lab.lab import envoy_path
-
-HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
-FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+from tests.support.gateways import free_port
+from tests.support.raw_envoys import FILTERS, HTTP, running_envoy
 
 BY_COOKIE = {"cookie": {"name": "user", "ttl": "3600s", "path": "/"}}
 BY_HEADER = {"header": {"header_name": "X-User"}}
@@ -59,18 +53,5 @@ def sticky_envoy(
     """A running Envoy in front of ports with these weights, by a consistent hash; the base URL."""
     port = free_port("127.0.0.1")
     resources = {"listeners": [_listener(port, hash_policy)], "clusters": [_cluster(weights)]}
-    config = directory / "sticky-envoy.json"
-    config.write_text(json.dumps({"static_resources": resources}))
-    log = directory / "sticky-envoy.log"
-    command = [
-        *(str(envoy_path()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1"),
-        *("--log-level", "warning"),
-    ]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        assert is_up(process, "127.0.0.1", port), log.read_text()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait(PATIENCE)
+    with running_envoy(directory, port, resources) as url:
+        yield url
