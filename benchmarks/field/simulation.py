@@ -7,7 +7,7 @@ and the verdict on it are the code that `trafficsplit verify` runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from trafficsplit.load.counting import Counter
 from trafficsplit.locust.judging import Judging
 
 LATENCY = 0.002  # seconds, where it does not matter
+PACED_BATCH = 16  # requests, in which the pace of sending may change
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,14 @@ class Simulated:
         inquiry = None
         if setting.inquiry:
             inquiry = Inquiry(Facts(question, setting.previous, setting.others))
-        self.judging = Judging(question, self.counter, inquiry)
+        self.pace: float | None = None  # requests a second, where fewer are enough
+        self.judging = Judging(question, self.counter, inquiry, self._keep_pace)
         self.codes = np.array([self._codes_at(number) for number in range(len(gateways))])
         self.unanswered = list(map(self._unanswered_at, range(len(gateways))))
         self.interrupted = ""
+
+    def _keep_pace(self, pace: float | None) -> None:
+        self.pace = pace
 
     def _codes_at(self, gateway: int) -> list[int]:
         """Return the counter's codes of a gateway's ends: of all variants, and of an error."""
@@ -144,6 +149,23 @@ class Simulated:
         )
 
 
+class Clock:
+    """Says when requests are sent, where at times fewer are sent than there could be."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._slowed = 0.0  # seconds
+
+    def timed(self, requests: Requests, pace: float | None) -> Requests:
+        """Return the next requests with the times at which they are sent."""
+        times = requests.times + self._slowed
+        if pace and pace < self._rate:
+            each = 1 / pace - 1 / self._rate
+            times += each * np.arange(len(requests))
+            self._slowed += each * len(requests)
+        return replace(requests, times=times)
+
+
 def simulate(setting: Setting, seed: int) -> Result:
     """Return how a run ends; the same seed gives the same run."""
     return simulate_with(Simulated(setting), seed)
@@ -154,10 +176,16 @@ def simulate_with(simulated: Simulated, seed: int) -> Result:
     setting = simulated.setting
     of_load, of_world = np.random.default_rng(seed).spawn(2)
     answer = setting.world.begin(of_world)
-    for requests in setting.load.batches(of_load):
-        if not simulated.feed(requests, answer(requests)):
-            break
-    return result_of(simulated)
+    clock = Clock(setting.load.rate)
+    for batch in setting.load.batches(of_load):
+        first = 0
+        while first < len(batch):
+            size = PACED_BATCH if simulated.pace else len(batch)
+            requests = clock.timed(batch[first : first + size], simulated.pace)
+            if not simulated.feed(requests, answer(requests)):
+                return result_of(simulated)
+            first += size
+    raise AssertionError("requests never end")
 
 
 def result_of(simulated: Simulated) -> Result:

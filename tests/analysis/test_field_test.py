@@ -10,6 +10,7 @@ import pytest
 
 from trafficsplit.analysis.field_test import FieldTest
 from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.moment import PACE
 from trafficsplit.analysis.order import OrderRecorder
 from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
@@ -29,6 +30,7 @@ class Gateway:
     def __init__(self, test: FieldTest, *, rate: float = RATE) -> None:
         self.test = test
         self.sent = 0
+        self.elapsed = 0.0
         self._rate = rate
         self._recorder = OrderRecorder()
         self._names = list(test.question.split)
@@ -43,6 +45,14 @@ class Gateway:
             at = end
         return verdict
 
+    def answer_by_time(self, kept: Sequence[int], period: float) -> Verdict:
+        """Return the verdict where each code is given for `period` seconds, out of a cache."""
+        verdict = Verdict.INCONCLUSIVE
+        while verdict is Verdict.INCONCLUSIVE and self.sent < self.test.question.requests:
+            code = kept[int(self.elapsed / period) % len(kept)]
+            verdict = self._show([code] * min(max(self.test.least_more, 1), 40), ())
+        return verdict
+
     def _show(self, codes: Sequence[int], connections: Sequence[int]) -> Verdict:
         numbers = list(connections)
         if not numbers:
@@ -55,8 +65,9 @@ class Gateway:
         self._recorder.extend(self._names, array, np.array(numbers, np.int64))
         counts = np.bincount(array, minlength=len(self._names)).tolist()
         tally = Tally(dict(zip(self._names, counts, strict=True)))
-        elapsed = self.sent / self._rate
-        return self.test.look(Look([tally], orders=lambda: [self._recorder.order], elapsed=elapsed))
+        self.elapsed += len(codes) / min(self.test.pace or self._rate, self._rate)
+        look = Look([tally], orders=lambda: [self._recorder.order], elapsed=self.elapsed)
+        return self.test.look(look)
 
 
 def _connection_of(number: int) -> int:
@@ -77,22 +88,45 @@ def verdict_on(codes: Sequence[int], connections: Sequence[int] = ()) -> tuple[V
 
 
 def test_independent_draws_get_the_verdict_of_the_sequential_test() -> None:
-    matches = [verdict_on(draws(0.25, 22_900, seed))[0] for seed in range(12)]
+    matches = [verdict_on(draws(0.25, 27_000, seed))[0] for seed in range(12)]
     assert matches.count(Verdict.MATCH) >= 11
-    wrong = [verdict_on(draws(0.40, 22_900, seed)) for seed in range(20)]
+    wrong = [verdict_on(draws(0.40, 27_000, seed)) for seed in range(20)]
     assert {verdict for verdict, _ in wrong} == {Verdict.MISMATCH}
     assert np.median([sent for _, sent in wrong]) <= 250
 
 
 def test_one_variant_again_and_again_is_no_verdict_before_a_gateway_could_change_its_mind() -> None:
     gateway = Gateway(FieldTest(QUESTION))
-    assert gateway.answer([0] * 399) is Verdict.INCONCLUSIVE
-    assert gateway.answer([0] * 7000) is Verdict.INCONCLUSIVE  # a cache may last so long
-    assert gateway.answer([0] * 2000) is Verdict.MISMATCH
-    assert 8000 <= gateway.sent <= 8200  # two seconds
-    slow = Gateway(FieldTest(QUESTION), rate=100)
+    assert gateway.answer([0] * 1800) is Verdict.INCONCLUSIVE
+    assert gateway.answer([0] * 200) is Verdict.MISMATCH  # it waits, and sends little meanwhile
+    assert 18 <= gateway.elapsed <= 19  # a cache of a second asks 18 times meanwhile
+    slow = Gateway(FieldTest(QUESTION), rate=20)
     assert slow.answer([0] * 500) is Verdict.MISMATCH
     assert 400 <= slow.sent <= 420
+
+
+def test_the_wait_ends_with_the_first_response_of_another_variant() -> None:
+    test = FieldTest(QUESTION)
+    gateway = Gateway(test)
+    assert gateway.answer([0] * 300) is Verdict.INCONCLUSIVE
+    assert test.pace == PACE
+    gateway.answer([1])
+    gateway.answer([0] * 20)
+    assert test.pace is None
+
+
+@pytest.mark.parametrize("period", [0.2, 0.5, 1.0])
+def test_a_few_answers_of_a_cache_are_no_mismatch(period: float) -> None:
+    for seed in range(10):
+        gateway = Gateway(FieldTest(QUESTION))
+        assert gateway.answer_by_time(draws(0.25, 200, seed), period) is Verdict.INCONCLUSIVE
+
+
+def test_a_variant_that_comes_seldom_and_alone_is_no_cache() -> None:
+    codes = draws(0.005, 3000)
+    verdict, sent = verdict_on(codes)
+    assert verdict is Verdict.MISMATCH
+    assert sent <= 1500
 
 
 def test_a_variant_that_was_to_get_nothing_needs_no_waiting() -> None:
@@ -104,7 +138,7 @@ def test_a_variant_that_was_to_get_nothing_needs_no_waiting() -> None:
 def test_a_gateway_that_deals_in_blocks_is_a_match(blue: int, green: int) -> None:
     block = [0] * blue + [1] * green
     for begin in range(0, blue + green, 24):
-        codes = (block * 400)[begin:22_900]
+        codes = (block * 400)[begin:27_000]
         assert verdict_on(codes)[0] is Verdict.MATCH
 
 
@@ -118,7 +152,7 @@ def test_bursts_are_neither_match_nor_mismatch_before_there_are_many() -> None:
     rng = np.random.default_rng(5)
     found = []
     for _ in range(8):
-        codes = np.repeat(rng.random(60) < 0.25, 200).astype(int).tolist()
+        codes = np.repeat(rng.random(120) < 0.25, 100).astype(int).tolist()
         found.append(verdict_on(codes)[0])
     assert found.count(Verdict.INCONCLUSIVE) == 8
 
@@ -169,7 +203,7 @@ def test_one_variant_out_of_a_cache_is_no_verdict() -> None:
     recorder = OrderRecorder()
     recorder.extend(["blue"], np.zeros(9000, np.int64), np.zeros(9000, np.int64))
     tallies = [Tally({"blue": 9000})]
-    cached = Look(tallies, orders=lambda: [recorder.order], elapsed=9.0, cached=8990)
+    cached = Look(tallies, orders=lambda: [recorder.order], elapsed=19.0, cached=8990)
     assert test.look(cached) is Verdict.INCONCLUSIVE
-    fresh = Look(tallies, orders=lambda: [recorder.order], elapsed=9.0)
+    fresh = Look(tallies, orders=lambda: [recorder.order], elapsed=19.0)
     assert FieldTest(QUESTION).look(fresh) is Verdict.MISMATCH

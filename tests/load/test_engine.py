@@ -26,6 +26,7 @@ from trafficsplit.load.connection import MOST_REQUESTS
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.engine import Engine, Waiting
 from trafficsplit.load.outcomes import Outcomes
+from trafficsplit.load.schedule import Schedule
 
 GREEN_PAGE = page("green")
 GREEN = plain(GREEN_PAGE)
@@ -295,6 +296,32 @@ def test_open_load_counts_latency_from_the_time_that_was_due() -> None:
     # 100 requests were due during the stall, and could not be sent: they are seen to have waited.
     assert (quantile(buckets, 0.75) or 0) > 100
     assert sum(buckets.values()) == 150
+
+
+def test_a_schedule_may_be_followed_from_the_middle_of_a_run_and_given_up_again() -> None:
+    with served(always(GREEN)) as port:
+        counter = Counter(CANARY)
+        counter.began = time.monotonic()
+        endpoint = endpoint_at(port)
+        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(60))
+        try:
+            for _ in range(4):
+                engine.add(endpoint.request("/", {}))
+            assert turned_until(lambda: counter.tally.requests > 100)
+            now = time.monotonic()
+            engine.follow(Schedule(0.001, now + 1000))  # none is due before the test has ended
+            assert turned_until(lambda: counter.under_way == 0)
+            waited = counter.sent
+            gevent.sleep(0.1)
+            assert counter.sent == waited
+            engine.follow(Schedule(1e6, now))
+            assert turned_until(lambda: counter.sent > waited + 100)
+            engine.follow(None)
+            sent = counter.sent
+            assert turned_until(lambda: counter.sent > sent + 100)
+            assert counter.tally.lost == 0
+        finally:
+            engine.close()
 
 
 def test_users_may_leave_and_their_last_answer_counts() -> None:

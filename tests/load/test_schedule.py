@@ -62,3 +62,30 @@ def test_no_more_than_was_asked_for_is_achieved(clock: Clock) -> None:
         clock.now = 100.0 + number / 1000
         schedule.take()
     assert schedule.achieved == 10.0
+
+
+def test_a_slower_pace_counts_neither_as_late_nor_as_a_rate_that_was_missed(clock: Clock) -> None:
+    schedule = Schedule(100.0, 100.0)
+    for _ in range(101):
+        clock.now = schedule.next_at
+        schedule.take()
+    schedule.keep_pace(10.0, 101.0)
+    for _ in range(11):
+        clock.now = schedule.next_at
+        schedule.take()
+    assert clock.now == pytest.approx(102.0)
+    assert schedule.achieved == pytest.approx(100.0)
+    schedule.keep_pace(None, 102.0)
+    for _ in range(101):
+        clock.now = schedule.next_at
+        schedule.take()
+    assert clock.now == pytest.approx(103.0)
+    assert schedule.achieved == pytest.approx(100.0)
+    assert schedule.late == 0
+
+
+def test_no_pace_is_faster_than_the_rate(clock: Clock) -> None:
+    schedule = Schedule(5.0, 100.0)
+    schedule.keep_pace(10.0, 100.0)
+    schedule.take()
+    assert schedule.next_at == pytest.approx(100.2)

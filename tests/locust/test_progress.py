@@ -21,10 +21,10 @@ SEQUENTIAL = planned(Question(CANARY, 0.02, requests=1000))
 FIXED = planned(Question(CANARY, 0.02, requests=1000, test="fixed"))
 
 
-def counted(*kinds: object) -> Counter:
+def counted(*kinds: object, gap: float = 0.5) -> Counter:
     counter = Counter(CANARY)
     for number, kind in enumerate(kinds):
-        count(counter, taken(counter), kind, number / 2, latency=0.5)  # type: ignore[arg-type]
+        count(counter, taken(counter), kind, number * gap, latency=0.5)  # type: ignore[arg-type]
     counter.flush()
     return counter
 
@@ -42,6 +42,11 @@ def counted(*kinds: object) -> Counter:
 )
 def test_rate_shares_and_what_is_still_needed(question: Question | None, line: str) -> None:
     assert progress_line(question, counted(BLUE, BLUE, GREEN, BLUE)) == line
+
+
+def test_one_variant_alone_is_waited_for() -> None:
+    line = progress_line(SEQUENTIAL, counted(*[BLUE] * 100, gap=0.1))
+    assert line.endswith("blue 100.0 %  ·  one alone: may be a cache until 18 s have passed")
 
 
 def test_losses_are_in_it_where_there_are_any() -> None:

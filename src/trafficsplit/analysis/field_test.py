@@ -15,20 +15,22 @@ from trafficsplit.analysis.dependence import Dependence, dependence, replicas_di
 from trafficsplit.analysis.hanging import why_hanging
 from trafficsplit.analysis.independence import independence, telling_pairs
 from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.moment import (
+    CACHE_PERIOD,
+    FEWEST_RESPONSES,
+    FEWEST_SWITCHES,
+    PACE,
+    Moment,
+    moment,
+    only_time_is_missing,
+    switches_in,
+)
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Verdict
 
-# Changes from one variant to another, below which counts may be one turn of a gateway that deals in
-# blocks, and the responses after which they are not.
-FEWEST_SWITCHES = 10
-FEWEST_RESPONSES = 400
-FEWEST_OF_A_VARIANT = 10
-# Seconds that a verdict takes at least where the same variant came again and again: a cache in
-# front gives one answer for as long.
-MOMENT = 2.0
 CACHED = 0.02  # of the responses out of a cache: more are no accident
 # A match needs connections enough to have met one gateway in so many behind a balancer, as far as
 # connections are renewed.
@@ -43,13 +45,15 @@ class FieldTest:
     """Looks at the sequential test, and holds a verdict back that is not borne by what was seen.
 
     `hopeless` says that more requests will not help: the draws are clustered by connection, or come
-    out of a cache.
+    out of a cache. `pace` are the requests a second that are enough while it waits for time to pass
+    and not for counts, None while it does not.
     """
 
     def __init__(self, question: Question) -> None:
         self.question = question
         self.test = SequentialTest.of(question)
         self.hopeless = False
+        self.pace: float | None = None
         self._verdict = Verdict.INCONCLUSIVE
         self._held = False
         self._asked_at = 0.0  # responses at the last look at connections
@@ -60,6 +64,7 @@ class FieldTest:
         """Add what is new, and return the verdict so far."""
         self.test.add(look.tallies, look.late, look.waiting)
         if self._verdict is Verdict.INCONCLUSIVE:
+            self.pace = None
             verdict = self._judge(look)
             if verdict is Verdict.MATCH and self._missing > 0:
                 verdict = self._hold()
@@ -95,7 +100,7 @@ class FieldTest:
         orders = [order for order in look.orders() if order.blocks.groups or order.successive.pairs]
         if not orders:  # nothing is known of the order
             return verdict
-        if self._replicas_differ(orders):
+        if self._replicas_differ(look, orders):
             return Verdict.MISMATCH
         if verdict is Verdict.INCONCLUSIVE:
             return verdict
@@ -117,6 +122,10 @@ class FieldTest:
     def _unless_held(self, verdict: Verdict, look: Look, orders: Sequence[Order]) -> Verdict:
         """Return a verdict if what was seen bears it, else inconclusive for now."""
         test = self.test
+        if verdict is Verdict.MISMATCH and only_time_is_missing(
+            self.question, test.tally, look.elapsed
+        ):
+            self.pace = PACE
         if not all(map(_knows_connections, orders)):
             return self._hold()
         if self._is_clustered_by_connection(orders):
@@ -129,7 +138,7 @@ class FieldTest:
             verdict = test.judge_now()
         borne = True
         if verdict is Verdict.MISMATCH:
-            borne = self._is_no_moment(look, orders)
+            borne = self._took_long_enough(look, orders)
         elif verdict is Verdict.MATCH:
             borne = self._has_met_all(orders) and self._lasts(orders)
         if not borne or verdict is Verdict.INCONCLUSIVE:
@@ -146,8 +155,10 @@ class FieldTest:
         self._held = True
         return Verdict.INCONCLUSIVE
 
-    def _replicas_differ(self, orders: Sequence[Order]) -> bool:
+    def _replicas_differ(self, look: Look, orders: Sequence[Order]) -> bool:
         """Return whether replicas behind one address differ, each of which has all variants."""
+        if moment(self.question, orders, self.test.tally, look.elapsed) is not Moment.LONG_ENOUGH:
+            return False  # connections differ where each was used in one turn
         tolerance = self.question.tolerance
         if not any(replicas_differ(order, tolerance) for order in orders):
             return False
@@ -156,19 +167,15 @@ class FieldTest:
     def _is_clustered_by_connection(self, orders: Sequence[Order]) -> bool:
         return any(independence(order).keeps_connections for order in orders)
 
-    def _is_no_moment(self, look: Look, orders: Sequence[Order]) -> bool:
+    def _took_long_enough(self, look: Look, orders: Sequence[Order]) -> bool:
         """Return whether the gateway had time and requests enough to change its mind."""
-        switches = sum(order.successive.pairs - order.successive.agreed for order in orders)
-        if switches >= FEWEST_SWITCHES:
-            return True
-        identified = self.test.tally.identified
-        rarest = min(self.question.split.positive.values())
-        if identified < max(FEWEST_RESPONSES, FEWEST_OF_A_VARIANT / rarest):
+        tally = self.test.tally
+        found = moment(self.question, orders, tally, look.elapsed)
+        is_cached = look.cached > CACHED * tally.identified  # it may be one answer for all
+        if is_cached and switches_in(orders) < FEWEST_SWITCHES:
+            self.hopeless = look.elapsed >= 2 * CACHE_PERIOD
             return False
-        if look.cached > CACHED * identified:  # it may be one answer for all
-            self.hopeless = look.elapsed >= MOMENT
-            return False
-        return look.elapsed >= MOMENT or self.test.tally.requests >= self.question.requests > 0
+        return found is Moment.LONG_ENOUGH
 
     def _has_met_all(self, orders: Sequence[Order]) -> bool:
         """Return whether connections enough were made to meet one gateway in `ONE_IN`."""

@@ -14,30 +14,33 @@ import numpy as np
 from scipy.special import bdtr
 
 from trafficsplit.analysis.evidence import Floats
-from trafficsplit.analysis.field_test import (
-    FEWEST_OF_A_VARIANT,
-    FEWEST_RESPONSES,
-    FEWEST_SWITCHES,
-    MOMENT,
-)
 from trafficsplit.analysis.first_passage import Passage
 from trafficsplit.analysis.independence import MOST_TELLING_PAIRS, SURE, TELLING_PAIRS
+from trafficsplit.analysis.moment import FEWEST_SWITCHES, PACE, fewest_responses, seconds_alone
 from trafficsplit.analysis.question import Question
 
 USERS = 16  # connections, as is usual
 DENSE = 1200  # numbers of responses that are looked at one by one
 
 
-def held_back(
-    passage: Passage, question: Question, shares: Mapping[str, float], rate: float
-) -> Passage:
+def seconds_held_back(question: Question, shares: Mapping[str, float]) -> float:
+    """Return the seconds that a mismatch takes at least, however many requests are sent.
+
+    That is where one variant answers alone, which a cache could make it do.
+    """
+    for variant, share in shares.items():
+        if share >= 1:
+            return seconds_alone(question, variant)
+    return 0.0
+
+
+def held_back(passage: Passage, question: Question, shares: Mapping[str, float]) -> Passage:
     """Return when a mismatch is given that the counts show at a `passage`.
 
-    The gateway has these true shares, and is sent `rate` requests a second by as many users as is
-    usual.
+    The gateway has these true shares, and as many users as is usual ask it. While one variant
+    answers alone, few requests are sent.
     """
-    rarest = min(question.split.positive.values())
-    end = max(FEWEST_RESPONSES, FEWEST_OF_A_VARIANT / rarest, MOMENT * rate)
+    end = max(fewest_responses(question), seconds_held_back(question, shares) * PACE)
     n = _numbers(passage, end)
     differ = min(max(1 - math.fsum(share * share for share in shares.values()), 0.0), 1.0)
     few_switches = np.where(n < end, _chance_of_few_switches(n, differ), 0.0)

@@ -8,8 +8,9 @@ from itertools import zip_longest
 
 from trafficsplit.analysis import sentences
 from trafficsplit.analysis.dependence import dependence, replicas_differ
-from trafficsplit.analysis.field_test import FEWEST_SWITCHES, FieldTest
+from trafficsplit.analysis.field_test import FieldTest
 from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.moment import FEWEST_SWITCHES, switches_in
 from trafficsplit.analysis.order import Order
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.stationarity import change_in
@@ -67,7 +68,7 @@ def why_held_back(run: Run) -> str:
         return sentences.changed(run, change)
     orders = _orders(run)
     if run.tally.identified and sum(order.successive.pairs for order in orders):
-        switches = sum(order.successive.pairs - order.successive.agreed for order in orders)
+        switches = switches_in(orders)
         if switches < FEWEST_SWITCHES and len(run.question.split.positive) > 1:
             return sentences.too_short(run, switches)
     scale = max(dependence(order).scale for order in orders)

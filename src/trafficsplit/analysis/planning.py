@@ -11,7 +11,7 @@ from scipy.special import bdtr
 
 from trafficsplit.analysis.first_passage import Passage
 from trafficsplit.analysis.fixed_power import sample_size
-from trafficsplit.analysis.held_back import held_back
+from trafficsplit.analysis.held_back import held_back, seconds_held_back
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.until_match import until_match
 from trafficsplit.analysis.until_mismatch import NEVER, until_mismatch
@@ -19,8 +19,7 @@ from trafficsplit.errors import InputError
 
 STAYING_SPARE = 1.05  # the share of the bets that is not on "no user ever changes"
 USERS_SPARE = 1.5  # for a share that seems to change by chance, and is watched for longer then
-BUDGET_QUANTILE = 0.999  # of runs that are as configured end within their budget
-RATE = 1000.0  # requests a second
+BUDGET_QUANTILE = 0.9999  # of runs that are as configured end within their budget
 SPARE_LOSSES = 3  # lost requests after which a weight of 0 is still a match within its budget
 
 
@@ -45,7 +44,7 @@ def planned(question: Question) -> Question:
 
 @lru_cache(maxsize=256)
 def budget(question: Question) -> int:
-    """Return the requests within which a gateway as configured is found so, 999 times in 1,000.
+    """Return the requests within which a gateway as configured is found so, 9,999 times in 10,000.
 
     With a weight of 0 a few requests may be lost meanwhile. Where a mismatch has an alpha of its
     own, as in a release, which one late step would hold up, late runs are as much rarer than that.
@@ -104,15 +103,14 @@ def mean_requests_to_match(question: Question) -> float:
 
 
 def requests_to_mismatch(
-    question: Question, shares: Mapping[str, float], quantile: float = 0.5, rate: float = RATE
+    question: Question, shares: Mapping[str, float], quantile: float = 0.5
 ) -> int | None:
     """Return the `quantile` of requests until `mismatch` at a gateway with these true shares.
 
     None if every share is within its tolerance, or too near it ever to show. The first response of
-    a variant of weight 0 shows at once. `rate` is in requests a second: where one variant alone
-    answers, a mismatch takes a moment, too.
+    a variant of weight 0 shows at once.
     """
-    passage = _until_mismatch(question, shares, rate)
+    passage = _until_mismatch(question, shares)
     if passage is None:
         return None
     requests = passage.quantile(quantile)
@@ -121,21 +119,31 @@ def requests_to_mismatch(
     return _whole(requests)
 
 
-def mean_requests_to_mismatch(
-    question: Question, shares: Mapping[str, float], rate: float = RATE
-) -> float | None:
+def mean_requests_to_mismatch(question: Question, shares: Mapping[str, float]) -> float | None:
     """Return the mean of what `requests_to_mismatch` has a quantile of; None if there is none."""
-    passage = _until_mismatch(question, shares, rate)
+    passage = _until_mismatch(question, shares)
     if passage is None or math.isinf(passage.mean):
         return None
     return passage.mean
 
 
-def _until_mismatch(question: Question, shares: Mapping[str, float], rate: float) -> Passage | None:
+def least_seconds_to_mismatch(question: Question, shares: Mapping[str, float]) -> float:
+    """Return the seconds that a mismatch takes at least, at whatever rate of requests."""
+    if _is_surprise(question, shares):
+        return 0.0
+    return seconds_held_back(question, shares)
+
+
+def _until_mismatch(question: Question, shares: Mapping[str, float]) -> Passage | None:
     passage = until_mismatch(question, shares)
-    if passage is None or any(share > 0 and not question.split[v] for v, share in shares.items()):
+    if passage is None or _is_surprise(question, shares):
         return passage
-    return held_back(passage, question, shares, rate)
+    return held_back(passage, question, shares)
+
+
+def _is_surprise(question: Question, shares: Mapping[str, float]) -> bool:
+    """Return whether a variant answers that is to get nothing."""
+    return any(share > 0 and not question.split[variant] for variant, share in shares.items())
 
 
 _until_match = lru_cache(maxsize=256)(until_match)

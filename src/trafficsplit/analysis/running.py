@@ -29,6 +29,11 @@ class RunningTest(Protocol):
         """A number of further responses before which the verdict cannot change."""
         ...
 
+    @property
+    def pace(self) -> float | None:
+        """The requests a second that are enough while time has to pass; None: there is no wait."""
+        ...
+
 
 class FixedRunningTest:
     """Ends a fixed-sample run early only if more requests can no longer change the verdict.
@@ -36,6 +41,8 @@ class FixedRunningTest:
     They cannot once more requests are lost than the whole run may lose, or once a variant of weight
     0 has answered. Nothing else of a fixed-sample test may be looked at before its end.
     """
+
+    pace: float | None = None  # it ends by the number of its requests
 
     def __init__(self, question: Question) -> None:
         self._question = question

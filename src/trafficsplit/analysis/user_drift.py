@@ -11,6 +11,7 @@ from scipy.special import chdtrc
 
 from trafficsplit.analysis.change_points import change_gains
 from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.visits import Users
 
 LEVEL = 0.005  # the probability of a change, and of a trend, where there is none
@@ -71,8 +72,10 @@ def _dispersion(table: Floats, sizes: Floats) -> float:
     return max(float(squares.mean()) / (int(seen.sum()) - 1), 1.0)
 
 
-def steady_since(users: Users, variants: Sequence[str]) -> int:
+def steady_since(users: Users, variants: Sequence[str], level: float = LEVEL) -> int:
     """Return the number of the block since which the shares of variants do not change.
+
+    `level` is the probability that one is found where there is none.
 
     A change is found by the likelihood ratio of shares that change at one boundary of the blocks
     (Hinkley 1970; Bonferroni over the boundaries), a slow drift by the trend over the blocks
@@ -83,14 +86,20 @@ def steady_since(users: Users, variants: Sequence[str]) -> int:
     since = 0
     while len(course.sizes) - since >= FEWEST_BLOCKS:
         rest = course.since(since)
-        change = _change(rest)
+        change = _change(rest, level)
         if change:
             since += change
-        elif _has_trend(rest, LEVEL):
+        elif _has_trend(rest, level):
             since += (len(rest.sizes) + 1) // 2
         else:
             break
     return since
+
+
+def certain_since(users: Users, question: Question) -> int:
+    """Return the block since which shares are steady, to be reported with the question's alpha."""
+    level = min(LEVEL, question.alpha / 2)  # a change, and a trend
+    return steady_since(users, list(question.split), level)
 
 
 def is_steady_now(users: Users, variants: Sequence[str]) -> bool:
@@ -112,12 +121,12 @@ def is_steady_now(users: Users, variants: Sequence[str]) -> bool:
     return True
 
 
-def _change(course: _Course) -> int:
+def _change(course: _Course, level: float) -> int:
     """Return the block from which on the shares are others; 0 where no change is certain."""
     gains = change_gains(course.table)
     best = int(gains.argmax())
     statistic = 2 * max(gains[best], 0.0) / course.dispersion
-    if float(chdtrc(course.freedom, statistic)) * len(gains) > LEVEL:
+    if float(chdtrc(course.freedom, statistic)) * len(gains) > level:
         return 0
     return best + 1
 

@@ -9,7 +9,7 @@ from trafficsplit.analysis.independence import Draws, Independence
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.running import unexpected
-from trafficsplit.analysis.user_drift import steady_since
+from trafficsplit.analysis.user_drift import certain_since
 from trafficsplit.analysis.users import UserTest
 from trafficsplit.analysis.verdict import Judgement, Verdict
 from trafficsplit.analysis.visits import Users
@@ -37,7 +37,7 @@ def judge_users(run: Run, order: Independence) -> Judgement:
         return Judgement(Verdict.MISMATCH, reason)
     test = replay_users(run)
     users = test.users
-    since = steady_since(users, list(run.question.split))
+    since = certain_since(users, run.question)
     verdict = run.ending.decided or test.verdict
     clustered = order.draws is Draws.CLUSTERED
     if verdict is Verdict.MISMATCH:

@@ -33,6 +33,8 @@ class UserTest:
     that it has been shown, `since` is the block since which their shares are steady.
     """
 
+    pace: float | None = None  # it ends by the number of its users
+
     def __init__(self, question: Question) -> None:
         self.question = question
         self.evidence = UserEvidence(question)

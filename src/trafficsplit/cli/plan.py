@@ -33,13 +33,17 @@ class Needed:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A frequent fault, the shares that it causes, and the requests until it is seen."""
+    """A frequent fault, the shares that it causes, and the requests until it is seen.
+
+    It takes `least_seconds`, however fast they are sent.
+    """
 
     name: str
     shares: Mapping[str, float]
     median: int | None
     p90: int | None
     mean: int | None
+    least_seconds: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def plan(context: click.Context, /, **_: object) -> None:
     previous = _previous(question, settings.previous)
     # The judge looks for old weights that it knows.
     question = replace(question, previous=settings.previous)
-    figures = figures_of(question, previous, settings.rate)
+    figures = figures_of(question, previous)
     if settings.plot:
         _draw(question, settings.plot)
     if settings.json:
@@ -109,16 +113,13 @@ def _previous(question: Question, given: Split | None) -> dict[str, float]:
     return dict.fromkeys(weights, 1 / len(weights))
 
 
-def figures_of(question: Question, previous: Mapping[str, float], rate: float) -> Figures:
-    """Return all figures of a plan; `previous` are the shares before the change.
-
-    `rate` is in requests a second.
-    """
+def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
+    """Return all figures of a plan; `previous` are the shares before the change."""
     from trafficsplit.analysis.planning import fixed_size
 
     deviations = []
     for name, shares in _deviations(question, previous):
-        deviations.append(_deviation(question, name, shares, rate))
+        deviations.append(_deviation(question, name, shares))
     return Figures(
         expected=dict(question.split.weights),
         tolerance=question.tolerance,
@@ -141,18 +142,21 @@ def _match(question: Question) -> Needed:
     )
 
 
-def _deviation(
-    question: Question, name: str, shares: Mapping[str, float], rate: float
-) -> Deviation:
-    from trafficsplit.analysis.planning import mean_requests_to_mismatch, requests_to_mismatch
+def _deviation(question: Question, name: str, shares: Mapping[str, float]) -> Deviation:
+    from trafficsplit.analysis.planning import (
+        least_seconds_to_mismatch,
+        mean_requests_to_mismatch,
+        requests_to_mismatch,
+    )
 
-    mean = mean_requests_to_mismatch(question, shares, rate)
+    mean = mean_requests_to_mismatch(question, shares)
     return Deviation(
         name=name,
         shares=shares,
-        median=requests_to_mismatch(question, shares, 0.5, rate),
-        p90=requests_to_mismatch(question, shares, 0.9, rate),
+        median=requests_to_mismatch(question, shares, 0.5),
+        p90=requests_to_mismatch(question, shares, 0.9),
         mean=None if mean is None else round(mean),
+        least_seconds=least_seconds_to_mismatch(question, shares),
     )
 
 
@@ -183,7 +187,8 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
     yield f"{'':46}{'median':>10}{'90 %':>10}{'mean':>10}{'median':>16}"
     yield _line("as configured → match", figures.match, rate)
     for deviation in figures.deviations:
-        yield _line(f"{deviation.name} → mismatch", deviation, rate)
+        name = f"{deviation.name} → mismatch"
+        yield _line(name, deviation, rate, deviation.least_seconds)
     yield ""
     yield (
         f"Budget {figures.budget:,} requests. A fixed-sample chi-square test would need "
@@ -191,10 +196,10 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
     )
 
 
-def _line(name: str, needed: Needed | Deviation, rate: float) -> str:
+def _line(name: str, needed: Needed | Deviation, rate: float, least_seconds: float = 0) -> str:
     if needed.median is None or needed.p90 is None or needed.mean is None:
         return f"{name:46}{'never: tolerated':>30}"
-    took = _time(needed.median / rate)
+    took = _time(max(needed.median / rate, least_seconds))
     return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{needed.mean:>10,}{took:>16}"
 
 

@@ -60,8 +60,7 @@ class Caller:
         self.request = request
         self._pause = pause
         self.visitor = visitor
-        sends_at_once = pause is None and engine.schedule is None
-        self.simple = sends_at_once and visitor is None and not engine.waiting.one_each
+        self.simple = False
         self.connection: Connection | None = None
         self._own: Connection | None = None
         if visitor:
@@ -69,6 +68,13 @@ class Caller:
         self._failures = 0  # in a row, without an answer
         self._leaving = False
         self._ended = Event()
+        self.follow_schedule()
+
+    def follow_schedule(self) -> None:
+        """Note whether the engine has a schedule now."""
+        sends_at_once = self._pause is None and self.visitor is None and not self._leaving
+        one_each = self._engine.waiting.one_each
+        self.simple = sends_at_once and not one_each and self._engine.schedule is None
 
     # --- from request to request ---
 

@@ -161,6 +161,16 @@ class Engine:
 
     # --- on schedule ---
 
+    def follow(self, schedule: Schedule | None) -> None:
+        """Send requests by another schedule from now on; None: each caller as fast as it can."""
+        self.schedule = schedule
+        free = self._free
+        self._free = []
+        for caller in self._callers:
+            caller.follow_schedule()
+        for caller in free:
+            self._begin(caller)
+
     def wait_for_schedule(self, caller: Caller) -> None:
         """Let a caller send the next request of the schedule that no other one sends."""
         self._free.append(caller)
@@ -171,7 +181,8 @@ class Engine:
     def _send_scheduled(self) -> None:
         schedule = self.schedule
         free = self._free
-        assert schedule is not None
+        if schedule is None:  # it has been given up since
+            return
         now = clock()
         while free and schedule.next_at <= now:
             # In turn, each would be dealt the same turn of a gateway that deals in turn, too.

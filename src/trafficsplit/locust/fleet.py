@@ -1,9 +1,10 @@
 """Several processes: workers send and count, the master judges.
 
 A worker's counts travel in Locust's own report, twice a second. So Locust's statistics of a worker
-and our counts arrive together or not at all, and agree whatever happens to it. There are four more
+and our counts arrive together or not at all, and agree whatever happens to it. There are five more
 messages: a worker says which version it has, the master refuses it if its own is another, the
-master says when to stop sending, and a worker says that it cannot go on for a fault of ours.
+master says how fast to send and when to stop, and a worker says that it cannot go on for a fault of
+ours.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ VERSION = importlib.metadata.version("trafficsplit")
 HELLO = "trafficsplit_hello"
 REFUSED = "trafficsplit_refused"
 CLOSE = "trafficsplit_close"
+PACE = "trafficsplit_pace"
 BROKEN = "trafficsplit_broken"
 KEY = "trafficsplit"  # of our part of a worker's report
 PAUSE = 0.02  # seconds between two looks at whether all workers have reported everything
@@ -95,6 +97,11 @@ class Fleet:
         missing = {worker.id for worker in self._runner.clients.missing}
         return all(done or worker in missing for worker, done in self._complete.items())
 
+    def keep_pace(self, pace: float | None) -> None:
+        """Let the workers send so few requests a second together; None: as many as before."""
+        each = pace and pace / max(len(self._complete), 1)
+        self._runner.send_message(PACE, {"pace": each})
+
     def close(self, patience: float) -> None:
         """Let the workers send no more, and wait for their counts, `patience` seconds at most."""
         self._runner.send_message(CLOSE)
@@ -121,8 +128,15 @@ def report_of(counter: Counter, sender: Sender) -> dict[str, Any]:
     }
 
 
-def introduce(runner: WorkerRunner, close: Callable[[], None]) -> None:
-    """Tell the master our version; call `close` when it says so, and leave where it refuses us."""
+def introduce(
+    runner: WorkerRunner,
+    close: Callable[[], None],
+    keep_pace: Callable[[float | None], None],
+) -> None:
+    """Tell the master our version; leave where it refuses us.
+
+    `close` is called when it says so, and `keep_pace` with the requests a second that it wants.
+    """
 
     def on_refused(environment: Environment, msg: Any, **_: object) -> None:
         log.info("refused by the master: %s", msg.data["why"])
@@ -132,4 +146,5 @@ def introduce(runner: WorkerRunner, close: Callable[[], None]) -> None:
 
     runner.register_message(REFUSED, on_refused)
     runner.register_message(CLOSE, lambda **_: close())
+    runner.register_message(PACE, lambda msg, **_: keep_pace(msg.data["pace"]))
     runner.send_message(HELLO, {"version": VERSION})

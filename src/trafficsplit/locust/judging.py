@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from trafficsplit.analysis.causes.inquiry import Inquiry
 from trafficsplit.analysis.look import Look
@@ -19,17 +20,24 @@ class Judging:
     """Judges the counts of a counter, and says when no more requests are needed.
 
     `verdict` is the one that was reached. With an `inquiry` a run goes on after a mismatch, or a
-    failing gateway, until the cause is known; that does not change the verdict.
+    failing gateway, until the cause is known; that does not change the verdict. `on_pace` is called
+    with the requests a second that are enough from now on, None where they are to come as before.
     """
 
     def __init__(
-        self, question: Question, counter: Counter, inquiry: Inquiry | None = None
+        self,
+        question: Question,
+        counter: Counter,
+        inquiry: Inquiry | None = None,
+        on_pace: Callable[[float | None], None] = lambda _: None,
     ) -> None:
         self.question = question
         self.inquiry = inquiry
         self.test: RunningTest = running_test(question)
         self.verdict = Verdict.INCONCLUSIVE
         self._counter = counter
+        self._on_pace = on_pace
+        self._pace: float | None = None
         counter.looks.judge_by(self.look)
 
     def look(self, look: Look) -> int:
@@ -43,6 +51,7 @@ class Judging:
             if self.inquiry.after:
                 return min(self.inquiry.more(self.verdict, look), self._left)
         self.verdict = self.test.look(look)
+        self._keep_pace(self.test.pace)
         left = self._left
         if left <= 0:
             return 0
@@ -53,6 +62,11 @@ class Judging:
             return 0
         self.inquiry.begin(look)
         return min(self.inquiry.more(self.verdict, look), left)
+
+    def _keep_pace(self, pace: float | None) -> None:
+        if pace != self._pace:
+            self._pace = pace
+            self._on_pace(pace)
 
     @property
     def _left(self) -> int:

@@ -124,7 +124,11 @@ def _initialise(environment: Environment) -> None:
     session = _prepared(environment)
     if isinstance(runner, WorkerRunner):
         # Its options come with the start, from the master.
-        fleet.introduce(runner, lambda: session_of(environment).counter.close())
+        fleet.introduce(
+            runner,
+            close=lambda: session_of(environment).counter.close(),
+            keep_pace=lambda pace: session_of(environment).sending.keep_pace(pace),
+        )
     elif options and options.headless:
         check_hosts(session.plan)
     if environment.web_ui:

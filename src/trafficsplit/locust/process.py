@@ -18,6 +18,7 @@ from trafficsplit.analysis.plain import run_from_plain
 from trafficsplit.analysis.run import Run
 from trafficsplit.assets import asset
 from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.load.parquet import RECORDING
 from trafficsplit.locust.parent import BEGUN
 from trafficsplit.locust.warm import WarmProcess
 from trafficsplit.processes import free_port
@@ -153,7 +154,9 @@ class LocustProcess:
         hint = "it said nothing"
         if last:
             hint = f"{last[:LONGEST_SHOWN]} (all of it: {self._directory / LOG})"
-        return f"broken: Locust ended with {ended} and left no counts: {hint}"
+        recording = self._directory / RECORDING
+        kept = f"; what was recorded is in {recording}" if recording.exists() else ""
+        return f"broken: Locust ended with {ended} and left no counts: {hint}{kept}"
 
     def close(self) -> None:
         """End the process at once, where it has not ended."""

@@ -6,10 +6,12 @@ import os
 
 import gevent
 
+from trafficsplit.analysis.moment import only_time_is_missing, seconds_alone
 from trafficsplit.analysis.question import Question
 from trafficsplit.load.counting import Counter
 
 INTERVAL = 0.25  # seconds
+FEWEST = 100  # responses, before which one variant may be the only one by chance
 CLEAR = "\r\x1b[K"  # returns to the beginning of the line, and clears it
 
 
@@ -32,9 +34,20 @@ def progress_line(question: Question | None, counter: Counter) -> str:
         parts.append(f"{variant} {100 * (tally.share(variant) or 0):.1f} %")
     if tally.lost:
         parts.append(f"{tally.lost:,} lost")
-    if question:
+    if question and _waits(question, counter):
+        seconds = seconds_alone(question, max(tally.counts, key=lambda name: tally.counts[name]))
+        parts.append(f"one alone: may be a cache until {seconds:.0f} s have passed")
+    elif question:
         parts.append(_still_needed(question, tally.requests, counter.rate))
     return "  ·  ".join(parts)
+
+
+def _waits(question: Question, counter: Counter) -> bool:
+    """Return whether the judge waits for another variant to answer."""
+    if question.test != "sequential" or question.user_requests:
+        return False
+    tally = counter.tally
+    return tally.identified >= FEWEST and only_time_is_missing(question, tally, counter.elapsed)
 
 
 def _still_needed(question: Question, sent: int, rate: float) -> str:

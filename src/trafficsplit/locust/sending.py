@@ -86,7 +86,21 @@ class Sending:
         """Send `rate` requests a second from now on."""
         self.schedule = Schedule(rate, self._counter.began)
         if self.engine:
-            self.engine.schedule = self.schedule
+            self.engine.follow(self.schedule)
+
+    def keep_pace(self, pace: float | None) -> None:
+        """Send so few requests a second from now on; None: as many as before.
+
+        Locust's own clients go on as before.
+        """
+        now = time.monotonic()
+        schedule = self.schedule
+        if schedule:
+            schedule.keep_pace(pace, now)
+        elif pace:
+            schedule = Schedule(pace, now)
+        if self.engine:
+            self.engine.follow(schedule)
 
     def next_gateway(self) -> int:
         """Return the number of the gateway that the next user asks; each gets as many users."""

@@ -119,7 +119,15 @@ class Session:
         inquiry = None
         if load.diagnosis and not question.user_requests:
             inquiry = Inquiry(Facts(question, load.previous, load.others))
-        return Judging(question, self.counter, inquiry)
+        return Judging(question, self.counter, inquiry, self._keep_pace)
+
+    def _keep_pace(self, pace: float | None) -> None:
+        if pace:
+            log.info("only time is missing: %.0f requests a second are enough", pace)
+        if self.fleet:
+            self.fleet.keep_pace(pace)
+        else:
+            self.sending.keep_pace(pace)
 
     def begin(self, on_broken: Callable[[BaseException], None]) -> None:
         """Start the time, and the client in a process that sends. Raises InputError.

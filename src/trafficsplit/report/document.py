@@ -423,7 +423,7 @@ def further_lines(document: VerdictDocument) -> list[str]:
         lines.append(f"change: {change_sentence(document.change)}")
     if document.diagnosis:
         lines.append(f"diagnosis: {document.diagnosis.summary}")
-    if document.decided_after:
+    if 0 < document.decided_after < document.requests:
         lines.append(f"note: {after_the_verdict(document)}")
     lines += [f"note: {remark}." for remark in document.sender.remarks]
     return lines

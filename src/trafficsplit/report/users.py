@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trafficsplit.analysis.run import Run
-from trafficsplit.analysis.user_drift import steady_since
+from trafficsplit.analysis.user_drift import certain_since
 from trafficsplit.analysis.user_judge import replay_users
 from trafficsplit.analysis.verdict import Verdict
 
@@ -51,7 +51,7 @@ def users_section(run: Run) -> UsersSection | None:
         return None
     variants = list(run.tally.counts)
     number = users.number
-    since = steady_since(users, list(run.question.split))
+    since = certain_since(users, run.question)
     test = replay_users(run)
     is_mismatch = Verdict.MISMATCH in (run.ending.decided, test.verdict)
     return UsersSection(

@@ -21,6 +21,7 @@ from trafficsplit.locust.fleet import (
     CLOSE,
     HELLO,
     KEY,
+    PACE,
     REFUSED,
     VERSION,
     Fleet,
@@ -185,6 +186,15 @@ def test_workers_are_told_to_close_and_waited_for_with_patience(
     assert fleet.all_complete
 
 
+def test_workers_share_a_pace(fleet: Fleet, runner: Runner) -> None:
+    master = Counter(CANARY)
+    for worker in ("a", "b"):
+        fleet.take(master, worker, message(worker_counter()))
+    fleet.keep_pace(25.0)
+    fleet.keep_pace(None)
+    assert runner.sent == [(PACE, {"pace": 12.5}, None), (PACE, {"pace": None}, None)]
+
+
 def test_a_worker_that_cannot_go_on_says_why(
     fleet: Fleet, runner: Runner, broken: list[str]
 ) -> None:
@@ -209,10 +219,13 @@ def test_a_worker_introduces_itself_closes_when_told_and_leaves_when_refused(
     runner: Runner, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed: list[int] = []
-    introduce(cast("WorkerRunner", runner), lambda: closed.append(1))
+    paces: list[float | None] = []
+    introduce(cast("WorkerRunner", runner), lambda: closed.append(1), paces.append)
     assert runner.sent == [(HELLO, {"version": VERSION}, None)]
     runner.listeners[CLOSE](environment=None, msg=None)
     assert closed == [1]
+    runner.listeners[PACE](environment=None, msg=SimpleNamespace(data={"pace": 12.5}))
+    assert paces == [12.5]
     environment = Environment()
     refusal = SimpleNamespace(data={"why": "install the same on both"})
     runner.listeners[REFUSED](environment=environment, msg=refusal)

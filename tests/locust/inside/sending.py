@@ -114,3 +114,27 @@ def test_how_it_keeps_up_is_known() -> None:
     assert sender.rate == 100.0
     assert 0 < sender.achieved <= 100.0
     sending.end()
+
+
+@pytest.mark.parametrize("rate", [0.0, 5000.0])
+def test_a_slower_pace_holds_for_closed_and_for_open_load_until_it_is_given_up(rate: float) -> None:
+    with served(always(GREEN)) as port:
+        of = plan(hosts=(f"http://127.0.0.1:{port}",))
+        sending, counter = sending_of(of)
+        sending.begin(environment(), lambda _: None)
+        if rate:
+            sending.follow_schedule(rate)
+        try:
+            assert sending.engine is not None
+            sending.engine.add(sending.engine.lanes[0].endpoint.request("/color", {}))
+            assert until(lambda: counter.sent >= 20)
+            sending.keep_pace(1e-3)
+            assert until(lambda: counter.under_way == 0)
+            waited = counter.sent
+            gevent.sleep(0.1)
+            assert counter.sent <= waited + 1  # the next one is due in a quarter of an hour
+            sending.keep_pace(None)
+            assert until(lambda: counter.sent >= waited + 20)
+            assert (sending.sender.rate or 0.0) == rate
+        finally:
+            sending.end()
