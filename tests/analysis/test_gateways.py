@@ -50,8 +50,8 @@ def test_a_stale_one_is_found_soon(gateways: int, most: int) -> None:
 @pytest.mark.slow
 def test_gateways_within_the_tolerance_are_hardly_ever_a_mismatch() -> None:
     rng = np.random.default_rng(8)
-    found = [outcome([0.27, 0.23, 0.27], rng, 6000)[0] for _ in range(200)]
-    assert sum(verdict is Verdict.MISMATCH for verdict in found) <= 6  # at most 1 %: P = 0.005
+    found = [outcome([0.27, 0.23, 0.27], rng, 6000)[0] for _ in range(100)]
+    assert sum(verdict is Verdict.MISMATCH for verdict in found) <= 4  # at most 1 %: P = 0.003
 
 
 def test_the_sum_may_be_fine_and_the_gateways_not() -> None:

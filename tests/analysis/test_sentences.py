@@ -207,7 +207,7 @@ def test_clustered_draws_come_with_the_way_out_where_there_is_one() -> None:
         (made({}, errors=100, requests=100), "", "No response named a variant."),
         (made({"blue": 75, "green": 25}, requests=100), "", "a match within 2 points takes 5,"),
         (
-            made({"blue": 18_000, "green": 6000}, errors=9, requests=24_000),
+            made({"blue": 21_000, "green": 7000}, errors=9, requests=28_000),
             "green",
             "9 requests were lost, and if they were all green's",
         ),

@@ -49,8 +49,11 @@ def gateways(
         yield (drawn[:, None] == codes).cumsum(axis=0, dtype=np.int32)
 
 
-def sequential(question: Question, totals: Totals) -> Decision:
-    """Decide by the sequential test of DESIGN.md 4."""
+def sequential(question: Question, totals: Totals, *, seldom: float = 0.0) -> Decision:
+    """Decide by the sequential test of DESIGN.md 4.
+
+    It is looked at again after `seldom` times as many more responses, or later.
+    """
     names = list(question.split)
     # An answer of weight 0 must be shown to the test at once.
     at_once = len(question.split.positive) < len(names)
@@ -58,7 +61,8 @@ def sequential(question: Question, totals: Totals) -> Decision:
     seen = np.zeros(len(names), dtype=np.int32)
     n = 0
     while test.verdict is Verdict.INCONCLUSIVE and n < len(totals):
-        n = min(n + (1 if at_once else test.least_more), len(totals))
+        more = max(1 if at_once else test.least_more, int(n * seldom))
+        n = min(n + more, len(totals))
         new = totals[n - 1] - seen
         seen = totals[n - 1]
         test.update(dict(zip(names, new.tolist(), strict=True)))
