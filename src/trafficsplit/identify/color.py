@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from coloraide import Color
+if TYPE_CHECKING:
+    from coloraide import Color
+
+# The colors of HTML 4 that have one name only: most pages use no others, so that the library, whose
+# import takes as long as a few hundred requests, is left alone.
+BASIC = {
+    "black": "#000000",
+    "silver": "#c0c0c0",
+    "white": "#ffffff",
+    "maroon": "#800000",
+    "red": "#ff0000",
+    "purple": "#800080",
+    "green": "#008000",
+    "lime": "#00ff00",
+    "olive": "#808000",
+    "yellow": "#ffff00",
+    "navy": "#000080",
+    "blue": "#0000ff",
+    "teal": "#008080",
+}
 
 
 @lru_cache(maxsize=256)
@@ -16,6 +36,9 @@ def color_name(text: str) -> str | None:
     nothing that could be named: `transparent`, and what depends on the page around it
     (`currentcolor`, `var(--x)`, system colors).
     """
+    name = text.strip().lower()
+    if name in BASIC:
+        return name
     color = _color(text)
     if color is None or color.alpha() == 0:
         return None
@@ -25,6 +48,9 @@ def color_name(text: str) -> str | None:
 @lru_cache(maxsize=256)
 def hex_of(text: str) -> str | None:
     """Return the `#rrggbb` of a CSS color, without its opacity; None where `text` is no color."""
+    known = BASIC.get(text.strip().lower())
+    if known:
+        return known
     color = _color(text)
     if color is None or color.alpha() == 0:
         return None
@@ -32,6 +58,8 @@ def hex_of(text: str) -> str | None:
 
 
 def _color(text: str) -> Color | None:
+    from coloraide import Color  # see BASIC
+
     try:
         return Color(text.strip()).convert("srgb").clip()
     except ValueError:
