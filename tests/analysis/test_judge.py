@@ -245,6 +245,21 @@ def test_any_run_gets_a_verdict_and_one_sentence(
         assert not too_many_lost(run)
 
 
+def test_a_sentence_on_losses_is_about_the_requests_that_were_too_few() -> None:
+    # One of two gateways hung at the start; the other's answers came to thousands meanwhile.
+    counts = {"blue": 3000, "green": 1000}
+    failing = Verdict.FAILING
+    run = made(counts, errors=8, decided=failing, decided_after=60, sent_then=64, lost_then=8)
+    judged = judge(run)
+    assert judged.verdict is Verdict.FAILING
+    assert judged.reason.startswith(
+        "Of the first 64 requests 8 were lost (HTTP 503), more than 1 %"
+    )
+    assert judged.reason.endswith("In the end it was 8 of 4,008.")
+    without = judge(made(counts, errors=8, decided=failing))
+    assert "more than 1 %" not in without.reason
+
+
 # --- gateways that have stopped answering ---
 
 

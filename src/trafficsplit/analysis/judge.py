@@ -193,7 +193,7 @@ def _judge_sequential(run: Run) -> Judgement:
     if too_many_lost(run):
         return Judgement(Verdict.FAILING, sentences.failing(run))
     if verdict is Verdict.FAILING:
-        return Judgement(verdict, sentences.saved_by_losses(run))
+        return Judgement(verdict, _why_failing(run))
     return Judgement(Verdict.INCONCLUSIVE, _why_undecided(run))
 
 
@@ -205,6 +205,14 @@ def _why_not(run: Run) -> str:
     if differing_replicas(run):
         return sentences.differing_replicas(run)
     return sentences.mismatch(run, sentences.oddest(run.question.split, run.tally))
+
+
+def _why_failing(run: Run) -> str:
+    """Return why a run is failing of which not too many requests are lost in the end."""
+    ending = run.ending
+    if ending.lost_then > run.question.max_failing * ending.sent_then:
+        return sentences.failing_at_first(run)
+    return sentences.saved_by_losses(run)
 
 
 def _why_undecided(run: Run) -> str:

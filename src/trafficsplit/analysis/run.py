@@ -166,10 +166,11 @@ class Ending:
     """How a run ended. Each text is empty if it does not apply.
 
     `decided` is the verdict that the test reached while the run went on, and `decided_after` the
-    number of requests until then: a run goes on after it, to find the cause. `interrupted`
-    says what ended the run early, `unreachable` why no request could be sent to the gateway at all,
-    `unrecorded` why the recording is not whole, and `broken` how we failed ourselves, in which case
-    there is no verdict.
+    number of requests until then: a run goes on after it, to find the cause. `sent_then` had been
+    sent by then, of which `lost_then` were lost: the ratio of lost ones may have fallen since.
+    `interrupted` says what ended the run early, `unreachable` why no request could be sent to the
+    gateway at all, `unrecorded` why the recording is not whole, and `broken` how we failed
+    ourselves, in which case there is no verdict.
     """
 
     decided: Verdict | None = None
@@ -178,6 +179,8 @@ class Ending:
     unrecorded: str = ""
     broken: str = ""
     decided_after: int = 0
+    sent_then: int = 0
+    lost_then: int = 0
 
 
 @dataclass(frozen=True)

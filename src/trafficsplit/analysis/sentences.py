@@ -162,6 +162,17 @@ def failing(run: Run) -> str:
     )
 
 
+def failing_at_first(run: Run) -> str:
+    """Return how many requests had been lost when that was too many, and how many were in all."""
+    ending = run.ending
+    tally = run.tally
+    return (
+        f"Of the first {ending.sent_then:,} requests {ending.lost_then:,} were lost"
+        f"{why_lost(run.counted.losses)}, more than {run.question.max_failing * 100:g} %: no split "
+        f"can be judged from what was left. In the end it was {tally.lost:,} of {tally.requests:,}."
+    )
+
+
 def why_lost(losses: Mapping[str, int]) -> str:
     """Return the commonest reason of lost requests in brackets; empty if none is known."""
     if not losses:

@@ -9,7 +9,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +221,6 @@ class Session:
         """Return everything that is known of the run, to be handed over."""
         self.counter.flush()
         load = self.plan.load
-        decided = None if self.verdict is Verdict.INCONCLUSIVE else self.verdict
         subject = Subject(
             host=self.plan.host,
             path=load.request.path,
@@ -237,7 +236,7 @@ class Session:
             question=question,
             subject=subject,
             counted=self.counter.counted,
-            ending=Ending(decided=decided, decided_after=self._decided_after, **vars(self.notes)),
+            ending=self._ending,
             sender=self.sender,
             canary=load.canary,
             previous=load.previous,
@@ -245,11 +244,19 @@ class Session:
         )
 
     @property
-    def _decided_after(self) -> int:
-        """The requests until the verdict, where the run went on after it, and 0 elsewhere."""
-        if self.judging is None or self.judging.inquiry is None:
-            return 0
-        return self.judging.inquiry.after
+    def _ending(self) -> Ending:
+        """How the run ended; with the requests until the verdict, where it went on after it."""
+        decided = None if self.verdict is Verdict.INCONCLUSIVE else self.verdict
+        ending = Ending(decided=decided, **vars(self.notes))
+        inquiry = self.judging and self.judging.inquiry
+        if not inquiry:
+            return ending
+        return replace(
+            ending,
+            decided_after=inquiry.after,
+            sent_then=inquiry.sent,
+            lost_then=inquiry.lost,
+        )
 
     @property
     def sender(self) -> Sender:

@@ -30,11 +30,14 @@ COARSE_MARGIN = 10.0
 class Inquiry:
     """The search for the cause of a mismatch, or of a failing gateway, while requests go on.
 
-    `after` is the number of requests that had ended when the verdict was reached, 0 before.
+    `after` is the number of requests that had ended when the verdict was reached, 0 before, `sent`
+    that of those that had been sent, and `lost` that of those that were lost.
     """
 
     def __init__(self, facts: Facts) -> None:
         self.after = 0
+        self.sent = 0
+        self.lost = 0
         self._facts = facts
         self._tally = Tally()
         self._gateways: list[Tally] = []
@@ -50,6 +53,8 @@ class Inquiry:
     def begin(self, look: Look) -> None:
         """Note that the verdict has just been reached."""
         self.after = self._tally.requests
+        self.sent = self.after + look.waiting
+        self.lost = self._tally.lost
         self._decided_at = look.elapsed
 
     def more(self, verdict: Verdict, look: Look) -> int:
