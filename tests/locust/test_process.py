@@ -20,6 +20,7 @@ from tests.support.waiting import until
 from trafficsplit.analysis.plain import run_as_plain, run_from_plain
 from trafficsplit.assets import asset
 from trafficsplit.errors import BrokenError, InputError
+from trafficsplit.load.parquet import RECORDING
 from trafficsplit.locust.parent import BEGUN
 from trafficsplit.locust.process import LOG, LocustProcess, signals_passed_on
 from trafficsplit.locust.warm import WarmProcess
@@ -168,6 +169,13 @@ send(begun)
 while True:
     time.sleep(0.02)
 """
+
+
+def test_what_was_recorded_before_it_was_killed_is_pointed_at(start: Start, tmp_path: Path) -> None:
+    (tmp_path / RECORDING).mkdir()
+    process = start("os.kill(os.getpid(), 9)")
+    with pytest.raises(BrokenError, match=r"what was recorded is in .*requests.parquet$"):
+        process.run()
 
 
 def test_one_that_is_stopped_hands_its_counts_over(start: Start) -> None:
