@@ -146,6 +146,8 @@ def test_from_an_empty_directory_everything_works(installed: Path, tmp_path: Pat
         return result.stdout + result.stderr
 
     assert "match: " in run("trafficsplit", "verify", "--weight", "25", "--tolerance", "5")
+    if version_of(str(installed / "python")) != version_of(sys.executable):
+        return  # the rest is the same files
     try:
         run("trafficsplit", "lab", "up")
         assert (directory / ".lab" / "state.json").exists()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.batches import batch_of
@@ -28,9 +29,11 @@ def replayed(codes: Sequence[int], question: Question = QUESTION, size: int = 10
     replay = Replay(question)
     for start in range(0, len(codes), size):
         replay.add(batch_of(codes[start : start + size]))
+    replay.end()
     return replay.verdict
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.2, 0.25, 0.3, 0.5]), st.integers(1, 3000))
 def test_where_batches_end_bears_on_nothing(seed: int, share: float, size: int) -> None:
     codes = draws(1500, share, seed)
@@ -58,6 +61,36 @@ def test_it_decides_as_a_live_test_does() -> None:
     for seed in range(6):
         codes = draws(20_000, 0.29, seed)
         assert replayed(codes) is judged_live(codes) is Verdict.MISMATCH
+
+
+def renewed(number: int) -> list[int]:
+    """Return the connections of requests, of which a new one is used for each fifty."""
+    return [index // 50 + 1 for index in range(number)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_ended_with_a_match_is_one_again(seed: int) -> None:
+    codes = draws(20_000, 0.25, seed)
+    connections = renewed(len(codes))
+    test = FieldTest(QUESTION)
+    recorder = OrderRecorder()
+    at = 0
+    verdict = Verdict.INCONCLUSIVE
+    rng = np.random.default_rng(seed)
+    while verdict is Verdict.INCONCLUSIVE and at < len(codes):
+        # A live run looks when answers come, and not always as soon as it wants.
+        end = at + test.least_more + int(rng.integers(40))
+        new = np.array(codes[at:end], np.int64)
+        recorder.extend(["blue", "green"], new, np.array(connections[at:end], np.int64))
+        green = int(new.sum())
+        tally = Tally({"blue": len(new) - green, "green": green})
+        verdict = test.look(Look([tally], orders=lambda: [recorder.order], elapsed=end / 1e4))
+        at = end
+    assert verdict is Verdict.MATCH
+    replay = Replay(QUESTION)
+    replay.add(batch_of(codes[:at], connections=connections[:at]))
+    replay.end()
+    assert replay.verdict is Verdict.MATCH
 
 
 def test_a_verdict_stands_whatever_comes_behind_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
@@ -41,6 +41,7 @@ def changed_lines(before: str, after: str) -> list[str]:
     return [one for one in lines if one[0] in "+-" and not one.startswith(("+++", "---"))]
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from(["\n", "\r\n"]))
 def test_only_the_numbers_change(tenths: int, end: str) -> None:
     text = TEXT.replace("\n", end)

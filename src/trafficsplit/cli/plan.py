@@ -190,17 +190,28 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
         name = f"{deviation.name} → mismatch"
         yield _line(name, deviation, rate, deviation.least_seconds)
     yield ""
+    if any(_waits(deviation, rate) for deviation in figures.deviations):
+        yield (
+            "* One variant alone may be a cache's for so long; it is waited for at 100 requests a "
+            "second."
+        )
     yield (
         f"Budget {figures.budget:,} requests. A fixed-sample chi-square test would need "
         f"{figures.fixed_sample:,} (power {100 * figures.power:g} %), always."
     )
 
 
+def _waits(deviation: Deviation, rate: float) -> bool:
+    """Return whether a mismatch takes longer than its requests."""
+    return deviation.median is not None and deviation.least_seconds > deviation.median / rate
+
+
 def _line(name: str, needed: Needed | Deviation, rate: float, least_seconds: float = 0) -> str:
     if needed.median is None or needed.p90 is None or needed.mean is None:
         return f"{name:46}{'never: tolerated':>30}"
     took = _time(max(needed.median / rate, least_seconds))
-    return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{needed.mean:>10,}{took:>16}"
+    mark = " *" if least_seconds > needed.median / rate else ""
+    return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{needed.mean:>10,}{took:>16}{mark}"
 
 
 def _time(seconds: float) -> str:

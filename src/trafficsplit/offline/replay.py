@@ -37,6 +37,7 @@ class Replay:
         self._counts: Multiset[str] = Multiset()  # since the last look
         self._lost = 0
         self._after = 1  # responses from the last look until the next
+        self._last = 0  # when the last request was sent, in microseconds
 
     @property
     def verdict(self) -> Verdict:
@@ -63,9 +64,15 @@ class Replay:
                 end = int(urgent[index]) + 1
             self._take(batch, at, end)
             self._after -= end - at
+            self._last = int(batch.sent[end - 1])
             if is_urgent or self._after <= 0:
-                self._look(int(batch.sent[end - 1]))
+                self._look()
             at = end
+
+    def end(self) -> None:
+        """Look once more at all there is: a verdict that was held back may be borne by now."""
+        if self.undecided and self._began is not None:
+            self._look()
 
     def _urgent(self, batch: Batch) -> Integers:
         """Return the indices of lost requests, and of those to variants that are to get nothing."""
@@ -85,9 +92,9 @@ class Replay:
         self._counts.update(dict(zip(batch.names, counts, strict=True)))
         self._lost += end - start - len(codes)
 
-    def _look(self, now: int) -> None:
+    def _look(self) -> None:
         tally = Tally(dict(self._counts), self._lost)
-        elapsed = (now - (self._began or now)) / MICROSECONDS
+        elapsed = (self._last - (self._began or self._last)) / MICROSECONDS
         look = Look([tally], orders=lambda: [self._recorder.order], elapsed=elapsed)
         self._verdict = self._test.look(look)
         self._counts.clear()

@@ -94,6 +94,8 @@ class Recordings:
                 counter.add(batch, part.worker)
                 if replayed is not None and batch.ordered:
                     replayed.add(batch)
+        if replayed is not None:
+            replayed.end()
         run = _run(question, counter, self._subject())
         if users and self._is_of_one_worker:
             return _with_verdict(run, users.verdict)

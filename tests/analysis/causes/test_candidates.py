@@ -101,7 +101,7 @@ def test_a_weight_of_nothing_is_not_near_to_any_share() -> None:
         (0.0, "everything goes to blue"),
         (1.0, "everything goes to green"),
         (0.025, "the weights are taken of a wrong total"),
-        (0.4, "the weights count per pod, and green has 2 times as many"),
+        (0.4, "a split of 60/40, or the weights count per pod, and green has 2 times as many"),
         (0.6, "a split of 40/60"),
         (0.32, ""),
     ],

@@ -7,7 +7,7 @@ configuration, within the tolerance, explain nothing and are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from trafficsplit.analysis.causes.weighing import (
@@ -60,19 +60,33 @@ def candidates(facts: Facts, counts: Counts) -> list[Candidate]:
     """Return the causes that are possible.
 
     A usual one is left out where one that is known of here has the same shares, and one that is
-    only conceivable where the counts could not tell it apart from a likely one.
+    only conceivable where the counts could not tell it apart from a likely one. Conceivable ones
+    of the same shares are asked together.
     """
     found = _explaining(facts, _known(facts))
     for candidate in _explaining(facts, _usual(facts, counts)):
         if not any(_same(candidate.shares, one.shares) for one in found):
             found.append(candidate)
     found += _explaining(facts, _stale_replicas(facts))
-    likely = list(found)
+    asked: list[Candidate] = []
     for candidate in _explaining(facts, _conceivable(facts, counts)):
-        new = not any(_same(candidate.shares, one.shares) for one in found)
-        if new and all(differ(candidate.shares, one.shares) for one in likely):
-            found.append(candidate)
-    return found
+        if all(differ(candidate.shares, one.shares) for one in found):
+            _ask_together(asked, candidate)
+    return found + asked
+
+
+def _ask_together(asked: list[Candidate], candidate: Candidate) -> None:
+    """Add a candidate to those that are asked, as an alternative to one of the same shares."""
+    for index, one in enumerate(asked):
+        if _same(one.shares, candidate.shares):
+            asked[index] = replace(
+                one,
+                name=f"{one.name}, or {candidate.name}",
+                advice=f"{one.advice} Or else: {candidate.advice}",
+                prior=max(one.prior, candidate.prior),
+            )
+            return
+    asked.append(candidate)
 
 
 def _explaining(facts: Facts, some: Iterable[Candidate]) -> list[Candidate]:
@@ -96,9 +110,9 @@ def _usual(facts: Facts, counts: Counts) -> Iterator[Candidate]:
 
 
 def _conceivable(facts: Facts, counts: Counts) -> Iterator[Candidate]:
+    yield from _simple_splits(facts.split, counts)
     yield from _by_pods(facts.split)
     yield from _by_speed(facts)
-    yield from _simple_splits(facts.split, counts)
 
 
 def _is_as_configured(shares: Mapping[str, float], question: Question) -> bool:
