@@ -23,7 +23,7 @@ help: ## This list
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | awk -F'|' '{printf "  %-15s %s\n", $$1, $$2}'
 
 verify: $(VENV)/.run ## Does the gateway split as configured? WEIGHT=25 [HOST=http://...] [ARGS=...]
-	@$(BIN)/trafficsplit verify $(if $(WEIGHT),--weight '$(WEIGHT)') $(if $(HOST),--host '$(HOST)') $(ARGS)
+	@$(BIN)/trafficsplit verify $(if $(WEIGHT),--weight '$(WEIGHT)') $(if $(HOST)$(filter command,$(origin HOST)),--host '$(HOST)') $(ARGS)
 
 rollout: $(VENV)/.run ## Set the lab's weights, wait until they are in force, verify: WEIGHT=40
 	@$(BIN)/trafficsplit rollout --steps '$(WEIGHT)' --hold $(ARGS)

@@ -79,7 +79,10 @@ def report(stretches: list[Counts], split: Split) -> SequentialTest:
 
 def plot(stretches: list[Counts], split: Split, file: Path) -> None:
     """Draw shares and evidence as responses came in."""
-    from matplotlib import pyplot
+    try:
+        from matplotlib import pyplot
+    except ModuleNotFoundError:
+        raise InputError("plots need matplotlib: pip install 'trafficsplit[plots]'") from None
 
     test = SequentialTest(split)
     seen: Counter[str] = Counter()
@@ -132,6 +135,9 @@ def main() -> int:
             raise ValueError("bare counts need --weights, as blue=75,green=25")
         weights = parsed(options.weights.split(",")) if options.weights else weights_of(directory)
         split = Split(weights)
+        strange = {name for counts in stretches for name, n in counts.items() if n} - set(split)
+        if strange:
+            raise ValueError(f"{', '.join(sorted(strange))} answered, and has no weight")
         report(stretches, split)
         if options.plot:
             plot(stretches, split, options.plot)

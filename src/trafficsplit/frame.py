@@ -29,6 +29,7 @@ def run_framed(action: Callable[[], int | None], *, name: str = "trafficsplit") 
     open_standard_streams()
     # What is to be undone is undone, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_when_hung_up()
     try:
         code = int(action() or 0)
     except InputError as error:
@@ -45,6 +46,15 @@ def run_framed(action: Callable[[], int | None], *, name: str = "trafficsplit") 
             traceback.print_exc()
     settle_standard_streams()
     return int(code)
+
+
+def _end_when_hung_up() -> None:
+    """Take the end of the terminal for SIGTERM, which every part of a run knows how to take.
+
+    Under nohup it is ignored, and stays so.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _code_of(end: SystemExit, name: str) -> int:

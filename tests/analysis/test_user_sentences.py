@@ -32,7 +32,7 @@ def test_of_a_few_moves_no_way_is_told() -> None:
 def test_users_that_went_back_have_no_way() -> None:
     run = users_run(shuffled(bbb=10, bgb=8))
     sentence = user_sentences.leaving(run, users_of(run))
-    assert "8 of 18 got another one within 3 requests, more than 0.1 %." in sentence
+    assert "8 of 18 got another one within 3 requests (there and back 8), more" in sentence
 
 
 def test_the_variant_that_is_farthest_off_is_named() -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import Cli, refused
 from trafficsplit.cli import trafficsplit
 from trafficsplit.cli.options import ALTERNATIVES, options, texts_of
 from trafficsplit.settings import options as tables
@@ -129,3 +130,17 @@ def test_help_shows_every_option_with_its_default(name: str) -> None:
         assert option.flag_name in shown
         assert " ".join(option.help.split()) in shown
         assert option.shown_default in shown
+
+
+@pytest.mark.parametrize("option", ["--host", "--path", "--header", "--timeout"])
+def test_an_option_that_is_typed_and_empty_is_refused(cli: Cli, option: str) -> None:
+    said = refused(cli, "verify", "--weight", "25", option, "")
+    assert said == f"trafficsplit: {option} is empty: give it a value, or leave it out\n"
+
+
+def test_an_empty_host_in_the_environment_is_not_the_lab(cli: Cli) -> None:
+    result = cli("verify", "--weight", "25", TRAFFICSPLIT_HOST="")
+    assert (result.returncode, result.stderr.count("--host is empty")) == (2, 1)
+    # Another empty variable is none.
+    result = cli("plan", "--weight", "25", TRAFFICSPLIT_TOLERANCE="")
+    assert result.returncode == 0, result.stderr

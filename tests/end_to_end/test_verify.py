@@ -165,7 +165,8 @@ def verdict_of(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "signals", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)]
+    "signals",
+    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)],
 )
 def test_an_interrupted_run_reports_what_there_was(
     tmp_path: Path, signals: tuple[signal.Signals, ...]

@@ -18,7 +18,7 @@ from tests.support.envoys import ask
 from tests.support.processes import is_running, processes_of
 from tests.support.waiting import until
 from trafficsplit import lab
-from trafficsplit.errors import LabError
+from trafficsplit.errors import BrokenError, LabError
 from trafficsplit.lab import MANIFESTS, Lab, background, read_system
 from trafficsplit.lab.lab import envoy_path
 
@@ -188,3 +188,10 @@ def test_a_state_that_nobody_owns_is_no_lab(
     (tmp_path / "lock").touch()  # nobody holds it
     assert lab.status() is None
     assert lab.down() is False
+
+
+def test_a_full_disk_is_no_fault_of_the_manifests(tmp_path: Path) -> None:
+    log = tmp_path / "lab.log"
+    log.symlink_to("/dev/full")
+    with pytest.raises(BrokenError, match=r"cannot write to .*: No space left on device"):
+        background.check_can_be_written(log)

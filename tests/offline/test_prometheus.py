@@ -209,7 +209,7 @@ def test_what_is_no_answer_of_prometheus_is_refused(answer: bytes, said: str) ->
 
 def test_nobody_there_is_refused() -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(InputError, match=r"does not answer .*refused.*give --prometheus"):
+    with pytest.raises(InputError, match=r"does not answer .*refused.*is --prometheus its address"):
         tally_of(Window(url), CANARY, {})
 
 

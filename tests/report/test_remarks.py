@@ -17,8 +17,11 @@ from trafficsplit.report.remarks import remarks
         (Sender(rate=900, achieved=899, late=7), "7 requests had to wait for a free connection"),
         (Sender(rate=900, achieved=899), ""),
         (Sender(rate=900, achieved=500, late=7), "give more --users, or a slower --rate"),
-        (Sender(cpu=0.97), "the client itself was busy (97 % of a core"),
-        (Sender(lag=0.5), "its event loop up to 500.0 ms late"),
+        (Sender(cpu=0.97), "the client itself was busy (the client had 97 % of a core"),
+        (
+            Sender(lag=0.5),
+            "busy with something else (the client had 0 % of a core, and was up to 500.0 ms late)",
+        ),
     ],
 )
 def test_what_the_client_could_not_do_is_told(sender: Sender, said: str) -> None:

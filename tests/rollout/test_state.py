@@ -165,9 +165,13 @@ def test_only_what_has_not_ended_is_unfinished(tmp_path: Path) -> None:
 
 
 def test_where_it_is_and_the_ways_out_are_one_line(tmp_path: Path) -> None:
-    assert release(tmp_path).where == (
-        "the gateway has blue 100 %, green 0 %; go on with --continue, go back with --undo"
+    one = release(tmp_path)
+    assert one.phase == SETTING
+    assert one.where == (
+        "the gateway may have blue 100 %, green 0 %; go on with --continue, go back with --undo"
     )
+    one.enter(VERIFYING)
+    assert one.where.startswith("the gateway has blue 100 %, green 0 %; go on")
 
 
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

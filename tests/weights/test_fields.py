@@ -36,8 +36,9 @@ def refusal_of(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\n? {b: c}\n: d\n", "m.yaml:1: the key ordereddict([('b', 'c')]) is no string"),
+        ("a: 1\n? {b: c}\n: d\n", "m.yaml:1: a mapping as a key is no string: is this a template"),
         ("{a: 1, {b: c}: d}", "is no string"),
+        ("a: 1\n{{ .Values.b }}: 2\n", "is this a template, as of Helm's? Render it first"),
         ("a:\n  ? [1, 2]\n  : d\n", "m.yaml:2: the key (1, 2) is no string"),
         ("1: a", "m.yaml:1: the key 1 is no string"),
         ("true: a", "the key True is no string"),

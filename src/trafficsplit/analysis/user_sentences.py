@@ -44,11 +44,14 @@ def _stay(run: Run, users: Users) -> str:
 
 
 def leaving(run: Run, users: Users) -> str:
-    """Return that users do not stay with their version, and where they go."""
+    """Return that users do not stay with their version, and where they end."""
     moves = users.moves()
     ways = []
     for (first, last), number in sorted(moves.items(), key=lambda item: -item[1]):
         ways.append(f"{first} to {last} {number:,}")
+    back = users.changed - sum(moves.values())
+    if back > 0:
+        ways.append(f"there and back {back:,}")
     there = f" ({', '.join(ways)})" if ways else ""
     return (
         f"Users do not stay with their version: {users.changed:,} of {users.number:,} got another "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
+from trafficsplit.errors import InputError
 from trafficsplit.settings.options import Option, Texts
 
 Command = Callable[..., Any]
@@ -61,15 +63,33 @@ class _Line(click.types.StringParamType):
 
 
 def texts_of(context: click.Context, table: Sequence[Option]) -> Texts:
-    """Return the texts that were given for options."""
+    """Return the texts that were given for options.
+
+    Raises InputError for one that was typed, and is empty: as a rule a variable of a pipeline that
+    is not set, so that something else would be verified than was meant.
+    """
     given: dict[str, str | None] = {}
     typed = {name for name in ALTERNATIVES if context.get_parameter_source(name) is TYPED}
     for option in table:
         value = context.params[option.name]
+        if _is_empty(context, option, value):
+            raise InputError(f"{option.flag_name} is empty: give it a value, or leave it out")
         if typed and option.name in ALTERNATIVES and option.name not in typed:
             value = None
         given[option.name] = _text(value)
     return Texts(table, given)
+
+
+def _is_empty(context: click.Context, option: Option, value: object) -> bool:
+    """Return whether an option was given, with nothing in it.
+
+    An empty variable of the environment is as good as none, but for the gateway's: without it the
+    lab would be verified.
+    """
+    if context.get_parameter_source(option.name) is TYPED:
+        texts = value if isinstance(value, tuple) else (value,)
+        return "" in texts
+    return option.name == "host" and os.environ.get(option.variable) == ""
 
 
 def _text(value: object) -> str:

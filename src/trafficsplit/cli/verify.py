@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from trafficsplit.cli.options import options, texts_of
@@ -32,6 +34,8 @@ def verify(context: click.Context, /, **_: object) -> int:
         output = parse_output(texts)
         settings, source = prepare(texts)
         clock.lap("imports")
-        saying = Saying(json=output.json, plots=output.plots)
+        notes: list[str] = []
+        saying = Saying(json=output.json, plots=output.plots, notes=notes)
         occasion = Occasion(clock, output.report, saying, source, warm=warm)
-        return exit_code(verified(settings, occasion, gateway_of_the_lab))
+        gateway = partial(gateway_of_the_lab, tell=notes.append)
+        return exit_code(verified(settings, occasion, gateway))

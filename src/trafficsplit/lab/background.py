@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trafficsplit.errors import InputError, LabError
+from trafficsplit.errors import BrokenError, InputError, LabError
 from trafficsplit.files import replace_text
 from trafficsplit.lab.lab import MANIFESTS, PATIENCE, Lab, start
 from trafficsplit.lab.system import read_system
@@ -93,9 +93,20 @@ def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
     while not (state := status()):
         if (owner.poll() is not None and not status()) or time.monotonic() > deadline:
             owner.terminate()
+            check_can_be_written(log)
             raise LabError(last_line(log))
         time.sleep(PAUSE)
     return state
+
+
+def check_can_be_written(log: Path) -> None:
+    """Raise BrokenError where a log takes no more: its last line is not the reason, then."""
+    try:
+        with log.open("a") as output:
+            output.write("\n" * 4096)
+    except OSError as error:
+        reason = error.strerror or error
+        raise BrokenError(f"broken: the lab cannot write to {log.parent}: {reason}") from None
 
 
 def _start_owner(

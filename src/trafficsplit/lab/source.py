@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from trafficsplit import lab
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
+from trafficsplit.lab.weights import weights_of
 from trafficsplit.weights.percent import complete_weights, in_words, percent
 from trafficsplit.weights.sources import GatewayLocation
+
+_NO_HOST = "without --host this was"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class LabSource:
         if dry_run:
             complete_weights(weights, percent(self.split()))
             return f"would set {in_words(weights)}"
-        return f"in force: {in_words(lab.set_weights(weights).weights)}"
+        state = lab.set_weights(weights)
+        return f"in force: {in_words(state.weights)} (the lab at {state.host})"
 
     def gateway(self) -> GatewayLocation:
         """Return where the lab's gateway is."""
@@ -46,14 +50,18 @@ class LabSource:
 
 
 @contextlib.contextmanager
-def gateway_of_the_lab(directory: Path) -> Iterator[tuple[str, ...]]:
+def gateway_of_the_lab(
+    directory: Path, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[str, ...]]:
     """Yield the base URL of the lab that is up, or else of one that ends with this context.
 
-    The files of the latter are in `directory`.
+    The files of the latter are in `directory`. `tell` is called with the note that it is the lab.
     """
     state = lab.status()
     if state:
+        tell(f"{_NO_HOST} the lab that is up at {state.host}, with {in_words(state.weights)}")
         yield (state.host,)
         return
     with lab.start(directory / "lab") as started:
+        tell(f"{_NO_HOST} a lab on this machine, with {in_words(weights_of(started.system))}")
         yield (started.host,)

@@ -188,7 +188,9 @@ def _query(url: str, query: str) -> Any:
     except requests.exceptions.JSONDecodeError:
         raise InputError(f"{url} is no Prometheus: HTTP {answer.status_code}, no JSON") from None
     except requests.RequestException as error:
-        raise InputError(f"{url} does not answer ({_cause(error)}): give --prometheus") from None
+        raise InputError(
+            f"{url} does not answer ({_cause(error)}): is --prometheus its address?"
+        ) from None
 
 
 def _counters_in(document: Mapping[str, Any], selector: str) -> list[_Counter]:

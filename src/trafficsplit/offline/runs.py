@@ -192,9 +192,7 @@ def _parse_count(text: str) -> tuple[str, int]:
         raise InputError(
             f"--counts {text.strip()!r} is not VARIANT=COUNT, e.g. blue=7412,green=2588"
         )
-    if value == "0":
-        return name, 0
-    return name, count(value, f"the count of {name}")
+    return name, count(value, f"the count of {name}", least=0)
 
 
 def _run(question: Question, counter: BatchCounter, subject: Subject) -> Run:

@@ -24,9 +24,12 @@ def remarks(run: Run) -> list[str]:
     lines += _about_the_schedule(sender)
     busy = sender.cpu > BUSY or sender.lag > LATE
     if run.subject.elapsed >= LONG_ENOUGH and busy:
+        what = "the client itself was busy"
+        if sender.cpu <= BUSY:  # it waited for its turn
+            what = "this machine was busy with something else"
         lines.append(
-            f"the client itself was busy ({100 * sender.cpu:.0f} % of a core, its event loop up to "
-            f"{1000 * sender.lag:.1f} ms late): latencies contain its own delays"
+            f"{what} (the client had {100 * sender.cpu:.0f} % of a core, and was up to "
+            f"{1000 * sender.lag:.1f} ms late), so that latencies contain delays of its own"
         )
     return lines
 

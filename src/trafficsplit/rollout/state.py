@@ -131,10 +131,13 @@ class Release:
 
     @property
     def where(self) -> str:
-        """The weights of the gateway, and the two commands that go on from there, for people."""
-        return (
-            f"the gateway has {in_words(self.weights)}; go on with --continue, go back with --undo"
-        )
+        """The weights of the gateway, and the two commands that go on from there, for people.
+
+        While weights are being set, it is not known whether they are.
+        """
+        has = "may have" if self.phase in (SETTING, GOING_BACK) else "has"
+        weights = in_words(self.weights)
+        return f"the gateway {has} {weights}; go on with --continue, go back with --undo"
 
     def enter(self, phase: str) -> None:
         """Begin a phase, and write it into the file; the way back stays one until its end.

@@ -105,12 +105,13 @@ def fraction(text: str, what: str) -> float:
     return value
 
 
-def count(text: str, what: str) -> int:
-    """Return a whole number above 0 of text such as `20000`, `20_000`, `20,000`, `20k` or `1e6`."""
+def count(text: str, what: str, *, least: int = 1) -> int:
+    """Return a whole number of text such as `20000`, `20_000`, `20,000`, `20k` or `1e6`."""
     value = _scaled(text, what)
-    if not value.is_integer() or not 1 <= value <= MOST_COUNT:
+    if not value.is_integer() or not least <= value <= MOST_COUNT:
         raise InputError(
-            f"{what} is {text.strip()}: give a whole number from 1 to 10^12, as 20000, 20k or 1e6"
+            f"{what} is {text.strip()}: give a whole number from {least} to 10^12, as 20000, 20k "
+            "or 1e6"
         )
     return int(value)
 

@@ -284,11 +284,18 @@ class _Check:
             return enumerate(node)
         for key in node:
             if not isinstance(key, str):
-                raise self._error(line, f"the key {shown(key)} is no string")
+                raise self._error(line, _no_string(key))
         return list(node.items())
 
     def _error(self, line: int, message: str) -> InputError:
         return InputError(f"{self._file}:{line}: {message}")
+
+
+def _no_string(key: object) -> str:
+    """Return that a key is no string; one of braces is that of a template."""
+    if isinstance(key, Mapping):
+        return "a mapping as a key is no string: is this a template, as of Helm's? Render it first"
+    return f"the key {shown(key)} is no string"
 
 
 def _line_of_child(node: CommentedMap | CommentedSeq, key: str | int, line: int) -> int:
