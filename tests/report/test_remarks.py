@@ -20,7 +20,7 @@ from trafficsplit.report.remarks import remarks
         (Sender(cpu=0.97), "the client itself was busy (the client had 97 % of a core"),
         (
             Sender(lag=0.5),
-            "busy with something else (the client had 0 % of a core, and was up to 500.0 ms late)",
+            "something else (the client had 0 % of a core, and was up to 500.0 ms",
         ),
     ],
 )
