@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import xlogy
 
 from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.special import xlogy
 
 
 def change_gains(table: Floats) -> Floats:

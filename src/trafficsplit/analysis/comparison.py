@@ -15,8 +15,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.special import bdtrik
-
 from trafficsplit.analysis.bursts import (
     Errors,
     dispersion_of_slow,
@@ -27,6 +25,7 @@ from trafficsplit.analysis.bursts import (
 from trafficsplit.analysis.latency import at_rank, quantile
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.run import CanaryLimits, LatencyKey, Run, VariantCourse
+from trafficsplit.analysis.special import bdtrik
 from trafficsplit.analysis.two_samples import (
     Buckets,
     most_errors,

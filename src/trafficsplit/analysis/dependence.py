@@ -13,11 +13,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scipy.special import chdtr, chdtrc, chdtri
-
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.independence import pearson
 from trafficsplit.analysis.order import Agreement, Clusters, Course, Order
+from trafficsplit.analysis.special import chdtr, chdtrc, chdtri
 
 SUSPECT = 1e-3  # the probability of a dispersion by chance, below which it is taken for real
 SURE = 1e-5  # the same, where a verdict hangs on it

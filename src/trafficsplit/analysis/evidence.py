@@ -15,7 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, kl_div, xlogy
+
+from trafficsplit.analysis.special import gammaln, kl_div, xlogy
 
 Floats = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, erfcx, ndtr, ndtri
 
 from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.special import betainc, erfcx, ndtr, ndtri
 
 # A walk in steps of standard deviation 1 is beyond its boundary by so much when it passes, on
 # average (Siegmund 1985, section X.2, for normal steps).

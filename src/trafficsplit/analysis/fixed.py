@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincc, betaincinv, chdtrc, gammaln, xlogy
 
 from trafficsplit.analysis.evidence import Floats
+from trafficsplit.analysis.special import betaincc, betaincinv, chdtrc, gammaln, xlogy
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 

@@ -11,10 +11,10 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import chdtri, chndtrinc
 
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.fixed import SMALL_EXPECTED, at_most, pearson
+from trafficsplit.analysis.special import chdtri, chndtrinc
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 

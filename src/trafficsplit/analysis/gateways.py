@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
 
 from trafficsplit.analysis.evidence import confidence_interval
 from trafficsplit.analysis.fixed import homogeneity
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.special import chdtrc
 from trafficsplit.analysis.tally import Tally
 
 

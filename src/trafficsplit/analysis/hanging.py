@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtrc
 
 from trafficsplit.analysis.losses import Hanging
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.special import bdtrc
 
 LEAST_FAILING = 1e-4  # a fraction: where none may be lost, one in so many still may be chance
 FALLEN = 0.5  # the fraction of lost requests that the last ones are tested for

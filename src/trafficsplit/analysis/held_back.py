@@ -11,13 +11,13 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import bdtr
 
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.first_passage import Passage
 from trafficsplit.analysis.independence import MOST_TELLING_PAIRS, SURE, TELLING_PAIRS
 from trafficsplit.analysis.moment import FEWEST_SWITCHES, PACE, fewest_responses, seconds_alone
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.special import bdtr
 
 USERS = 16  # connections, as is usual
 DENSE = 1200  # numbers of responses that are looked at one by one

@@ -17,9 +17,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.special import betainc, chdtr, chdtrc, ndtr
-
 from trafficsplit.analysis.order import Agreement, Clusters, Order
+from trafficsplit.analysis.special import betainc, chdtr, chdtrc, ndtr
 
 FEWEST_PAIRS = 20  # of responses, below which agreement is not computed
 # The pairs of responses within connections that are waited for, at least and at most.

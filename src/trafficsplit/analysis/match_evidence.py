@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import betaincc
 
 from trafficsplit.analysis.evidence import Edge, Floats, edges, log_ratios, log_sum
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.running_counts import RunningCounts
+from trafficsplit.analysis.special import betaincc
 
 # The points inside the band: most of the mass is on the weight, the rest is spread over points at
 # these fractions of the tolerance on either side, so that a share past the middle between weight

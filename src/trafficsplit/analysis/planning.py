@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from scipy.special import bdtr
-
 from trafficsplit.analysis.first_passage import Passage
 from trafficsplit.analysis.fixed_power import sample_size
 from trafficsplit.analysis.held_back import held_back, seconds_held_back
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
+from trafficsplit.analysis.special import bdtr
 from trafficsplit.analysis.until_match import until_match
 from trafficsplit.analysis.until_mismatch import NEVER, until_mismatch
 from trafficsplit.errors import InputError

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import xlogy
 
 from trafficsplit.analysis.dependence import dependence
 from trafficsplit.analysis.evidence import log_marginal
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Gateway, Run
+from trafficsplit.analysis.special import xlogy
 from trafficsplit.analysis.split import Split
 
 # How much of the evidence is a bet on the weight itself; the rest is the mixture around it. Where

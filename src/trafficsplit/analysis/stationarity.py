@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import chdtrc
 
 from trafficsplit.analysis.change_points import change_gains
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.fixed import homogeneity
 from trafficsplit.analysis.run import Run, Stretch
+from trafficsplit.analysis.special import chdtrc
 
 MOST_GROUPS = 60  # of stretches, whose shares are compared
 MOST_CHANGES = 8

@@ -13,11 +13,11 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import bdtr, betainc, gammaincinv, ndtr
 
 from trafficsplit.analysis.bursts import Errors
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.latency import bounds_of
+from trafficsplit.analysis.special import bdtr, betainc, gammaincinv, ndtr
 
 Buckets = Mapping[int, int]
 ROUNDING = 1e-9  # of an order, relative to which whole numbers are whole

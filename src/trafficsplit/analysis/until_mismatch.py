@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from trafficsplit.analysis.evidence import Edge, Floats, Mixture, divergence, edges
 from trafficsplit.analysis.first_passage import (
@@ -20,6 +19,7 @@ from trafficsplit.analysis.first_passage import (
 )
 from trafficsplit.analysis.mismatch_evidence import RESTARTS_MASS
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.special import ndtr, ndtri
 
 TINY = 1e-9  # a share this near an edge is on it
 NEVER = 1e15  # requests: a share too near an edge for the mixture's points shows after more

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
 
 from trafficsplit.analysis.change_points import change_gains
 from trafficsplit.analysis.evidence import Floats
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.special import chdtrc
 from trafficsplit.analysis.visits import Users
 
 LEVEL = 0.005  # the probability of a change, and of a trend, where there is none

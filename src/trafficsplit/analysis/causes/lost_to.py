@@ -12,9 +12,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from scipy.special import betaln, xlogy
-
 from trafficsplit.analysis.causes.weighing import SUPPORT, fits, is_supported
+from trafficsplit.analysis.special import betaln, xlogy
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 

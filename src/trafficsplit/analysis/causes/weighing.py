@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import xlogy
 
 from trafficsplit.analysis.evidence import log_evidence_against_exact, log_ratios
+from trafficsplit.analysis.special import xlogy
 from trafficsplit.analysis.split import Split
 
 # The difference that is told apart, as Cohen's h (1988, section 6.2): that of 2·asin √p.
