@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 # The machine is shared: how long something takes is no property of it.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("ours"), max_examples=10)
 settings.load_profile("ours")
 
 # A shell that starts us in the background has us ignore SIGINT, and so all that we start.

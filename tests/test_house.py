@@ -114,6 +114,7 @@ def test_a_name_brings_what_it_needs() -> None:
     assert "locust" not in heavy_after("from trafficsplit import SequentialTest")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -129,6 +130,7 @@ def test_help_and_a_mistyped_option_wait_for_nothing(arguments: tuple[str, ...])
     assert after_command(*arguments) == set()
 
 
+@pytest.mark.slow
 def test_importing_analysis_brings_no_sockets_or_locust() -> None:
     code = (
         "import trafficsplit.analysis.judge, sys\n"

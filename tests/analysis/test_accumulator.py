@@ -60,6 +60,7 @@ def without_zeros(tally: Tally) -> Tally:
     return Tally(counts, tally.errors, tally.unidentified)
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(requests, min_size=1, max_size=15), max_size=5))
 def test_all_that_is_added_comes_out_by_time_gateway_and_latency(
     batches: list[list[Request]],

@@ -115,6 +115,7 @@ def test_the_wait_ends_with_the_first_response_of_another_variant() -> None:
     assert test.pace is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [0.2, 0.5, 1.0])
 def test_a_few_answers_of_a_cache_are_no_mismatch(period: float) -> None:
     for seed in range(4):
@@ -148,6 +149,7 @@ def test_a_gateway_that_deals_other_weights_in_blocks_is_a_mismatch() -> None:
     assert sent <= 3000
 
 
+@pytest.mark.slow
 def test_bursts_are_neither_match_nor_mismatch_before_there_are_many() -> None:
     rng = np.random.default_rng(5)
     found = []

@@ -70,6 +70,7 @@ def test_the_power_for_three_unequal_variants_is_what_a_simulation_finds() -> No
     assert abs(min(found) - promised) < 0.03
 
 
+@pytest.mark.slow
 def test_the_power_for_three_variants_is_exact_at_small_expected_counts_too() -> None:
     n = 120  # of the third variant 1.2 are expected
     promised = power(UNEQUAL, 0.05, 0.01, n)

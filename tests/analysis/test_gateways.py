@@ -36,6 +36,7 @@ def outcome(truths: list[float], rng: np.random.Generator, most: int) -> tuple[V
     return verdict, sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gateways", "most"), [(2, 70), (4, 150), pytest.param(8, 330, marks=pytest.mark.slow)]
 )

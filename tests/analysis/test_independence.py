@@ -31,6 +31,7 @@ def chance(
         yield variant, rng.randrange(16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [(0.75, 0.25), (0.97, 0.03), (0.5, 0.3, 0.2)])
 def test_independent_draws_are_hardly_ever_called_anything_else(shares: tuple[float, ...]) -> None:
     found = [independence(recorded(chance(2000, seed, shares))) for seed in range(300)]

@@ -224,6 +224,7 @@ def test_gateways_that_ended_at_different_times_are_looked_at_together() -> None
 counts = st.dictionaries(st.sampled_from(["blue", "green", "red"]), st.integers(0, 20_000))
 
 
+@pytest.mark.slow
 @given(
     counts,
     st.integers(0, 300),

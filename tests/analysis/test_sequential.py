@@ -76,6 +76,7 @@ def test_the_uniform_mixture_is_one_too() -> None:
         assert test.log_exact([100]) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.25, 0.27, 0.32, 0.0])
 def test_to_look_when_least_more_says_finds_the_same_hardly_later(share: float) -> None:
     question = Question(CANARY, 0.03)
@@ -103,26 +104,20 @@ def too_many(wrong: int, runs: int, alpha: float = ALPHA) -> bool:
 
 
 EDGES = [
-    pytest.param(
-        Split({"blue": 75, "green": 25}), 0.02, 30_000, marks=pytest.mark.slow, id="25 percent"
-    ),
-    pytest.param(
-        Split({"blue": 95, "green": 5}), 0.02, 8_000, marks=pytest.mark.slow, id="5 percent"
-    ),
+    pytest.param(Split({"blue": 75, "green": 25}), 0.02, 30_000, id="25 percent"),
+    pytest.param(Split({"blue": 95, "green": 5}), 0.02, 8_000, id="5 percent"),
     pytest.param(Split({"blue": 50, "green": 50}), 0.05, 6_000, id="half"),
-    pytest.param(
-        Split({"blue": 99, "green": 1}), 0.005, 25_000, marks=pytest.mark.slow, id="1 percent"
-    ),
+    pytest.param(Split({"blue": 99, "green": 1}), 0.005, 25_000, id="1 percent"),
     pytest.param(
         Split({"blue": 50, "green": 30, "red": 20}),
         0.02,
         30_000,
-        marks=pytest.mark.slow,
         id="three",
     ),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize(("split", "tolerance", "most"), EDGES)
 def test_verdicts_at_the_edge_are_wrong_no_more_often_than_alpha(
@@ -138,6 +133,7 @@ def test_verdicts_at_the_edge_are_wrong_no_more_often_than_alpha(
     assert not too_many(found.count(Verdict.MISMATCH), runs)
 
 
+@pytest.mark.slow
 def test_a_test_without_a_threshold_of_its_own_would_fail_the_last_one() -> None:
     # The same simulation, with evidence that is taken for enough too early, does raise the alarm.
     split = Split({"blue": 50, "green": 50})
@@ -146,6 +142,7 @@ def test_a_test_without_a_threshold_of_its_own_would_fail_the_last_one() -> None
     assert too_many(sum(v is Verdict.MATCH for v, _ in found), 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weight", "truth", "goal"),
     [

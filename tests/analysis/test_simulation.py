@@ -23,6 +23,7 @@ def called_a_match(method: str, share: float, *, most: int, runs: int) -> float:
 
 
 # What is wrong with the peers (DESIGN.md 1), and that this test does better on the same streams.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "share", "most", "runs", "low", "high"),
     [
@@ -42,6 +43,7 @@ def test_how_often_each_method_calls_a_split_fine(
     assert low <= called_a_match(method, share, most=most, runs=runs) <= high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.125, 0.30, 0.35, 0.5, 1.0])
 def test_the_planned_requests_to_a_mismatch_are_the_simulated_ones(share: float) -> None:
     truth = {"blue": 1 - share, "green": share}

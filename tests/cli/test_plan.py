@@ -31,6 +31,7 @@ def test_json_has_the_same_figures_and_nothing_else(cli: Cli) -> None:
         assert deviation["mean"] <= 1.2 * deviation["median"] + 1
 
 
+@pytest.mark.slow
 def test_old_weights_that_are_given_are_looked_for(cli: Cli) -> None:
     asked = ("plan", "--weight", "25", "--json")
     figures = json.loads(cli(*asked, "--previous-weight", "10").stdout)
@@ -53,11 +54,13 @@ def test_what_is_tolerated_is_never_found(cli: Cli) -> None:
     assert "never: tolerated" in result.stdout
 
 
+@pytest.mark.slow
 def test_it_is_drawn(cli: Cli, tmp_path: Path) -> None:
     assert cli("plan", "--weight", "25", "--plot", "plan.png").returncode == 0
     assert imread(tmp_path / "plan.png")[..., :3].std() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

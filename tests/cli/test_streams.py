@@ -28,6 +28,7 @@ def ran(directory: Path, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "redirections",
     [">/dev/full", ">&-", ">/dev/full 2>/dev/full", "<&- >&- 2>&-", "--json >/dev/full"],

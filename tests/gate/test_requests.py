@@ -217,6 +217,7 @@ def test_no_other_gateway_is_asked(host: str) -> None:
         READER.of_flagger(with_metadata(weight=25, host=host))
 
 
+@pytest.mark.slow
 @given(JSON | st.fixed_dictionaries({"metadata": JSON, "name": JSON, "namespace": JSON}))
 def test_any_json_is_a_verification_or_refused_in_a_line(payload: object) -> None:
     said = ""

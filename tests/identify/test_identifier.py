@@ -118,6 +118,7 @@ def test_nor_does_one_that_comes_back_as_it_is(request: str, color: str) -> None
     assert variant_of(page(color, request), "text/html") == color
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(hostile, hostile, st.sampled_from(["green", "blue"])), max_size=12))
 def test_the_fast_path_says_what_the_parser_says(
     requests: list[tuple[str, str, str]],

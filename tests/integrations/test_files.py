@@ -28,6 +28,7 @@ def documents(*parts: str) -> list[dict[str, Any]]:
     return list(YAML(typ="safe").load_all(HERE.joinpath(*parts).read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "file"),
     [
@@ -63,6 +64,7 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_tekton_files_are_clean(npm: Path) -> None:
     lint = npm / "node_modules" / ".bin" / "tekton-lint"
     file = HERE / "tekton" / "verify-split.yaml"
@@ -70,6 +72,7 @@ def test_tekton_files_are_clean(npm: Path) -> None:
     assert (result.returncode, result.stdout.strip()) == (0, ""), result.stdout
 
 
+@pytest.mark.slow
 def test_analysis_templates_are_as_their_schema_says(npm: Path) -> None:
     wrong = {"metadata": {"name": "x"}, "spec": {"metrics": [{"name": 1}]}}
     assert not valid_template(npm, wrong)

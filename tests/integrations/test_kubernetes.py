@@ -49,6 +49,7 @@ def test_the_service_finds_the_master_and_the_workers_the_service() -> None:
     assert container(job)["image"] == container(workers)["image"]
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_their_commands_reach_a_verdict(tmp_path: Path, the_lab: Lab) -> None:
     found = documents()

@@ -101,6 +101,7 @@ def test_a_color_process_that_refuses_to_start_is_named(tmp_path: Path) -> None:
     assert not processes_of(tmp_path / "lab")
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind_whatever_ends_the_owner(

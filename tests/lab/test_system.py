@@ -160,6 +160,7 @@ def test_files_that_are_none_are_one_line(tmp_path: Path) -> None:
         assert len(str(refusal.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_manifest_is_ever_a_traceback(tmp_path: Path, data: st.DataObject) -> None:

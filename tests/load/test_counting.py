@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ def _simulate(
         free.append(now)
 
 
+@pytest.mark.slow
 def test_a_slow_variant_raises_no_false_alarm() -> None:
     assert false_alarms(5.0, connections=100, runs=24, in_order_of_completion=False) <= 2
     # and would, if counted as they come back
@@ -158,6 +160,7 @@ def test_what_is_sent_while_it_settles_is_left_out() -> None:
     assert (counter.tally.counts, counter.complete) == ({"blue": 0, "green": 2}, True)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_in_time_names_and_reasons() -> None:
     counter = Counter(CANARY)
     for second in range(5000):
@@ -301,6 +304,7 @@ def test_a_variant_that_was_to_get_nothing_is_shown_at_once() -> None:
     assert judge.total.counts == {"green": 1}
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_everything_that_ends_is_shown_once_whatever_was_late(data: st.DataObject) -> None:
     counter = Counter(CANARY)
@@ -402,6 +406,7 @@ def _send_at(
     heapq.heappush(going, (now + lasts, taken(counter), kind, now))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_with_a_slow_variant_is_no_mismatch() -> None:
     wrong = {"judged": 0, "all": 0}
     for seed in range(40):

@@ -125,6 +125,7 @@ LOST: dict[str, tuple[Handler, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LOST)
 def test_what_is_no_good_answer_is_an_error_once_with_its_reason(kind: str) -> None:
     handler, reason = LOST[kind]
@@ -208,6 +209,7 @@ class InTurn:
             connection.sendall(GREEN if turn % 4 == 2 else BLUE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("users", "rate"), [(1, 0), (4, 0), (16, 0), (16, 1500)])
 def test_users_in_step_with_a_gateway_are_not_dealt_the_same_turn(users: int, rate: int) -> None:
     driven = drive(InTurn(), 3000, users=users, rate=rate)
@@ -412,6 +414,7 @@ FRAGMENTS = [
 UNFORESEEN = re.compile("(Key|Type|Index|Attribute|Value|Assertion|Unicode)Error")
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.one_of(st.binary(max_size=80), st.sampled_from(FRAGMENTS)), max_size=5))
 def test_nothing_that_a_server_sends_stops_the_run(pieces: list[bytes]) -> None:

@@ -129,6 +129,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPRESSIONS)
 def test_a_small_body_does_not_become_a_huge_one(name: str) -> None:
     compress = COMPRESSIONS[name]

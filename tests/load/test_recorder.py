@@ -101,6 +101,7 @@ def test_parts_are_written_while_the_run_goes_on(tmp_path: Path) -> None:
     assert [row["number"] for row in rows(tmp_path)] == list(range(30))
 
 
+@pytest.mark.slow
 def test_enough_requests_are_a_part_before_its_time(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.end(GREEN, FEWEST)

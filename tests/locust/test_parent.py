@@ -75,6 +75,7 @@ def test_a_run_arrives_as_it_was_handed_over(pipe: Pipe) -> None:
     assert (pipe.directory / BEGUN).exists()  # for people
 
 
+@pytest.mark.slow
 def test_a_run_that_is_larger_than_the_pipe_arrives_whole(pipe: Pipe) -> None:
     stretches = [Stretch(n, n + 1, Tally({f"v{n}": n})) for n in range(20_000)]
     large = having(RUNS["ordinary"], stretches=stretches)

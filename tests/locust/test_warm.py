@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.support.waiting import until
 from trafficsplit.locust.warm import WarmProcess
 
 
+@pytest.mark.slow
 def test_without_a_task_it_ends_quietly() -> None:
     with WarmProcess() as warm:
         assert warm.process.stdin

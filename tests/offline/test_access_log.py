@@ -82,6 +82,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [*PACKED, "zst"])
 def test_a_log_is_judged_plain_or_compressed(tmp_path: Path, ending: str) -> None:
     lines = [istio("green-sub" if i % 4 == 0 else "blue-sub") for i in range(8000)]
@@ -111,6 +112,7 @@ def test_a_log_that_is_cut_is_read_up_to_the_cut(tmp_path: Path) -> None:
     assert any(reason.startswith("cut off") for reason in skipped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["gz", "bz2", "xz"])
 @pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.9])
 def test_a_log_that_is_damaged_is_read_up_to_the_damage(

@@ -33,6 +33,7 @@ def replayed(codes: Sequence[int], question: Question = QUESTION, size: int = 10
     return replay.verdict
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.2, 0.25, 0.3, 0.5]), st.integers(1, 3000))
 def test_where_batches_end_bears_on_nothing(seed: int, share: float, size: int) -> None:

@@ -110,6 +110,7 @@ def test_unknown_names_are_few_and_unexpected(tmp_path: Path) -> None:
     assert judge(run).verdict is Verdict.MISMATCH
 
 
+@pytest.mark.slow
 def test_looks_are_as_many_as_needed_and_no_less(tmp_path: Path) -> None:
     """An exact replay: the verdict of a look after every response, however they were stored."""
     for seed in range(5):

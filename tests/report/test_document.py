@@ -144,6 +144,7 @@ def test_each_part_of_the_schema_has_the_fields_of_its_type(
     assert set(described) == names, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["sequential", "fixed"])
 @pytest.mark.parametrize("name", EVERY)
 def test_every_verdict_fits_the_schema(name: str, test: str) -> None:
@@ -156,6 +157,7 @@ def test_every_verdict_fits_the_schema(name: str, test: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_schema_would_notice() -> None:
     verdict = plain(made({"blue": 3, "green": 1}))
     jsonschema.validate(verdict, SCHEMA)

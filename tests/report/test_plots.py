@@ -8,6 +8,7 @@ from trafficsplit.analysis.run import Run
 from trafficsplit.report.plots import share_over_requests, write_plots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_every_run_can_be_drawn(name: str, tmp_path: Path) -> None:
     paths = write_plots(RUNS[name], tmp_path)

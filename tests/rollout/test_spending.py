@@ -147,6 +147,7 @@ def frequencies(bad: float, alpha: float) -> tuple[float, float]:
     return matches / RELEASES, stops / RELEASES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [0.0, 0.1, 0.5, 1.0])
 def test_a_release_is_wrong_no_more_often_than_alpha(bad: float) -> None:
     alpha = 0.1  # so that it shows in so many

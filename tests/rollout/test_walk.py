@@ -301,6 +301,7 @@ def test_a_way_back_that_is_not_verified_says_so(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_a_failure_of_going_back_says_so_with_the_ways_out(
     stage: Stage, capsys: pytest.CaptureFixture[str], fault: BaseException

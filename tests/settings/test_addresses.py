@@ -134,6 +134,7 @@ names = st.from_regex(r"[a-z][a-z0-9.-]{0,10}", fullmatch=True)
 addresses = st.lists(st.ip_addresses().map(str), max_size=4, unique=True).map(tuple)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(names, addresses, max_size=4))
 def test_addresses_are_read_as_they_are_written(known: dict[str, tuple[str, ...]]) -> None:
     # A scope (fe80::1%eth0) has no place in a mapped form, and none is drawn.

@@ -167,6 +167,7 @@ def test_a_verdict_that_standard_output_does_not_take_is_said_elsewhere(redirect
     assert result.stderr == "mismatch: so and so\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "redirections",
     [

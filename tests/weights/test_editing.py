@@ -41,6 +41,7 @@ def changed_lines(before: str, after: str) -> list[str]:
     return [one for one in lines if one[0] in "+-" and not one.startswith(("+++", "---"))]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from(["\n", "\r\n"]))
 def test_only_the_numbers_change(tenths: int, end: str) -> None:
@@ -62,6 +63,7 @@ def test_a_weight_that_is_missing_is_put_in() -> None:
     assert "# kept" in after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("green", [0, 25, 50, 100])
 @pytest.mark.parametrize("odd", ["#25", "", "  # 25", "null", "~", "&w 25", "!!int 25", "0x19"])
 def test_an_odd_weight_is_edited_rightly_or_refused_in_one_line(odd: str, green: int) -> None:
@@ -165,6 +167,7 @@ spec: {selector: {version: new}}
 ODD = st.text("ab :#-{}[]&*!|>'\"%\t\n\r\x85\u2028\u2029\ufeff\x0c", max_size=8)
 
 
+@pytest.mark.slow
 @given(ODD, st.integers(0, len(TEXT)), st.integers(0, 100))
 @example("\u2028", TEXT.index("weight: 75"), 10)
 @example("# \x85\n", 0, 10)

@@ -90,6 +90,7 @@ def test_what_is_no_finite_number_is_refused_with_its_line(number: str, frame: s
     assert message.startswith(f"m.yaml:{frame.count(chr(10)) + 1}:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -105,6 +106,7 @@ def test_a_thousand_levels_are_refused(text: str) -> None:
     assert message.endswith(("more than 100 levels", "expected apiVersion, kind, …"))
 
 
+@pytest.mark.slow
 def test_aliases_that_multiply_are_refused() -> None:
     text = f"a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n{LAUGHS}"  # 10^10 values in 10 lines
     assert "with its aliases it has more than 1,000,000 values" in refusal_of(text)
