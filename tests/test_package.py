@@ -96,11 +96,20 @@ def test_an_sdist_has_what_builds_and_tests_it(built: Path) -> None:
         assert wanted in names
 
 
-@pytest.fixture(scope="module", params=sorted(pythons()))
+def tried() -> list[str]:
+    """Return the versions that are tried: the one that runs the tests, and the newest."""
+    return sorted({version_of(sys.executable), max(pythons(), key=_minor)}, key=_minor)
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+@pytest.fixture(scope="module", params=tried())
 def installed(
     request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """The programs of a clean environment with the wheel, for each Python that is here."""
+    """The programs of a clean environment with the wheel, for a Python."""
     directory = tmp_path_factory.mktemp(f"python{request.param}")
     subprocess.run([pythons()[request.param], "-m", "venv", directory / "venv"], check=True)
     programs = directory / "venv" / "bin"

@@ -6,6 +6,7 @@ not a verdict gets an exit code of its own, and one line for a person.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -70,7 +71,9 @@ def broken_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "broken: there is no memory left; nothing is known of the gateway"
     what = f"{type(error).__name__}: {error}"
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        what = f"this machine gives no more sockets and files ({error.strerror}; see ulimit -n)"
+    elif isinstance(error, OSError):
         what = str(error.strerror or error)
         if error.filename:
             what = f"{error.filename}: {what}"

@@ -417,3 +417,21 @@ def test_an_interrupted_run_with_a_slow_variant_is_no_mismatch() -> None:
             wrong[name] += SequentialTest(CANARY).look([tally]) is Verdict.MISMATCH
     assert wrong["judged"] <= 2
     assert wrong["all"] >= 20  # those that were cut off are green's as a rule
+
+
+def test_what_was_sent_before_it_counts_is_neither_late_nor_lost() -> None:
+    counter = Counter(CANARY, settle=1.0)
+    slow = [taken(counter) for _ in range(4)]
+    counter.hangs.add_users(0, 4)
+    waiting = [UnderWay(ticket, 0, 0.5) for ticket in slow]
+    counter.watch(waiting, 4, counter.began + 2.0)
+    assert counter.standing.late == [0]
+    for ticket in slow:
+        count(counter, ticket, "blue", 0.5, latency=2.0)
+    for _ in range(20):
+        count(counter, taken(counter), "green", 2.0)
+    counter.close()
+    counter.flush()
+    (hanging,) = counter.counted.hanging
+    assert (hanging.stuck, hanging.lost, hanging.hung) == (0, 0, 0)
+    assert counter.tally.requests == 20

@@ -116,6 +116,11 @@ def test_complaining_gives_the_code_back(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == "trafficsplit: x\n"
 
 
+def test_too_few_files_are_named_and_not_the_one_that_was_in_the_way() -> None:
+    line = broken_line(OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/lib/x.py"))
+    assert line.startswith("broken: this machine gives no more sockets and files (Too many open")
+
+
 def test_a_broken_line_names_the_file() -> None:
     assert broken_line(FileNotFoundError(2, "gone", "/x/y")).startswith("broken: /x/y: gone")
 

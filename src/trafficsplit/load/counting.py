@@ -265,7 +265,10 @@ class Counter:
         may have one. `now` is on the clock by which requests are sent.
         """
         self.flush()
-        late = self.hangs.watch(under_way, users, now - self.began, self._usual_latency)
+        counted = [one for one in under_way if self.counts(one.since)]
+        late = self.hangs.watch(counted, users, now - self.began, self._usual_latency)
+        # What was sent before it counts is lost for nothing, and holds nothing up.
+        late += [one for one in under_way if not self.counts(one.since)]
         if late and self._users is None:  # a user is judged when all of its requests have ended
             for one in late:
                 self.ledger.pass_over(one.ticket)
