@@ -18,8 +18,8 @@ settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("fast", settings.get_profile("ours"), max_examples=10)
 settings.load_profile("ours")
 
-# A shell that starts us in the background has us ignore SIGINT, and nohup SIGHUP, and so all that we
-# start: a handler is not inherited, and what is ignored is.
+# A shell that starts us in the background has us ignore SIGINT, and nohup SIGHUP, and so all that
+# we start: a handler is not inherited, and what is ignored is.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
