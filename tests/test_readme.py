@@ -57,7 +57,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     with lab.start(directory / "gateway") as gateway, Cluster(*documents()) as cluster:
         cluster.add(ingress(gateway.host))
         yield {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("TRAFFIC", "MAKE"))},
+            # Without what `make test ARGS=…` hands on to a make that is run here.
+            **{k: v for k, v in os.environ.items() if not k.startswith(("TRAFFIC", "M", "ARGS"))},
             "PATH": path,
             "TRAFFICSPLIT_LAB_DIR": str(directory / "lab"),
             "KUBECONFIG": str(kubeconfig(directory / "kubeconfig", cluster.url)),
