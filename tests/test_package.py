@@ -131,6 +131,7 @@ def hostile(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_from_an_empty_directory_everything_works(installed: Path, tmp_path: Path) -> None:
     directory = hostile(tmp_path)
     environment = {

@@ -57,6 +57,7 @@ def test_an_access_log_is_judged_as_the_live_run_was(
     assert cli("analyze", "lab/access.log", "--weight", "40", "--map", places).returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_recording_is_judged_as_the_live_run_was(
     cli: Cli, the_lab: lab.Lab, tmp_path: Path, processes: str
@@ -183,6 +184,7 @@ def counted(url: str, query: str) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_prometheus_agrees_with_the_live_verdict(
     cli: Cli, the_lab: lab.Lab, prometheus: str, tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ def test_without_sockets_there_is_no_verdict(
     assert not written & {"verdict.json", "junit.xml", "summary.md", "report.html"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--processes", "2")])
 def test_locust_by_hand_breaks_alike(gateway: str, tmp_path: Path, more: tuple[str, ...]) -> None:
     users = ("-u", "200", "-r", "200", "--test", "fixed", "--requests", "4000000")

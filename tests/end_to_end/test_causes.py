@@ -62,6 +62,7 @@ def ports(the_lab: Lab) -> tuple[int, int]:
 # --- by shares ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("green", "cause"),
     [

@@ -53,6 +53,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
         yield cluster
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_weights_and_address_come_from_the_cluster(
     cli: Cli, cluster: Cluster, tmp_path: Path
@@ -131,6 +132,7 @@ def line_of(cli: Cli, *options: str) -> str:
     return refused(cli, "verify", *options)
 
 
+@pytest.mark.slow
 def test_each_way_to_fail_has_its_line(
     cli: Cli, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

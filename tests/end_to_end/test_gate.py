@@ -125,6 +125,7 @@ def reports(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.glob("results/*/verdict.json"))
 
 
+@pytest.mark.slow
 def test_every_hook_of_flaggers_and_fifty_at_once(the_lab: lab.Lab, tmp_path: Path) -> None:
     with running(tmp_path, "--host", the_lab.host, "--wait", "60") as gate:
         assert gate.session.get(f"{gate.url}/healthz", timeout=60).text == "ok\n"
@@ -260,6 +261,7 @@ def test_a_kill_in_mid_run_leaves_no_load_and_loses_no_result(
         assert not senders(tmp_path)
 
 
+@pytest.mark.slow
 def test_weights_of_a_canary_and_of_a_virtual_service(the_lab: lab.Lab, tmp_path: Path) -> None:
     with Cluster(CANARY, *documents()) as cluster:
         config = str(kubeconfig(tmp_path / "kubeconfig", cluster.url))

@@ -47,6 +47,7 @@ def test_verify_runs_nothing_of_the_users(cli: Cli, tmp_path: Path) -> None:
     assert result.stdout.startswith("match: ")
 
 
+@pytest.mark.slow
 def test_several_processes_run_nothing_of_the_users(cli: Cli, the_lab: Lab, tmp_path: Path) -> None:
     be_hostile(tmp_path, OURS_ONCE + LIBRARIES)
     (tmp_path / "locust.conf").write_text(CONFIG)

@@ -78,6 +78,7 @@ STICKY_HAPROXY = """balance roundrobin
   stick on src_port"""
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 @pytest.mark.nginx
 def test_nginx_by_connection_is_clustered_and_right_by_session(
@@ -134,6 +135,7 @@ def test_a_cookie_of_the_gateway_binds_nobody_who_refuses_it(
             assert verdict["verdict"] == "match", verdict["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 @pytest.mark.nginx
 def test_nginx_by_address_keeps_us_all_on_one_variant_and_we_say_so(

@@ -90,6 +90,7 @@ def test_a_shape_says_how_many_users_there_are(the_lab: Lab, tmp_path: Path) -> 
     assert recorded.counted.judged == [recorded.tally]
 
 
+@pytest.mark.slow
 @pytest.mark.lab
 def test_a_rate_is_kept_and_one_that_cannot_be_is_told(
     cli: Cli, the_lab: Lab, tmp_path: Path

@@ -66,6 +66,7 @@ def test_two_processes_count_what_one_would(tmp_path: Path, the_lab: Lab) -> Non
     assert files == {"run.json", "tally.csv", "latency.csv"}
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_verdict(tmp_path: Path, the_lab: Lab) -> None:
     port = free_port()
     result = locust(

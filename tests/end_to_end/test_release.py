@@ -85,6 +85,7 @@ def kill_locust(tmp_path: Path) -> None:
             process.kill()
 
 
+@pytest.mark.slow
 def test_weights_are_set_and_in_force_when_it_returns(
     cli: Cli, our_lab: lab.State, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_rollout_to_all_in_steps(cli: Cli, our_lab: lab.State, tmp_path: Path)
     assert cli("verify", "--weight", "0").returncode == 0
 
 
+@pytest.mark.slow
 def test_whatever_tells_variants_apart_tells_when_they_change(
     cli: Cli, our_lab: lab.State, tmp_path: Path
 ) -> None:
@@ -402,6 +404,7 @@ def test_an_odd_weight_in_a_manifest_is_edited_or_refused_in_a_line(
     assert [path.name for path in tmp_path.iterdir()] == ["vs.yaml"]
 
 
+@pytest.mark.slow
 def test_weights_in_a_manifest_are_edited_and_walked(
     cli: Cli, our_lab: lab.State, tmp_path: Path
 ) -> None:

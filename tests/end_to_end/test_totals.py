@@ -38,6 +38,7 @@ def own_lab(tmp_path: Path) -> Iterator[Lab]:
         yield started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [(), ("--client", "stock"), ("--client", "requests"), ("--processes", "2")]
 )
@@ -103,6 +104,7 @@ def test_processes_share_rate_and_budget(own_lab: Lab, tmp_path: Path) -> None:
     assert sum(envoys_counts(own_lab).values()) == 1502
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_what_it_had_not_told(own_lab: Lab, tmp_path: Path) -> None:
     port = free_port()
     question = ("--tolerance", "0.4", "--requests", "60000")

@@ -164,6 +164,7 @@ def verdict_of(tmp_path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "signals",
     [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)],
@@ -203,6 +204,7 @@ def test_a_run_interrupted_before_it_has_begun_says_so(tmp_path: Path, how: sign
     assert until(lambda: not processes_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_gateway_that_dies_is_failing_with_the_counts_so_far(tmp_path: Path) -> None:
     # At this rate the run cannot end by itself meanwhile, and few requests have to be lost.
     options = ("--requests", "40000", "--rate", "500", "--max-failing", "0.1%")
