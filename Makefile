@@ -12,6 +12,8 @@ WEIGHT ?=
 HOST ?=
 ARGS ?=
 JOBS ?= auto
+# A few tests at a time to each process, so that the longest, which come first, are shared.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --maxschedchunk=4
 FAST = -m 'not slow and not lab' --ignore=tests/end_to_end --ignore=tests/notebooks \
   --ignore=tests/test_package.py --ignore=tests/test_readme.py --ignore=tests/test_image.py
 RUNS ?= 10000
@@ -58,10 +60,10 @@ plan: $(VENV)/.run ## How many requests a question needs: WEIGHT=25 [ARGS="--tol
 	@$(BIN)/trafficsplit plan $(if $(WEIGHT),--weight '$(WEIGHT)') $(ARGS)
 
 test: $(VENV)/.dev ## All tests, the real lab among them
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/.dev ## The tests that need no gateway: under a minute
-	@$(BIN)/python -m pytest -n $(JOBS) $(FAST) --hypothesis-profile=fast $(ARGS)
+	@$(PYTEST) $(FAST) --hypothesis-profile=fast $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy strict, import-linter, codespell, lizard
 	@$(BIN)/ruff check .
@@ -72,7 +74,7 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import-linter, codespell, lizard
 	@$(BIN)/validate-pyproject pyproject.toml
 
 coverage: $(VENV)/.dev ## Which lines the fast tests run: reports/coverage/
-	@$(BIN)/python -m pytest -n $(JOBS) $(FAST) \
+	@$(PYTEST) $(FAST) \
 	  --cov=trafficsplit --cov-report=term:skip-covered --cov-report=html:reports/coverage $(ARGS)
 
 simulate: $(VENV)/.dev ## The error rates that we claim, on simulated gateways (half an hour)
