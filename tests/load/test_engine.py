@@ -24,7 +24,7 @@ from trafficsplit.identify.identifier import identifier_of
 from trafficsplit.load import connection as connections
 from trafficsplit.load.connection import MOST_REQUESTS
 from trafficsplit.load.counting import Counter
-from trafficsplit.load.engine import Engine, Waiting
+from trafficsplit.load.engine import SWEEP, Engine, Waiting
 from trafficsplit.load.outcomes import Outcomes
 from trafficsplit.load.schedule import Schedule
 
@@ -298,6 +298,28 @@ def test_open_load_counts_latency_from_the_time_that_was_due() -> None:
     # 100 requests were due during the stall, and could not be sent: they are seen to have waited.
     assert (quantile(buckets, 0.75) or 0) > 100
     assert sum(buckets.values()) == 150
+
+
+def test_a_schedule_that_we_cannot_keep_is_no_fault_of_the_gateways() -> None:
+    # All of it was due a minute ago, as where this machine has no time to send.
+    with served(always(GREEN)) as port:
+        counter = Counter(CANARY)
+        counter.began = time.monotonic()
+        endpoint = endpoint_at(port)
+        schedule = Schedule(1000.0, counter.began - 60)
+        outcomes = Outcomes(identifier_of(), counter)
+        engine = Engine([endpoint], counter, outcomes, Waiting(5), schedule)
+        try:
+            for _ in range(4):
+                engine.add(endpoint.request("/", {}))
+            assert turned_until(lambda: counter.sent > 100)
+            gevent.sleep(3 * SWEEP)  # so often it is looked for requests that take too long
+            assert counter.tally.lost == 0
+            assert sum(counter.standing.late) == 0
+            (buckets,) = counter.sums.latency.values()
+            assert (quantile(buckets, 0.5) or 0) > 50_000  # latency is from the time that was due
+        finally:
+            engine.close()
 
 
 def test_a_schedule_may_be_followed_from_the_middle_of_a_run_and_given_up_again() -> None:

@@ -48,7 +48,8 @@ class Connection:
     """One connection after the other, with one request under way at most.
 
     `since` is when the last request was sent, or was due, or when the connecting began, by the
-    monotonic clock. `shared` says that any caller may use it when it is free.
+    monotonic clock, and `behind` how much later than it was due it was sent. `shared` says that any
+    caller may use it when it is free.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Connection:
         "_state",
         "_ticket",
         "_wire",
+        "behind",
         "since",
     )
 
@@ -84,11 +86,17 @@ class Connection:
         self._number = 0
         self._left = 0  # requests until it makes room for a new one
         self.since = 0.0
+        self.behind = 0.0
+
+    @property
+    def sent(self) -> float:
+        """When the last request was really sent: before, it was no gateway that it waited for."""
+        return self.since + self.behind
 
     @property
     def under_way(self) -> UnderWay:
         """The request that waits for its answer."""
-        since = self.since - self._lane.counter.began
+        since = self.sent - self._lane.counter.began
         return UnderWay(self._ticket, self._lane.gateway, since, max(self._left - 1, 0))
 
     def give_up(self) -> None:
@@ -114,7 +122,7 @@ class Connection:
     def send(self, caller: Caller, now: float) -> None:
         """Take a ticket and send a caller's request, over a new connection where none is open."""
         visitor = caller.visitor
-        if self._state != CLOSED and now - self.since > LONGEST_IDLE and visitor is None:
+        if self._state != CLOSED and now - self.sent > LONGEST_IDLE and visitor is None:
             self._renew()
         fresh = self._state == CLOSED
         if fresh:
@@ -134,6 +142,7 @@ class Connection:
         caller.connection = self
         schedule = self._engine.schedule
         self.since = schedule.take() if schedule else now
+        self.behind = now - self.since
         if fresh:
             self._connect()
         else:
@@ -223,6 +232,7 @@ class Connection:
         connection._caller = caller
         caller.connection = connection
         connection.since = now
+        connection.behind = 0.0
         connection._transmit(caller)
 
     # --- connecting ---
@@ -337,7 +347,7 @@ class Connection:
             if not self._engine.waiting.one_each and lane.counter.counts(
                 self.since - lane.counter.began
             ):
-                lane.hangs.hang(lane.gateway, left, waited)
+                lane.hangs.hang(lane.gateway, left, waited - self.behind)
             code = lane.outcomes.of_failure(lane.gateway)
             lane.count_unusual(ticket, code, self.since, waited, reason=reason)
         self._free()

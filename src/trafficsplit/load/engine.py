@@ -148,14 +148,14 @@ class Engine:
 
     def _end_overdue(self, before: float) -> None:
         for connection in self._connections():
-            if connection.since < before:
+            if connection.sent < before:
                 connection.fail(f"no answer within {self.waiting.timeout:g} seconds")
 
     def _old(self, before: float) -> list[UnderWay]:
         """Return the requests that have been under way since then."""
         old = []
         for connection in self._connections():
-            if connection.since < before:
+            if connection.sent < before:
                 old.append(connection.under_way)
         return old
 
