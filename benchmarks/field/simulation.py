@@ -20,7 +20,7 @@ from trafficsplit.analysis.diagnosis import diagnose
 from trafficsplit.analysis.judge import draws_of, judge
 from trafficsplit.analysis.kinds import Kind, Outcome, status_class
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.run import Ending, Run, Subject
+from trafficsplit.analysis.run import Run, Subject
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.load.counting import Counter
@@ -127,8 +127,6 @@ class Simulated:
         """Return the run as `trafficsplit.locust.session` hands it over."""
         counter = self.counter
         counter.flush()
-        verdict = self.judging.verdict
-        decided = None if verdict is Verdict.INCONCLUSIVE else verdict
         load = self.setting.load
         return Run(
             question=self.setting.question,
@@ -139,11 +137,7 @@ class Simulated:
                 elapsed=counter.elapsed,
             ),
             counted=counter.counted,
-            ending=Ending(
-                decided=decided,
-                interrupted=self.interrupted,
-                decided_after=self.judging.inquiry.after if self.judging.inquiry else 0,
-            ),
+            ending=replace(self.judging.ending, interrupted=self.interrupted),
             previous=self.setting.previous,
             others=self.setting.others,
         )

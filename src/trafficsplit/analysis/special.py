@@ -91,4 +91,5 @@ def functions() -> ModuleType:
         return importlib.import_module(PACKAGE)
 
 
-globals().update({name: getattr(functions(), name) for name in __all__})
+_functions = functions()
+globals().update({name: getattr(_functions, name) for name in __all__})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REPLICAS = (3, 4, 8)  # of a gateway; one stale replica of two is half of the traffic
 MINUTES_FROM = 120  # seconds
+WAITS = " *"  # marks a mismatch that takes longer than its requests
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ def _mixed(new: Mapping[str, float], old: Mapping[str, float], part: float) -> d
 
 
 def _lines(figures: Figures, rate: float) -> Iterator[str]:
+    from trafficsplit.analysis.moment import PACE
+
     expected = ", ".join(f"{v} {100 * w:g} %" for v, w in figures.expected.items())
     yield (
         f"Expected {expected}, each ± {100 * figures.tolerance:g} points; each kind of wrong "
@@ -186,14 +189,16 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
     yield f"{'':46}{'requests':>30}{f'at {rate:,.0f}/s':>16}"
     yield f"{'':46}{'median':>10}{'90 %':>10}{'mean':>10}{'median':>16}"
     yield _line("as configured → match", figures.match, rate)
+    lines = []
     for deviation in figures.deviations:
         name = f"{deviation.name} → mismatch"
-        yield _line(name, deviation, rate, deviation.least_seconds)
+        lines.append(_line(name, deviation, rate, deviation.least_seconds))
+    yield from lines
     yield ""
-    if any(_waits(deviation, rate) for deviation in figures.deviations):
+    if any(line.endswith(WAITS) for line in lines):
         yield (
-            "* One variant alone may be a cache's for so long; it is waited for at 100 requests a "
-            "second."
+            f"* One variant alone may be a cache's for so long; it is waited for at {PACE:g} "
+            "requests a second."
         )
     yield (
         f"Budget {figures.budget:,} requests. A fixed-sample chi-square test would need "
@@ -201,16 +206,11 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
     )
 
 
-def _waits(deviation: Deviation, rate: float) -> bool:
-    """Return whether a mismatch takes longer than its requests."""
-    return deviation.median is not None and deviation.least_seconds > deviation.median / rate
-
-
 def _line(name: str, needed: Needed | Deviation, rate: float, least_seconds: float = 0) -> str:
     if needed.median is None or needed.p90 is None or needed.mean is None:
         return f"{name:46}{'never: tolerated':>30}"
     took = _time(max(needed.median / rate, least_seconds))
-    mark = " *" if least_seconds > needed.median / rate else ""
+    mark = WAITS if least_seconds > needed.median / rate else ""
     return f"{name:46}{needed.median:>10,}{needed.p90:>10,}{needed.mean:>10,}{took:>16}{mark}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from trafficsplit.analysis.causes.inquiry import Inquiry
 from trafficsplit.analysis.look import Look
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.run import Ending
 from trafficsplit.analysis.running import RunningTest, running_test
 from trafficsplit.analysis.sequential import MANY
 from trafficsplit.analysis.verdict import Verdict
@@ -67,6 +68,19 @@ class Judging:
         if pace != self._pace:
             self._pace = pace
             self._on_pace(pace)
+
+    @property
+    def ending(self) -> Ending:
+        """What was decided while the run went on, and after which requests."""
+        decided = None if self.verdict is Verdict.INCONCLUSIVE else self.verdict
+        if self.inquiry is None:
+            return Ending(decided)
+        return Ending(
+            decided,
+            decided_after=self.inquiry.after,
+            sent_then=self.inquiry.sent,
+            lost_then=self.inquiry.lost,
+        )
 
     @property
     def _left(self) -> int:

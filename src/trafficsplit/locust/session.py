@@ -221,6 +221,7 @@ class Session:
         """Return everything that is known of the run, to be handed over."""
         self.counter.flush()
         load = self.plan.load
+        ending = self.judging.ending if self.judging else Ending()
         subject = Subject(
             host=self.plan.host,
             path=load.request.path,
@@ -236,26 +237,11 @@ class Session:
             question=question,
             subject=subject,
             counted=self.counter.counted,
-            ending=self._ending,
+            ending=replace(ending, **vars(self.notes)),
             sender=self.sender,
             canary=load.canary,
             previous=load.previous,
             others=load.others,
-        )
-
-    @property
-    def _ending(self) -> Ending:
-        """How the run ended; with the requests until the verdict, where it went on after it."""
-        decided = None if self.verdict is Verdict.INCONCLUSIVE else self.verdict
-        ending = Ending(decided=decided, **vars(self.notes))
-        inquiry = self.judging and self.judging.inquiry
-        if not inquiry:
-            return ending
-        return replace(
-            ending,
-            decided_after=inquiry.after,
-            sent_then=inquiry.sent,
-            lost_then=inquiry.lost,
         )
 
     @property
