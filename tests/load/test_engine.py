@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.servers import Handler, always, page, plain, read_request, served
-from tests.support.engines import drive, drive_endpoint, endpoint_at, turned_until
+from tests.support.engines import drive, drive_endpoint, endpoint_at, running, turned_until
 from tests.support.runs import CANARY
 from trafficsplit.analysis.latency import quantile
 from trafficsplit.identify.identifier import identifier_of
@@ -232,25 +232,17 @@ def test_one_request_that_is_never_answered_holds_nothing_up() -> None:
             stall(connection, number)
         always(GREEN)(connection, number)
 
-    with served(never_once) as port:
-        counter = Counter(CANARY)
-        counter.began = time.monotonic()
-        endpoint = endpoint_at(port)
-        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(60))
-        try:
-            for _ in range(4):
-                engine.add(endpoint.request("/", {}))
-            assert turned_until(lambda: sum(counter.standing.late) > 0)
-            judged = counter.looks.all.sum()
-            assert turned_until(lambda: counter.looks.all.sum() > judged + 500)
-            (hanging,) = counter.standing.hanging
-            assert (hanging.users, hanging.lost) == (4, 0)
-            counter.close()
-            (hanging,) = counter.standing.hanging
-            assert (hanging.stuck, hanging.hung, hanging.lost) == (1, 1, 1)
-            assert 0 < hanging.kept_back < MOST_REQUESTS
-        finally:
-            engine.close()
+    with running(never_once) as driven:
+        counter = driven.counter
+        assert turned_until(lambda: sum(counter.standing.late) > 0)
+        judged = counter.looks.all.sum()
+        assert turned_until(lambda: counter.looks.all.sum() > judged + 500)
+        (hanging,) = counter.standing.hanging
+        assert (hanging.users, hanging.lost) == (4, 0)
+        counter.close()
+        (hanging,) = counter.standing.hanging
+        assert (hanging.stuck, hanging.hung, hanging.lost) == (1, 1, 1)
+        assert 0 < hanging.kept_back < MOST_REQUESTS
 
 
 def test_a_gateway_that_stops_answering_is_silent_and_its_users_are_stuck() -> None:
@@ -263,14 +255,9 @@ def test_a_gateway_that_stops_answering_is_silent_and_its_users_are_stuck() -> N
                 return
             connection.sendall(GREEN)
 
-    with served(until_stopped) as port:
-        counter = Counter(CANARY, budget=100_000)
-        counter.began = time.monotonic()
-        endpoint = endpoint_at(port)
-        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(0.5))
+    with running(until_stopped, budget=100_000, waiting=Waiting(0.5)) as driven:
+        counter = driven.counter
         try:
-            for _ in range(4):
-                engine.add(endpoint.request("/", {}))
             assert turned_until(lambda: counter.tally.requests > 500)
             stopped.set()
             assert turned_until(lambda: counter.tally.errors >= 4)
@@ -281,7 +268,6 @@ def test_a_gateway_that_stops_answering_is_silent_and_its_users_are_stuck() -> N
             assert hanging.unanswered >= 4
         finally:
             stopped.clear()
-            engine.close()
 
 
 def test_open_load_counts_latency_from_the_time_that_was_due() -> None:
@@ -302,85 +288,54 @@ def test_open_load_counts_latency_from_the_time_that_was_due() -> None:
 
 def test_a_schedule_that_we_cannot_keep_is_no_fault_of_the_gateways() -> None:
     # All of it was due a minute ago, as where this machine has no time to send.
-    with served(always(GREEN)) as port:
-        counter = Counter(CANARY)
-        counter.began = time.monotonic()
-        endpoint = endpoint_at(port)
-        schedule = Schedule(1000.0, counter.began - 60)
-        outcomes = Outcomes(identifier_of(), counter)
-        engine = Engine([endpoint], counter, outcomes, Waiting(5), schedule)
-        try:
-            for _ in range(4):
-                engine.add(endpoint.request("/", {}))
-            assert turned_until(lambda: counter.sent > 100)
-            gevent.sleep(3 * SWEEP)  # so often it is looked for requests that take too long
-            assert counter.tally.lost == 0
-            assert sum(counter.standing.late) == 0
-            (buckets,) = counter.sums.latency.values()
-            assert (quantile(buckets, 0.5) or 0) > 50_000  # latency is from the time that was due
-        finally:
-            engine.close()
+    schedule = Schedule(1000.0, time.monotonic() - 60)
+    with running(always(GREEN), waiting=Waiting(5), schedule=schedule) as driven:
+        counter = driven.counter
+        assert turned_until(lambda: counter.sent > 100)
+        gevent.sleep(3 * SWEEP)  # so often it is looked for requests that take too long
+        assert counter.tally.lost == 0
+        assert sum(counter.standing.late) == 0
+        (buckets,) = counter.sums.latency.values()
+        assert (quantile(buckets, 0.5) or 0) > 50_000  # latency is from the time that was due
 
 
 def test_a_schedule_may_be_followed_from_the_middle_of_a_run_and_given_up_again() -> None:
-    with served(always(GREEN)) as port:
-        counter = Counter(CANARY)
-        counter.began = time.monotonic()
-        endpoint = endpoint_at(port)
-        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(60))
-        try:
-            for _ in range(4):
-                engine.add(endpoint.request("/", {}))
-            assert turned_until(lambda: counter.tally.requests > 100)
-            now = time.monotonic()
-            engine.follow(Schedule(0.001, now + 1000))  # none is due before the test has ended
-            assert turned_until(lambda: counter.under_way == 0)
-            waited = counter.sent
-            gevent.sleep(0.1)
-            assert counter.sent == waited
-            engine.follow(Schedule(1e6, now))
-            assert turned_until(lambda: counter.sent > waited + 100)
-            engine.follow(None)
-            sent = counter.sent
-            assert turned_until(lambda: counter.sent > sent + 100)
-            assert counter.tally.lost == 0
-        finally:
-            engine.close()
+    with running(always(GREEN)) as driven:
+        counter = driven.counter
+        engine = driven.engine
+        assert turned_until(lambda: counter.tally.requests > 100)
+        now = time.monotonic()
+        engine.follow(Schedule(0.001, now + 1000))  # none is due before the test has ended
+        assert turned_until(lambda: counter.under_way == 0)
+        waited = counter.sent
+        gevent.sleep(0.1)
+        assert counter.sent == waited
+        engine.follow(Schedule(1e6, now))
+        assert turned_until(lambda: counter.sent > waited + 100)
+        engine.follow(None)
+        sent = counter.sent
+        assert turned_until(lambda: counter.sent > sent + 100)
+        assert counter.tally.lost == 0
 
 
 def test_users_may_leave_and_their_last_answer_counts() -> None:
-    with served(always(GREEN)) as port:
-        counter = Counter(CANARY)
-        counter.began = time.monotonic()
-        endpoint = endpoint_at(port)
-        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(60))
-        try:
-            connections = [engine.add(endpoint.request("/", {})) for _ in range(4)]
-            assert turned_until(lambda: counter.tally.requests > 4)
-            for connection in connections:
-                assert connection.leave().wait(60)
-            total = counter.tally.requests
-            assert counter.under_way == 0
-            assert total == counter.sent > 4
-            gevent.sleep(0.1)
-            assert counter.tally.requests == total
-        finally:
-            engine.close()
+    with running(always(GREEN)) as driven:
+        counter = driven.counter
+        assert turned_until(lambda: counter.tally.requests > 4)
+        for caller in driven.callers:
+            assert caller.leave().wait(60)
+        total = counter.tally.requests
+        assert counter.under_way == 0
+        assert total == counter.sent > 4
+        gevent.sleep(0.1)
+        assert counter.tally.requests == total
 
 
 def test_what_is_under_way_when_the_engine_is_closed_was_never_sent() -> None:
-    with served(stall) as port:
-        counter = Counter(CANARY)
-        counter.began = time.monotonic()
-        endpoint = endpoint_at(port)
-        engine = Engine([endpoint], counter, Outcomes(identifier_of(), counter), Waiting(60))
-        try:
-            for _ in range(3):
-                engine.add(endpoint.request("/", {}))
-            assert turned_until(lambda: counter.under_way == 3)
-        finally:
-            engine.close()
-        assert (counter.under_way, counter.tally.requests) == (0, 0)
+    with running(stall, users=3) as driven:
+        counter = driven.counter
+        assert turned_until(lambda: counter.under_way == 3)
+    assert (counter.under_way, counter.tally.requests) == (0, 0)
 
 
 def test_users_pause_between_requests() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import gevent
@@ -14,6 +15,7 @@ from tests.fakes.servers import Handler, served
 from tests.support.runs import CANARY
 from tests.support.waiting import PATIENCE
 from trafficsplit.identify.identifier import identifier_of
+from trafficsplit.load.caller import Caller
 from trafficsplit.load.counting import Counter
 from trafficsplit.load.endpoint import Endpoint, GatewayAddress, endpoint_of
 from trafficsplit.load.engine import Engine, Waiting
@@ -48,6 +50,38 @@ class Driven:
     counter: Counter
     failures: list[str] = field(default_factory=list)
     elapsed: float = 0.0
+
+
+@dataclass
+class Running:
+    """An engine whose callers ask a server again and again, and what it counts."""
+
+    engine: Engine
+    counter: Counter
+    callers: list[Caller]
+
+
+@contextlib.contextmanager
+def running(
+    handler: Handler,
+    *,
+    users: int = 4,
+    budget: int | None = None,
+    waiting: Waiting = Waiting(PATIENCE),
+    schedule: Schedule | None = None,
+) -> Iterator[Running]:
+    """Let users ask a server for as long as the context is entered."""
+    with served(handler) as port:
+        counter = Counter(CANARY, budget=budget)
+        counter.began = time.monotonic()
+        endpoint = endpoint_at(port)
+        outcomes = Outcomes(identifier_of(), counter)
+        engine = Engine([endpoint], counter, outcomes, waiting, schedule)
+        try:
+            request = endpoint.request("/", {})
+            yield Running(engine, counter, [engine.add(request) for _ in range(users)])
+        finally:
+            engine.close()
 
 
 def drive(
