@@ -42,6 +42,7 @@ from trafficsplit.analysis.planning import planned
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Run, Subject
 from trafficsplit.analysis.sequential import SequentialTest
+from trafficsplit.analysis.sides import mismatch_threshold
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.verdict import Judgement, Verdict
 from trafficsplit.report.document import document_of
@@ -272,7 +273,7 @@ def of_streams(question: Question, streams: NDArray[np.int64]) -> list[tuple[Ver
         counts[going, streams[going, n - 1]] += 1
         against = mismatch.log_evidence(counts[going]) + math.log(1 - RESTARTS_MASS)
         against = np.logaddexp(against, math.log(RESTARTS_MASS))  # not begun yet, which is 1
-        off = against >= math.log(1 / question.alpha_of_mismatch)
+        off = against >= mismatch_threshold(question)
         of_edges = match.log_evidence(counts[going], np.zeros(len(going)))
         passed[going] |= of_edges >= math.log(1 / question.alpha)
         fine = passed[going].all(axis=1) & ~off

@@ -11,6 +11,7 @@ from trafficsplit.analysis.evidence import Floats, Mixture, edges
 from trafficsplit.analysis.match_evidence import EdgeEvidence
 from trafficsplit.analysis.mismatch_evidence import RESTARTS_MASS
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sides import mismatch_threshold
 
 FINE = 150  # looks that a doubling of the counts takes, at least
 MOST = 10**7
@@ -40,7 +41,7 @@ def requests_to_mismatch(
     """Return the requests until the evidence from the start on has passed, one for each run."""
     weights = list(question.split.weights.values())
     mixture = Mixture(len(weights), edges(weights, question.tolerance))
-    threshold = math.log(1 / question.alpha_of_mismatch / (1 - RESTARTS_MASS))
+    threshold = mismatch_threshold(question) - math.log(1 - RESTARTS_MASS)
 
     def passed(counts: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         return np.asarray(mixture.log_evidence(counts) >= threshold)[:, None]

@@ -9,6 +9,7 @@ import numpy as np
 from trafficsplit.analysis.evidence import Edge, Floats, Mixture, edges, log_sum
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.running_counts import RunningCounts
+from trafficsplit.analysis.sides import mismatch_threshold
 
 # Evidence is started anew at later times, so that a share that leaves its band after a while is
 # found: the first time after so many responses, then at each of these multiples.
@@ -32,12 +33,9 @@ class MismatchEvidence:
 
     def __init__(self, question: Question) -> None:
         weights = list(question.split.weights.values())
-        likely = []
-        if question.previous is not None:
-            likely = [question.previous[variant] for variant in question.split]
-        self._threshold = math.log(1 / question.alpha_of_mismatch)
         band = edges(weights, question.tolerance)
-        self._mixture = Mixture(len(weights), band, likely)
+        self._mixture = Mixture(len(weights), band, question.likely_shares)
+        self.threshold = mismatch_threshold(question)
         self._several = question.gateways > 1
         rows = 1
         self._log_rows = np.zeros(1)
@@ -120,7 +118,7 @@ class MismatchEvidence:
         it is looked at now and then, which makes it later and no less sure.
         """
         rows, unknown = self._rows(counts)
-        needed = self._mixture.least_more(rows, self._threshold * scale, most, unknown)
+        needed = self._mixture.least_more(rows, self.threshold * scale, most, unknown)
         sometimes = max(SHORTEST_WAIT, counts.identified * LONGEST_WAIT)
         return min(most, needed, sometimes)
 

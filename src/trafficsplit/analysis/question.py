@@ -123,6 +123,13 @@ class Question:
         return self.mismatch_alpha
 
     @property
+    def likely_shares(self) -> list[float]:
+        """The shares that are the likeliest deviation, one for each variant; empty: not known."""
+        if self.previous is None:
+            return []
+        return [self.previous[variant] for variant in self.split]
+
+    @property
     def chi_square_alpha(self) -> float:
         """Alpha of a chi-square test, which bounds a mismatch: half of it if there are two tests.
 

@@ -79,7 +79,6 @@ class SequentialTest:
         self.scale = 1.0
         self.block = 0
         self._threshold = math.log(1 / question.alpha)
-        self._mismatch_threshold = math.log(1 / question.alpha_of_mismatch)
 
     def update(
         self,
@@ -145,7 +144,7 @@ class SequentialTest:
             evidence = self._mismatch.log_evidence_in_blocks(self._counts, self.block)
         else:
             evidence = self._mismatch.log_evidence(self._counts)
-        return evidence >= self._mismatch_threshold * self.scale
+        return evidence >= self._mismatch.threshold * self.scale
 
     def _is_saved_by_losses(self) -> bool:
         """Return whether the shares are off, unless the lost requests are one variant's."""
@@ -154,7 +153,7 @@ class SequentialTest:
         if self._mismatch.log_evidence(self._counts) > 0:
             return False  # more requests will show whether it is a mismatch
         evidence = self._mismatch.log_evidence(self._counts, harmed=False)
-        return evidence >= self._mismatch_threshold * self.scale
+        return evidence >= self._mismatch.threshold * self.scale
 
     @property
     def is_surprised(self) -> bool:
@@ -194,8 +193,8 @@ class SequentialTest:
 
     @property
     def mismatch_threshold(self) -> float:
-        """log(1/α) with the α of a mismatch, at which evidence becomes one."""
-        return self._mismatch_threshold
+        """The logarithm at which evidence becomes a mismatch: at most 1/α of a mismatch."""
+        return self._mismatch.threshold
 
     @property
     def log_mismatch(self) -> float:

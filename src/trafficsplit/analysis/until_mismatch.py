@@ -19,6 +19,7 @@ from trafficsplit.analysis.first_passage import (
 )
 from trafficsplit.analysis.mismatch_evidence import RESTARTS_MASS
 from trafficsplit.analysis.question import Question
+from trafficsplit.analysis.sides import mismatch_threshold
 from trafficsplit.analysis.special import ndtr, ndtri
 
 TINY = 1e-9  # a share this near an edge is on it
@@ -77,12 +78,9 @@ def _deviation(question: Question, shares: Mapping[str, float]) -> _Deviation | 
     mass = 1 - RESTARTS_MASS
     if question.gateways > 1:
         mass /= 2
-    likely = []
-    if question.previous is not None:
-        likely = [question.previous[variant] for variant in question.split]
     return _Deviation(
-        mixture=Mixture(len(weights), band, likely),
-        threshold=math.log(1 / question.alpha_of_mismatch) - math.log(mass),
+        mixture=Mixture(len(weights), band, question.likely_shares),
+        threshold=mismatch_threshold(question) - math.log(mass),
         shares=q,
         first=max(beyond, key=lambda edge: divergence(float(q[edge.variant]), edge.share)),
     )
