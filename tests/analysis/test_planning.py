@@ -14,6 +14,7 @@ from trafficsplit.analysis.planning import (
     SPARE_LOSSES,
     budget,
     fixed_size,
+    least_seconds_to_mismatch,
     mean_requests_to_match,
     mean_requests_to_mismatch,
     planned,
@@ -23,6 +24,8 @@ from trafficsplit.analysis.planning import (
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.user_evidence import fewest_dealt
+from trafficsplit.analysis.user_simulation import EACH, Sticky, verdict_on
 from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
 
@@ -143,3 +146,26 @@ def test_a_step_of_a_release_has_the_budget_to_be_late_as_seldom_as_it_may_be_st
     assert budget(step) == requests_to_match(question, 0.99999) > budget(question)
     loose = dataclasses.replace(question, mismatch_alpha=0.4)
     assert budget(loose) == budget(question)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "runs"), [(0.30, 120), (1 / 6, 120), (0.25, 80)])
+def test_a_plan_for_users_is_what_simulated_users_take(share: float, runs: int) -> None:
+    question = Question(CANARY, 0.02, user_requests=EACH)
+    found = [verdict_on(question, Sticky(share), [6, run], 60_000) for run in range(runs)]
+    users = np.array([n for _, n in found])
+    shares = {"blue": 1 - share, "green": share}
+    median = requests_to_mismatch(question, shares)
+    mean = mean_requests_to_mismatch(question, shares)
+    if share == 0.25:
+        median = requests_to_match(question, 0.5)
+        mean = mean_requests_to_match(question)
+    assert np.median(users) * EACH == pytest.approx(median, rel=0.15)
+    assert users.mean() * EACH == pytest.approx(mean, rel=0.15)
+
+
+def test_a_mismatch_of_users_is_of_no_fewer_than_a_dealer_could_deal() -> None:
+    question = Question(CANARY, 0.02, user_requests=EACH)
+    shares = {"blue": 1.0, "green": 0.0}
+    assert requests_to_mismatch(question, shares) == fewest_dealt(question) * EACH
+    assert least_seconds_to_mismatch(question, shares) == 0

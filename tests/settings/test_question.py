@@ -128,6 +128,7 @@ weights = st.dictionaries(
 @example({"a": 75, "b": 25}, {"tolerance": "0.0000001%"}, "sequential")
 @example({"a": 75, "b": 25}, {"alpha": "1e-320"}, "fixed")
 @example({"a": 75, "b": 25}, {"zero_tolerance": "1e-310%"}, "sequential")
+@example({"a": 1, "b": 1, "c": 1}, {"tolerance": "1e-09%"}, "fixed")
 def test_any_figures_ask_a_question_or_are_refused(
     found: dict[str, float], given_texts: dict[str, str], test: str
 ) -> None:

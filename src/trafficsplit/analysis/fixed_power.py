@@ -26,6 +26,7 @@ COUNTS = 30_000
 NULL_DRAWS = 20_000  # samples of the split itself, if the critical value is not chi-square's
 HARDEST = 3  # variants whose deviations are simulated, those that are hardest to see
 FINE = 0.003  # by how much of a simulated sample size it may be off
+MOST_DRAWN = 1e15  # requests of a simulated sample: numpy draws 64-bit integers
 ROUNDING = 1e-12  # relative to which a whole number is whole
 
 Weights = tuple[float, ...]
@@ -49,16 +50,16 @@ def sample_size(split: Split, deviation: float, alpha: float, power: float) -> i
 
     The power of a discrete test goes up and down a little from one n to the next: this is where it
     was too low for the last time. Exact up to 200,000 for two variants, by the noncentral
-    chi-square beyond, and simulated for more than two. Raises InputError for a split of which only
-    one variant gets traffic.
+    chi-square beyond, and simulated for more than two up to 10^15. Raises InputError for a split
+    of which only one variant gets traffic.
     """
     w = _several_weights(split)
     dof = len(w) - 1
     critical = float(chdtri(dof, alpha))
     needed = float(chndtrinc(critical, dof, 1 - power)) / min(_noncentralities(w, deviation))
-    if len(w) > 2:
+    if len(w) > 2 and needed < MOST_DRAWN:
         return _simulated_size(w, deviation, alpha, power, needed)
-    if needed > EXACT_SIZE_UP_TO:
+    if len(w) > 2 or needed > EXACT_SIZE_UP_TO:
         return math.ceil(needed)
     return _binary_size(w[0], deviation, alpha, power, needed)
 

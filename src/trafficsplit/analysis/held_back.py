@@ -49,6 +49,12 @@ def held_back(passage: Passage, question: Question, shares: Mapping[str, float])
     return Passage(n, np.minimum.accumulate(late))
 
 
+def not_before(passage: Passage, least: int) -> Passage:
+    """Return a passage that is given after `least` draws at the earliest."""
+    n = np.append([np.nextafter(least, 0), least], passage.n[passage.n > least])
+    return Passage(n, np.where(n < least, 1.0, _late(passage, n)))
+
+
 def _numbers(passage: Passage, end: float) -> Floats:
     """Return the numbers of responses at which it is worked out."""
     jumps = np.array([end - 1, end])

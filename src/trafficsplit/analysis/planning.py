@@ -9,11 +9,12 @@ from functools import lru_cache
 
 from trafficsplit.analysis.first_passage import Passage
 from trafficsplit.analysis.fixed_power import sample_size
-from trafficsplit.analysis.held_back import held_back, seconds_held_back
+from trafficsplit.analysis.held_back import held_back, not_before, seconds_held_back
 from trafficsplit.analysis.question import MOST_REQUESTS, Question
 from trafficsplit.analysis.special import bdtr
 from trafficsplit.analysis.until_match import until_match
 from trafficsplit.analysis.until_mismatch import NEVER, until_mismatch
+from trafficsplit.analysis.user_evidence import fewest_dealt
 from trafficsplit.errors import InputError
 
 STAYING_SPARE = 1.05  # the share of the bets that is not on "no user ever changes"
@@ -63,8 +64,13 @@ def users_to_match(question: Question, quantile: float) -> int:
     As many are needed as of independent requests; and so many that hardly any can change version
     (`user_evidence`).
     """
+    return max(_draws_to_match(question, quantile), _users_to_stay(question))
+
+
+def _users_to_stay(question: Question) -> int:
+    """Return the users of whom none changes version that show that hardly any does."""
     staying = math.log(1 / question.alpha) / -math.log1p(-question.zero_tolerance)
-    return max(requests_to_match(question, quantile), math.ceil(STAYING_SPARE * staying))
+    return math.ceil(STAYING_SPARE * staying)
 
 
 def fixed_size(question: Question) -> int:
@@ -85,6 +91,12 @@ def requests_to_match(question: Question, quantile: float) -> int:
 
     Nothing is lost meanwhile; several gateways have as many requests each.
     """
+    if question.user_requests:
+        return users_to_match(question, quantile) * question.user_requests
+    return _draws_to_match(question, quantile)
+
+
+def _draws_to_match(question: Question, quantile: float) -> int:
     needed = question.gateways * _requests_for_zero(question)
     passage = _until_match(question)
     if passage is None:
@@ -95,10 +107,11 @@ def requests_to_match(question: Question, quantile: float) -> int:
 def mean_requests_to_match(question: Question) -> float:
     """Return the mean of what `requests_to_match` has a quantile of."""
     needed = question.gateways * _requests_for_zero(question)
+    if question.user_requests:
+        needed = max(needed, _users_to_stay(question))
     passage = _until_match(question)
-    if passage is None:
-        return needed
-    return passage.mean_from(needed)
+    draws = float(needed) if passage is None else passage.mean_from(needed)
+    return draws * max(question.user_requests, 1)
 
 
 def requests_to_mismatch(
@@ -112,10 +125,10 @@ def requests_to_mismatch(
     passage = _until_mismatch(question, shares)
     if passage is None:
         return None
-    requests = passage.quantile(quantile)
-    if math.isinf(requests):
+    draws = passage.quantile(quantile)
+    if math.isinf(draws):
         return None
-    return _whole(requests)
+    return _whole(draws) * max(question.user_requests, 1)
 
 
 def mean_requests_to_mismatch(question: Question, shares: Mapping[str, float]) -> float | None:
@@ -123,12 +136,12 @@ def mean_requests_to_mismatch(question: Question, shares: Mapping[str, float]) -
     passage = _until_mismatch(question, shares)
     if passage is None or math.isinf(passage.mean):
         return None
-    return passage.mean
+    return passage.mean * max(question.user_requests, 1)
 
 
 def least_seconds_to_mismatch(question: Question, shares: Mapping[str, float]) -> float:
     """Return the seconds that a mismatch takes at least, at whatever rate of requests."""
-    if _is_surprise(question, shares):
+    if question.user_requests or _is_surprise(question, shares):
         return 0.0
     return seconds_held_back(question, shares)
 
@@ -137,6 +150,8 @@ def _until_mismatch(question: Question, shares: Mapping[str, float]) -> Passage 
     passage = until_mismatch(question, shares)
     if passage is None or _is_surprise(question, shares):
         return passage
+    if question.user_requests:
+        return not_before(passage, fewest_dealt(question))
     return held_back(passage, question, shares)
 
 

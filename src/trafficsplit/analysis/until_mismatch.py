@@ -21,7 +21,11 @@ from trafficsplit.analysis.mismatch_evidence import RESTARTS_MASS
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.sides import mismatch_threshold
 from trafficsplit.analysis.special import ndtr, ndtri
+from trafficsplit.analysis.user_evidence import FROM_START, RESTARTED
 
+# What part of the evidence about users starts anew so early that it is worth as much as what is
+# there from the start on (fitted to simulated users).
+SOON_RESTARTED = 0.75 * RESTARTED
 TINY = 1e-9  # a share this near an edge is on it
 NEVER = 1e15  # requests: a share too near an edge for the mixture's points shows after more
 SMALL = 200.0  # requests: up to so many as a rule, two variants are followed draw by draw
@@ -42,8 +46,9 @@ PLASTIC = 1.32471795724474602596  # its powers spread points evenly (Roberts 201
 def until_mismatch(question: Question, shares: Mapping[str, float]) -> Passage | None:
     """Return when a gateway with these true shares is a mismatch, None if it never is.
 
-    It never is if every share is within its tolerance, or too near it ever to show. The first
-    response of a variant of weight 0 shows at once.
+    It is counted in draws: responses, or users who stay. It never is if every share is within its
+    tolerance, or too near it ever to show. The first response of a variant of weight 0 shows at
+    once.
     """
     unexpected = sum(share for name, share in shares.items() if not question.split[name])
     deviation = _deviation(question, shares)
@@ -76,11 +81,15 @@ def _deviation(question: Question, shares: Mapping[str, float]) -> _Deviation | 
     # Evidence from the start on has only so much of the mass; with several gateways, that of their
     # sum has half of it.
     mass = 1 - RESTARTS_MASS
+    threshold = mismatch_threshold(question)
+    if question.user_requests:
+        mass = FROM_START + SOON_RESTARTED
+        threshold = math.log(1 / question.alpha_of_mismatch)
     if question.gateways > 1:
         mass /= 2
     return _Deviation(
         mixture=Mixture(len(weights), band, question.likely_shares),
-        threshold=mismatch_threshold(question) - math.log(mass),
+        threshold=threshold - math.log(mass),
         shares=q,
         first=max(beyond, key=lambda edge: divergence(float(q[edge.variant]), edge.share)),
     )

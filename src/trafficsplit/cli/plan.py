@@ -49,7 +49,11 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of a plan, as `--json` prints them."""
+    """All figures of a plan, as `--json` prints them.
+
+    `user_requests` are those of each user, 0 where draws are no users; then there is no
+    fixed-sample test.
+    """
 
     expected: Mapping[str, float]
     tolerance: float
@@ -57,7 +61,8 @@ class Figures:
     power: float
     match: Needed
     budget: int
-    fixed_sample: int
+    fixed_sample: int | None
+    user_requests: int
     deviations: list[Deviation]
 
 
@@ -128,7 +133,8 @@ def figures_of(question: Question, previous: Mapping[str, float]) -> Figures:
         power=question.power,
         match=_match(question),
         budget=question.requests,
-        fixed_sample=fixed_size(question),
+        fixed_sample=None if question.user_requests else fixed_size(question),
+        user_requests=question.user_requests,
         deviations=deviations,
     )
 
@@ -200,6 +206,10 @@ def _lines(figures: Figures, rate: float) -> Iterator[str]:
             f"* One variant alone may be a cache's for so long; it is waited for at {PACE:g} "
             "requests a second."
         )
+    if figures.fixed_sample is None:
+        each = figures.user_requests
+        yield f"Budget {figures.budget:,} requests; each user is a draw, and sends {each}."
+        return
     yield (
         f"Budget {figures.budget:,} requests. A fixed-sample chi-square test would need "
         f"{figures.fixed_sample:,} (power {100 * figures.power:g} %), always."

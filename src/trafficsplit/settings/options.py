@@ -156,6 +156,21 @@ HEADER = Option(
     repeatable=True,
 )
 
+UNIT = Option(
+    "unit",
+    "request|session|user",
+    "What a draw is: a request, a session (a new connection without cookies), or a user, who "
+    "asks several times, keeps its cookies, and is to stay with one variant.",
+    default="request",
+    shown_default="request",
+)
+USER_REQUESTS = Option(
+    "user_requests",
+    "N",
+    "How often each user asks, with --unit user.",
+    shown_default="3",
+)
+
 REQUEST = (
     PATH,
     HEADER,
@@ -167,20 +182,8 @@ REQUEST = (
         default="page",
         shown_default="page",
     ),
-    Option(
-        "unit",
-        "request|session|user",
-        "What a draw is: a request, a session (a new connection without cookies), or a user, who "
-        "asks several times, keeps its cookies, and is to stay with one variant.",
-        default="request",
-        shown_default="request",
-    ),
-    Option(
-        "user_requests",
-        "N",
-        "How often each user asks, with --unit user.",
-        shown_default="3",
-    ),
+    UNIT,
+    USER_REQUESTS,
     Option(
         "user_header",
         "NAME",
@@ -290,6 +293,8 @@ PLAN = (
     HEADER,
     *EXPECTED,
     *CLUSTER,
+    UNIT,
+    USER_REQUESTS,
     Option(
         "previous_weight",
         "PERCENT",
