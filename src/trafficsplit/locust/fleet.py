@@ -46,11 +46,13 @@ class Fleet:
 
     def __init__(self, runner: MasterRunner, on_broken: Callable[[str], None]) -> None:
         self._runner = runner
+        self._introduced: set[str] = set()
         self._refused: set[str] = set()
         self._complete: dict[str, bool] = {}  # whether each that takes part has reported all
         self._senders: dict[str, Sender] = {}
         runner.register_message(HELLO, self._on_hello)
-        runner.register_message(BROKEN, lambda msg, **_: on_broken(msg.data["why"]))
+        self._tell_broken = on_broken
+        runner.register_message(BROKEN, self._on_broken)
 
     def begin(self) -> None:
         """Forget the workers of an earlier run."""
@@ -58,7 +60,12 @@ class Fleet:
         self._senders = {}
 
     def _on_hello(self, environment: Environment, msg: Any, **_: object) -> None:
-        self.accepts(msg.node_id, msg.data["version"])
+        if self.accepts(msg.node_id, msg.data["version"]):
+            self._introduced.add(msg.node_id)
+
+    def _on_broken(self, environment: Environment, msg: Any, **_: object) -> None:
+        self._introduced.add(msg.node_id)
+        self._tell_broken(msg.data["why"])
 
     def accepts(self, worker: str, version: str | None) -> bool:
         """Return whether a worker has our version; if it has not, refuse it, once."""
@@ -74,11 +81,18 @@ class Fleet:
         return False
 
     def take(self, counter: Counter, worker: str, data: dict[str, Any]) -> None:
-        """Take the counts in a worker's report; clear the report where the worker is refused."""
+        """Take the counts in a worker's report; clear the report where the worker is refused.
+
+        It is cleared too if it has no counts of ours although the worker is one of ours: that one
+        broke while it made the report.
+        """
         message = data.get(KEY)
+        if message is None and worker in self._introduced:
+            log.warning("worker %s has sent a report without counts", worker)
+            _clear(data)
+            return
         if not self.accepts(worker, message and message["version"]):
-            nothing = StatsEntry(RequestStats(), "Aggregated", "")
-            data.update(stats=[], stats_total=nothing.serialize(), errors={})
+            _clear(data)
             return
         if message is None or not message["sender"]:
             return  # it does not send yet
@@ -117,6 +131,12 @@ class Fleet:
         """How all workers together kept up."""
         lost = sum(not complete for complete in self._complete.values())
         return Sender.of_workers(self._senders.values(), lost)
+
+
+def _clear(data: dict[str, Any]) -> None:
+    """Clear a worker's report, so that Locust's statistics take nothing from it."""
+    nothing = StatsEntry(RequestStats(), "Aggregated", "")
+    data.update(stats=[], stats_total=nothing.serialize(), errors={})
 
 
 def report_of(counter: Counter, sender: Sender) -> dict[str, Any]:

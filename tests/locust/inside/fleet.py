@@ -121,6 +121,20 @@ def test_a_refused_workers_requests_are_in_no_statistics(fleet: Fleet, part: Any
     assert master.tally.requests == 0
 
 
+@pytest.mark.parametrize("kind", [HELLO, BROKEN])
+def test_a_worker_of_ours_that_reports_no_counts_is_broken_and_not_refused(
+    fleet: Fleet, runner: Runner, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = SimpleNamespace(node_id="a", data={"version": VERSION, "why": "no more sockets"})
+    runner.listeners[kind](environment=None, msg=known)
+    data = message(worker_counter())
+    data[KEY] = None
+    fleet.take(Counter(CANARY), "a", data)
+    assert (data["stats"], data["errors"]) == ([], {})
+    assert not runner.sent
+    assert not capsys.readouterr().err
+
+
 def test_a_worker_that_does_not_send_yet_is_not_waited_for(fleet: Fleet) -> None:
     counter = Counter(CANARY)  # not begun
     assert report_of(counter, SENDER)["sender"] is None
@@ -199,7 +213,7 @@ def test_a_worker_that_cannot_go_on_says_why(
     fleet: Fleet, runner: Runner, broken: list[str]
 ) -> None:
     assert fleet.all_complete
-    why = SimpleNamespace(data={"why": "broken: no memory"})
+    why = SimpleNamespace(node_id="a", data={"why": "broken: no memory"})
     runner.listeners[BROKEN](environment=None, msg=why)
     assert broken == ["broken: no memory"]
 
