@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -27,13 +30,85 @@ def lab() -> None:
     type=click.Choice(["envoy", "istio", "json"]),
     help="Let the gateway write access.log, in Envoy's own format or in one of Istio's.",
 )
-def up(manifests: tuple[Path, ...], access_log: str | None) -> None:
-    """Start it, and leave it running."""
+@click.option(
+    "--istio",
+    is_flag=True,
+    help="A cluster with the real Istio instead: Kubernetes' API server, its controllers, istiod. "
+    "Needs Linux, and `trafficsplit lab build` once.",
+)
+@click.option(
+    "--gateways",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many ingress gateways the cluster has, with --istio.  [1]",
+)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE…]")
+def up(
+    manifests: tuple[Path, ...],
+    access_log: str | None,
+    istio: bool,
+    gateways: int | None,
+    files: tuple[Path, ...],
+) -> None:
+    """Start it, and leave it running. FILE is a manifest, as with -f."""
     from trafficsplit import lab as the_lab
+    from trafficsplit.errors import InputError
 
-    files = list(map(Path.resolve, manifests)) or the_lab.MANIFESTS
-    state = the_lab.up(files, access_log or "")
+    given = list(map(Path.resolve, (*manifests, *files))) or the_lab.MANIFESTS
+    if istio:
+        if access_log:
+            raise InputError("--access-log is of the plain lab: leave out --istio")
+        state = the_lab.up_with_istio(given, gateways or 1)
+        click.echo(f"The lab is up, with the real Istio: {state.host}/color")
+        click.echo('For kubectl and --virtual-service: eval "$(trafficsplit lab env)"')
+        return
+    if gateways:
+        raise InputError("--gateways is of the real Istio: give --istio too")
+    state = the_lab.up(given, access_log or "")
     click.echo(f"The lab is up: {state.host}/color")
+
+
+@lab.command()
+@click.option("--all", "all_of_them", is_flag=True, help="Flagger and Argo Rollouts as well.")
+def build(all_of_them: bool) -> None:
+    """Build the real Istio's parts, once: a Go compiler and some ten minutes."""
+    from trafficsplit.lab.istio import parts
+
+    left = parts.missing(all_of_them=all_of_them)
+    if left:
+        minutes = sum(part.minutes for part in left)
+        click.echo(f"Some {minutes:.0f} minutes on two cores, the first time:", err=True)
+        parts.build(left, lambda line: click.echo(line, err=True))
+    click.echo(f"The real Istio's parts are built: {parts.home()}")
+
+
+@lab.command()
+def env() -> None:
+    """Print what a shell needs to reach the cluster: eval "$(trafficsplit lab env)"."""
+    click.echo(f"export KUBECONFIG={shlex.quote(_kubeconfig())}")
+
+
+@lab.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="…")
+def kubectl(arguments: tuple[str, ...]) -> None:
+    """Run kubectl on the cluster: lab kubectl get pods -A."""
+    from trafficsplit.lab.istio import parts
+
+    program = str(parts.program("kubectl"))
+    environment = {**os.environ, "KUBECONFIG": _kubeconfig()}
+    sys.stdout.flush()
+    os.execve(program, [program, *arguments], environment)
+
+
+def _kubeconfig() -> str:
+    """Return the kubeconfig of the cluster. Raises InputError where none is up."""
+    from trafficsplit import lab as the_lab
+    from trafficsplit.errors import InputError
+
+    state = the_lab.status()
+    if state is None or not state.kubeconfig:
+        raise InputError("no cluster is up: trafficsplit lab up --istio")
+    return state.kubeconfig
 
 
 @lab.command()
@@ -91,6 +166,10 @@ def status(as_json: bool) -> int:
     state = the_lab.status()
     if as_json:
         click.echo(json.dumps(vars(state) if state else None, indent=2))
+    elif state and state.kubeconfig:
+        click.echo(f"The lab is up, with the real Istio: {state.host}/color")
+        for name, way in state.node_ports.items():
+            click.echo(f"{name}: {way}")
     elif state:
         click.echo(f"The lab is up: {state.host}/color")
         click.echo(in_words(state.weights))

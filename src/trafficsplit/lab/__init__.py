@@ -7,7 +7,7 @@ The manifests are read into a system, which is translated as istiod translates i
 in the background, where it is a source of weights.
 """
 
-from trafficsplit.lab.background import State, down, home, set_weights, status, up
+from trafficsplit.lab.background import State, down, home, set_weights, status, up, up_with_istio
 from trafficsplit.lab.lab import MANIFESTS, Lab, Replica, start
 from trafficsplit.lab.system import System, read_system
 
@@ -24,4 +24,5 @@ __all__ = [
     "start",
     "status",
     "up",
+    "up_with_istio",
 ]

@@ -24,6 +24,7 @@ from typing import Any
 
 from trafficsplit.errors import BrokenError, InputError, LabError
 from trafficsplit.files import replace_text
+from trafficsplit.lab.istio import background as istio
 from trafficsplit.lab.lab import MANIFESTS, PATIENCE, Lab, start
 from trafficsplit.lab.system import read_system
 from trafficsplit.lab.weights import weights_of, with_weights
@@ -32,6 +33,7 @@ from trafficsplit.weights.percent import complete_weights
 
 STATE = "state.json"
 PAUSE = 0.02  # seconds between two looks at whether a lab is up
+ISTIO_PATIENCE = 180.0  # seconds until a cluster that does not get ready is given up
 KEEPING_PAUSE = 0.1  # seconds between two looks at its processes
 
 
@@ -40,7 +42,8 @@ class State:
     """The lab in the background. `pid` is its owner's.
 
     `replicas` have deployment, pid and port each; `weights` are those in force, in per cent, by
-    variant; `node_ports` are the base URLs of services of type NodePort, by name.
+    variant; `node_ports` are the base URLs of services of type NodePort, by name. `kubeconfig` is
+    the file of a cluster with the real Istio, empty where it is the plain lab.
     """
 
     pid: int
@@ -51,6 +54,7 @@ class State:
     manifests: Sequence[str]
     weights: Mapping[str, float]
     node_ports: Mapping[str, str]
+    kubeconfig: str = ""
 
 
 # The owners that this process started. They outlive it on purpose; it waits for those that end.
@@ -81,15 +85,31 @@ def up(manifests: Sequence[Path] = MANIFESTS, access_log: str = "") -> State:
     """
     if state := status():
         return state
+    return _up(lambda directory: _start_owner(directory, manifests, access_log), PATIENCE)
+
+
+def up_with_istio(manifests: Sequence[Path], gateways: int) -> State:
+    """Return the state of a cluster with the real Istio, which is started where none is running.
+
+    It has so many ingress gateways. Raises LabError.
+    """
+    if state := status():
+        return state
+    istio.check(gateways)
+    return _up(lambda directory: istio.begin(directory, gateways, manifests), ISTIO_PATIENCE)
+
+
+def _up(begin: Callable[[Path], subprocess.Popen[bytes]], patience: float) -> State:
+    """Start an owner, and return the state of its lab. Raises LabError."""
     directory = home()
     log = directory / "lab.log"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        owner = _start_owner(directory, log, manifests, access_log)
+        owner = begin(directory)
     except OSError as error:
         raise LabError(f"{directory} cannot be used: {error.strerror or error}") from None
     _owners.append(owner)
-    deadline = time.monotonic() + PATIENCE + STOP_PATIENCE
+    deadline = time.monotonic() + patience + STOP_PATIENCE
     while not (state := status()):
         if (owner.poll() is not None and not status()) or time.monotonic() > deadline:
             owner.terminate()
@@ -110,10 +130,10 @@ def check_can_be_written(log: Path) -> None:
 
 
 def _start_owner(
-    directory: Path, log: Path, manifests: Sequence[Path], access_log: str
+    directory: Path, manifests: Sequence[Path], access_log: str
 ) -> subprocess.Popen[bytes]:
     """Start the process that owns the lab. Raises OSError."""
-    with log.open("w") as output:
+    with (directory / "lab.log").open("w") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "trafficsplit.lab", directory, access_log, *manifests],
             stdin=subprocess.DEVNULL,
@@ -148,6 +168,11 @@ def set_weights(weights: Mapping[str, float]) -> State:
     state = status()
     if state is None:
         raise LabError("no lab is up: trafficsplit lab up")
+    if state.kubeconfig:
+        raise LabError(
+            "the lab is a cluster: trafficsplit set-weights --virtual-service NAMESPACE/NAME …, "
+            'after eval "$(trafficsplit lab env)"'
+        )
     system = read_system(map(Path, state.manifests))
     every = complete_weights(weights, state.weights)
     lab = Lab(home(), system, host=state.host, admin=state.admin)

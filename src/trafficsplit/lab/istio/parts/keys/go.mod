@@ -1,0 +1,3 @@
+module trafficsplit.local/keys
+
+go 1.26
