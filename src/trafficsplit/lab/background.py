@@ -144,12 +144,18 @@ def _start_owner(
 
 
 def down() -> bool:
-    """Stop the lab in the background; return whether there was one."""
+    """Stop the lab in the background; return whether there was one.
+
+    Raises BrokenError for one that does not end.
+    """
     state = status()
     if state is None:
         return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(state.pid, signal.SIGTERM)
+    if state.kubeconfig:
+        istio.end(state.pid)
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGTERM)
     deadline = time.monotonic() + 2 * STOP_PATIENCE
     while status() and time.monotonic() < deadline:
         time.sleep(PAUSE)
@@ -157,6 +163,9 @@ def down() -> bool:
         if owner.pid == state.pid:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 owner.wait(STOP_PATIENCE)
+    if status():
+        raise BrokenError(f"broken: the lab does not end: its owner is process {state.pid}")
+    (home() / STATE).unlink(missing_ok=True)
     return True
 
 

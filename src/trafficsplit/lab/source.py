@@ -27,6 +27,11 @@ class LabSource:
     def split(self) -> Split:
         """Return the weights that are in force."""
         state = lab.status() or lab.up()
+        if state.kubeconfig:
+            raise InputError(
+                "the lab that is up is a cluster: say which weights, --virtual-service "
+                'NAMESPACE/NAME, after eval "$(trafficsplit lab env)"'
+            )
         return Split(dict(state.weights))
 
     def others(self) -> Mapping[str, Split]:
@@ -59,7 +64,8 @@ def gateway_of_the_lab(
     """
     state = lab.status()
     if state:
-        tell(f"{_NO_HOST} the lab that is up at {state.host}, with {in_words(state.weights)}")
+        weights = f", with {in_words(state.weights)}" if state.weights else ", with the real Istio"
+        tell(f"{_NO_HOST} the lab that is up at {state.host}{weights}")
         yield (state.host,)
         return
     with lab.start(directory / "lab") as started:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +24,8 @@ WAYS = 32  # listening sockets that are ready for services of the cluster
 # Of an earlier cluster in the same directory.
 LEFT = ("etcd", "certificates", "pods", "kubeconfig", "inside.kubeconfig", "accounts.key")
 MOST_GATEWAYS = 32
+END_PATIENCE = 10.0  # seconds
+PAUSE = 0.02  # seconds between two looks at whether it has ended
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,30 @@ def begin(directory: Path, gateways: int, manifests: Sequence[Path]) -> subproce
     finally:
         for listener in listeners:
             listener.close()
+
+
+def end(pid: int) -> None:
+    """End a cluster by its owner's process number.
+
+    The kernel ends everything in the namespaces when their first process is killed; only then does
+    the owner end, which waits for that one.
+    """
+    try:
+        first = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    except OSError:
+        first = []
+    for number in map(int, first or [str(pid)]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+    deadline = time.monotonic() + END_PATIENCE
+    while _is_there(pid) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+
+
+def _is_there(pid: int) -> bool:
+    """Return whether a process is there, and no zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

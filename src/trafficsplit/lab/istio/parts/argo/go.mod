@@ -1,6 +1,6 @@
 module trafficsplit.local/argo
 
-go 1.26.8
+go 1.26.0
 
 replace (
 	github.com/go-check/check => github.com/go-check/check v0.0.0-20180628173108-788fd7840127

@@ -1,6 +1,6 @@
 module trafficsplit.local/istio
 
-go 1.26.8
+go 1.26.0
 
 tool istio.io/istio/pilot/cmd/pilot-discovery
 

@@ -1,3 +1,3 @@
 module trafficsplit.local/keys
 
-go 1.26
+go 1.26.0
