@@ -20,7 +20,7 @@ RUNS ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev verify verify-routes verify-nodeport rollout rollback promote test test-fast \
-  lab lab-down lint coverage simulate plan notebook pictures bench package clean lock
+  lab lab-down istio lint coverage simulate plan notebook pictures bench package clean lock
 
 help: ## This list
 	@echo "make TARGET [NAME=VALUE ...]"
@@ -55,6 +55,9 @@ lab: $(VENV)/.run ## Start the lab in the background: a real Envoy in front of r
 
 lab-down: $(VENV)/.run ## Stop it
 	@$(BIN)/trafficsplit lab down
+
+istio: $(VENV)/.dev ## Build what tests on the real Istio need, once: Go and a quarter of an hour
+	@$(BIN)/trafficsplit lab build --all
 
 plan: $(VENV)/.run ## How many requests a question needs: WEIGHT=25 [ARGS="--tolerance 1"]
 	@$(BIN)/trafficsplit plan $(if $(WEIGHT),--weight '$(WEIGHT)') $(ARGS)

@@ -90,9 +90,18 @@ class Cluster:
 
 def need_istio() -> None:
     """Skip where no cluster can be had here, and say why; in CI that is a failure."""
+    need_network()
+    _need(parts.check_built)
+
+
+def need_network() -> None:
+    """Skip where no namespaces can be had here, and say why; in CI that is a failure."""
+    _need(network.check_host)
+
+
+def _need(check: Callable[[], None]) -> None:
     try:
-        network.check_host()
-        parts.check_built()
+        check()
     except LabError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))

@@ -76,10 +76,17 @@ def build(all_of_them: bool) -> None:
 
     left = parts.missing(all_of_them=all_of_them)
     if left:
-        minutes = sum(part.minutes for part in left)
-        click.echo(f"Some {minutes:.0f} minutes on two cores, the first time:", err=True)
-        parts.build(left, lambda line: click.echo(line, err=True))
+        click.echo(f"The first time this takes {parts.minutes_of(left)}:", err=True)
+        parts.build(left, _tell_progress)
     click.echo(f"The real Istio's parts are built: {parts.home()}")
+
+
+def _tell_progress(what: str, seconds: float) -> None:
+    """Tell people what is being built, and, on a terminal, that it goes on."""
+    if not seconds:
+        click.echo(f"{what} …", err=True)
+    elif sys.stderr.isatty():
+        click.echo(f"\r{seconds:.0f} s", nl=False, err=True)
 
 
 @lab.command()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import math
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trafficsplit.errors import LabError
@@ -129,16 +133,28 @@ def check_built() -> None:
     """Raise LabError, with the way out, where a part that is needed has not been built."""
     left = missing()
     if left:
-        minutes = sum(part.minutes for part in left)
         names = ", ".join(name for part in left for name in part.programs)
         raise LabError(
             f"the real Istio's parts have not been built ({names}): trafficsplit lab build, once, "
-            f"some {max(round(minutes), 1)} minutes on two cores"
+            f"{minutes_of(left)}"
         )
 
 
-def build(parts: list[Part], say: Callable[[str], None]) -> None:
-    """Build parts; `say` is called with a line for each. Raises LabError."""
+def minutes_of(some: list[Part]) -> str:
+    """Return in words how long it takes to build some parts the first time."""
+    minutes = math.ceil(sum(part.minutes for part in some))
+    return f"some {minutes} minute{'' if minutes == 1 else 's'} on two cores"
+
+
+Progress = Callable[[str, float], None]
+
+
+def build(parts: list[Part], progress: Progress) -> None:
+    """Build parts, as one process at a time does. Raises LabError.
+
+    `progress` is called with what is being built and the seconds so far, once a second, and when a
+    part is begun (0 seconds).
+    """
     go = shutil.which("go")
     if go is None:
         raise LabError(
@@ -149,61 +165,99 @@ def build(parts: list[Part], say: Callable[[str], None]) -> None:
     try:
         (target / "bin").mkdir(parents=True, exist_ok=True)
         (target / "logs").mkdir(exist_ok=True)
-    except OSError as error:
-        raise LabError(f"{target} cannot be used: {error.strerror or error}") from None
-    for number, part in enumerate(parts, 1):
-        names = ", ".join(part.programs)
-        say(f"{number}/{len(parts)} {names}: some {part.minutes:g} min the first time …")
-        _build(go, part, target)
-
-
-def _build(go: str, part: Part, target: Path) -> None:
-    """Build one part beside its place, and move it there whole."""
-    aside = target / f"{part.module}.new"
-    shutil.rmtree(aside, ignore_errors=True)
-    source = aside / "source"
-    try:
-        shutil.copytree(MODULES / part.module, source)
-        (aside / "bin").mkdir()
-        log = target / "logs" / f"{part.module}.log"
-        command = [go, "build", "-trimpath", "-ldflags", part.flags, "-o", f"{aside}/bin/"]
-        _run([*command, *part.packages], source, log)
-        for module, pattern in part.crds:
-            _copy_crds(go, module, pattern, aside / "crds", source, log)
-        for file in (aside / "bin").iterdir():
-            file.replace(target / "bin" / file.name)
-        if part.crds:
-            (target / "crds").mkdir(exist_ok=True)
-            shutil.rmtree(crds(part.module), ignore_errors=True)
-            (aside / "crds").rename(crds(part.module))
+        with (target / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for number, part in enumerate(parts, 1):
+                if not _is_built(part):  # by another process meanwhile
+                    names = f"{number}/{len(parts)} {', '.join(part.programs)}"
+                    progress(names, 0)
+                    _build(_Go(go, part, target, partial(progress, names)))
     except OSError as error:
         raise LabError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+@dataclass(frozen=True)
+class _Go:
+    """The Go compiler at work on one part, whose place is `target`."""
+
+    path: str
+    part: Part
+    target: Path
+    tick: Callable[[float], None]
+
+    @property
+    def aside(self) -> Path:
+        """The folder in which the part is built, beside its place."""
+        return self.target / f"{self.part.module}.new"
+
+    @property
+    def source(self) -> Path:
+        """The part's own module, as a copy."""
+        return self.aside / "source"
+
+    def run(self, *arguments: str) -> str:
+        """Run Go in the part's module; return what it says. Raises LabError."""
+        log = self.target / "logs" / f"{self.part.module}.log"
+        begun = time.monotonic()
+        with log.open("a") as errors:
+            process = subprocess.Popen(
+                [self.path, *arguments],
+                cwd=self.source,
+                env=_environment(),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        with process:
+            try:
+                while True:
+                    try:
+                        said, _ = process.communicate(timeout=1)
+                        break
+                    except subprocess.TimeoutExpired:
+                        self.tick(time.monotonic() - begun)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            what = f"go {arguments[0]} of {self.part.module}"
+            raise LabError(f"{what} failed: {last_line(log)} ({log})")
+        return said.strip()
+
+
+def _build(go: _Go) -> None:
+    """Build one part beside its place, and move it there whole."""
+    part = go.part
+    shutil.rmtree(go.aside, ignore_errors=True)
+    try:
+        shutil.copytree(MODULES / part.module, go.source)
+        programs = go.aside / "bin"
+        programs.mkdir()
+        flags = ("-trimpath", "-ldflags", part.flags)
+        go.run("build", *flags, "-o", f"{programs}/", *part.packages)
+        for module, pattern in part.crds:
+            _copy_crds(go, module, pattern)
+        for file in programs.iterdir():
+            file.replace(go.target / "bin" / file.name)
+        if part.crds:
+            (go.target / "crds").mkdir(exist_ok=True)
+            shutil.rmtree(crds(part.module), ignore_errors=True)
+            (go.aside / "crds").rename(crds(part.module))
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(go.aside, ignore_errors=True)
 
 
-def _copy_crds(go: str, module: str, pattern: str, to: Path, source: Path, log: Path) -> None:
-    """Copy the definitions that a dependency has in its own folder."""
-    _run([go, "mod", "download", module], source, log)
-    listing = [go, "list", "-m", "-f", "{{.Dir}}", module]
-    found = subprocess.run(listing, cwd=source, env=_environment(), capture_output=True, text=True)
-    folder = Path(found.stdout.strip())
-    to.mkdir(exist_ok=True)
-    files = sorted(folder.glob(pattern)) if found.stdout.strip() else []
+def _copy_crds(go: _Go, module: str, pattern: str) -> None:
+    """Copy the definitions that a dependency has in its own folder. Raises LabError."""
+    go.run("mod", "download", module)
+    folder = Path(go.run("list", "-m", "-f", "{{.Dir}}", module))
+    files = sorted(folder.glob(pattern))
     if not files:
-        raise LabError(f"{module} has no {pattern}: {found.stderr.strip() or folder}")
+        raise LabError(f"{module} has no {pattern} in {folder}")
+    copies = go.aside / "crds"
+    copies.mkdir(exist_ok=True)
     for file in files:
-        (to / file.name).write_bytes(file.read_bytes())
-
-
-def _run(command: list[str], directory: Path, log: Path) -> None:
-    with log.open("a") as output:
-        done = subprocess.run(
-            command, cwd=directory, env=_environment(), stdout=output, stderr=subprocess.STDOUT
-        )
-    if done.returncode:
-        what = " ".join(command[1:3])
-        raise LabError(f"go {what} in {directory.parent.name} failed: {last_line(log)} ({log})")
+        (copies / file.name).write_bytes(file.read_bytes())
 
 
 def _environment() -> dict[str, str]:
