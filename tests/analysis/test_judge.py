@@ -30,6 +30,37 @@ from trafficsplit.analysis.verdict import Verdict
 MATCHING = made({"blue": 6000, "green": 2000})
 
 
+def changing(*parts: tuple[int, int, int]) -> list[Stretch]:
+    """Return stretches; a part has a number of them, and blue and green in each."""
+    stretches: list[Stretch] = []
+    for number, blue, green in parts:
+        for _ in range(number):
+            at = float(len(stretches))
+            stretches.append(Stretch(at, at + 1, Tally({"blue": blue, "green": green})))
+    return stretches
+
+
+def test_a_fixed_test_of_a_split_that_changed_is_no_match() -> None:
+    stretches = changing((58, 80, 20), (58, 70, 30))
+    run = having(made({"blue": 8740, "green": 2851}, test="fixed"), stretches=stretches)
+    judged = judge(run)
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert "changed in mid-run" in judged.reason
+    steady = changing((116, 75, 25))
+    assert judge(having(run, stretches=steady)).verdict is Verdict.MATCH
+
+
+def test_a_gateway_that_is_off_since_late_is_named_with_the_time() -> None:
+    fine = Gateway("http://a", changing((60, 75, 25)))
+    late = Gateway("http://b", changing((58, 75, 25), (2, 100, 0)))
+    both = changing((60, 150, 50))
+    run = having(made({"blue": 1}, decided=Verdict.MISMATCH), stretches=both, gateways=[fine, late])
+    run = dataclasses.replace(run, question=dataclasses.replace(run.question, gateways=2))
+    reason = judge(run).reason
+    assert "http://b gives green 0.0 % and not its 25 % (25.0 % before)" in reason
+    assert "Since 58.0 s" in reason
+
+
 @pytest.mark.parametrize(
     ("run", "verdict", "said"),
     [

@@ -97,3 +97,9 @@ def test_a_mismatch_may_have_an_alpha_of_its_own() -> None:
     for alpha in (0.0, 0.5, -1.0, math.nan):
         with pytest.raises(InputError, match="the alpha of a mismatch is"):
             Question(CANARY, 0.02, mismatch_alpha=alpha)
+
+
+def test_twenty_variants_are_enough() -> None:
+    split = Split({f"v{number}": 1 for number in range(21)})
+    with pytest.raises(InputError, match=r"21 variants are too many .* at most 20"):
+        Question(split, 0.01)

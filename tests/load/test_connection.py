@@ -177,6 +177,7 @@ def cut_off_every_third() -> Handler:
     def handler(connection: socket.socket, _: int) -> None:
         while read_request(connection):
             if next(requests) % 3 == 0:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n")  # without a byte it is sent again
                 return
             connection.sendall(GREEN)
 

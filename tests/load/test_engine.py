@@ -167,6 +167,52 @@ def test_a_connection_that_the_server_ends_between_requests_costs_nothing() -> N
     assert driven.counter.tally.counts == {"blue": 0, "green": 30}
 
 
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("served", [1, 7])
+def test_a_kept_connection_that_is_closed_instead_of_an_answer_costs_nothing(
+    served: int, end: str
+) -> None:
+    def some_each(connection: socket.socket, _: int) -> None:
+        for _ in range(served):
+            if not read_request(connection):
+                return
+            connection.sendall(GREEN)
+        if not read_request(connection):  # the request is there: no answer to it will be
+            return
+        if end == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    driven = drive(some_each, 600, users=3)
+    tally = driven.counter.tally
+    assert (tally.errors, tally.counts["green"]) == (0, 600)
+    assert driven.counter.counted.sent_again > 20
+    (hanging,) = driven.counter.counted.hanging
+    assert hanging.hung == 0
+
+
+def test_a_request_is_sent_again_once_and_only_if_no_byte_had_come() -> None:
+    def twice(connection: socket.socket, number: int) -> None:
+        if number % 2:
+            return  # the second try finds a closed door, too
+        read_request(connection)
+        connection.sendall(GREEN)
+        read_request(connection)
+
+    driven = drive(twice, 40, users=1)
+    assert driven.counter.tally.errors > 0
+    assert driven.counter.tally.requests == 40
+
+    def half(connection: socket.socket, _: int) -> None:
+        read_request(connection)
+        connection.sendall(GREEN)
+        read_request(connection)
+        connection.sendall(GREEN[:20])
+
+    driven = drive(half, 40, users=1)
+    assert driven.counter.counted.sent_again == 0
+    assert driven.failures.count(CUT_OFF) == driven.counter.tally.errors > 0
+
+
 def test_connections_are_kept_numbered_and_renewed() -> None:
     seen: list[int] = []
 

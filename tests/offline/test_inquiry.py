@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.servers import always, plain, served
 from tests.support.manifests import SUBSETS, reviews
 from tests.support.recordings import QUESTION, draws, write_recording
-from tests.support.runs import RUNS
+from tests.support.runs import RUNS, made
 from trafficsplit.analysis.judge import judge
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.verdict import Verdict
@@ -58,6 +58,24 @@ def test_bare_counts_are_judged() -> None:
     assert run.subject.host == "--counts"
     assert run.subject.run_id
     assert judge(run).verdict is Verdict.MATCH
+
+
+@pytest.mark.parametrize(
+    ("option", "verdict"),
+    [
+        ({"requests": "20000"}, Verdict.MATCH),  # a budget is no other question
+        ({"tolerance": "1"}, Verdict.INCONCLUSIVE),
+        ({"alpha": "1e-10"}, Verdict.INCONCLUSIVE),
+        ({"test": "fixed"}, Verdict.INCONCLUSIVE),  # of 27,000 requests
+        ({"tolerance": "3"}, Verdict.MATCH),
+    ],
+)
+def test_a_run_is_judged_by_what_is_asked_now(
+    tmp_path: Path, option: dict[str, str], verdict: Verdict
+) -> None:
+    write_run(made({"blue": 4500, "green": 1500}, decided=Verdict.MATCH), tmp_path)
+    assert judge(run_of(tmp_path)).verdict is Verdict.MATCH
+    assert judge(run_of(tmp_path, **option)).verdict is verdict
 
 
 def test_a_map_may_mean_names_of_the_manifest(tmp_path: Path) -> None:

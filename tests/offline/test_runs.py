@@ -174,7 +174,6 @@ def test_what_is_no_count_is_refused(wrong: str) -> None:
     [
         ("blue=7,green=3", Tally({"blue": 7, "green": 3})),
         (" green = 1_000 , ", Tally({"blue": 0, "green": 1000})),
-        ("blue=1,blue=2", Tally({"blue": 3, "green": 0})),
         ("red=5", Tally({"blue": 0, "green": 0, "red": 5})),
         ("blue=1k,errors=2,unidentified=3", Tally({"blue": 1000, "green": 0}, 2, 3)),
         ("blue=1,green=0", Tally({"blue": 1, "green": 0})),
@@ -182,6 +181,19 @@ def test_what_is_no_count_is_refused(wrong: str) -> None:
 )
 def test_counts_are_read_as_they_are_typed(text: str, tally: Tally) -> None:
     assert tally_of_counts(text, CANARY) == tally
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("blue=1,blue=2", "blue twice"),
+        ("blue=75.000,green=25.000", "may be 75 or 75000"),
+        ("blue=1,errors=1,errors=2", "errors twice"),
+    ],
+)
+def test_counts_that_may_mean_two_things_are_refused(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        tally_of_counts(text, CANARY)
 
 
 def test_losses_of_bare_counts_have_a_reason() -> None:

@@ -95,6 +95,7 @@ def test_what_people_type(parser: Parser, text: str, meant: float) -> None:
         (numbers.per_cent, "0.5", ("0.5 %", "50 %", "say 0.5% or 50")),
         (numbers.per_cent, "1.0", ("1 %", "100 %", "say 1% or 100")),
         (numbers.points, "0.02", ("0.02 or 2 points", "say 0.02% or 2")),
+        (numbers.count, "20.000", ("20 or 20000", "say one of them")),
         (numbers.fraction, "1", ("1 %", "say 1% or 0.01")),
         (numbers.fraction, "99", ("99 %", "say 99% or 0.99")),
     ],

@@ -207,6 +207,17 @@ def test_another_kind_is_refused_with_line_and_path(name: str, kind: type, said:
     assert said in str(refusal.value)
 
 
+@pytest.mark.parametrize("number", ["031", "007", "00"])
+def test_a_number_that_kubernetes_takes_for_octal_is_refused(number: str) -> None:
+    with pytest.raises(InputError, match=r"m.yaml:1: weight: 0.* octal"):
+        document(f"weight: {number}\n").take("weight", int)
+
+
+@pytest.mark.parametrize(("number", "meant"), [("0", 0), ("31", 31), ("-5", -5), ("1_000", 1000)])
+def test_other_numbers_are_read_as_they_are(number: str, meant: int) -> None:
+    assert document(f"weight: {number}\n").take("weight", int) == meant
+
+
 def test_what_does_not_belong_into_a_list_or_mapping_is_refused() -> None:
     read = document("spec:\n  rules: [1]\n  hosts: [a, 7]\n  labels: {app: 5}\n").fields("spec")
     with pytest.raises(InputError, match=r"m.yaml:2: spec.rules: \[0\]: 1 is not"):

@@ -23,8 +23,9 @@ class Accumulator:
     """Adds requests up by kind, by time and by latency, and keeps sums over their order.
 
     Times are microseconds since the epoch. The first stretch begins at `origin`, or with the first
-    request if that is None. `cached` counts the responses that came out of a cache, `users` the
-    users whose requests have all ended, where draws are users.
+    request if that is None. `cached` counts the responses that came out of a cache, `sent_again`
+    the requests that were sent a second time, since the gateway had closed a kept connection, and
+    `users` the users whose requests have all ended, where draws are users.
     """
 
     def __init__(self, kinds: Kinds, origin: int | None = None) -> None:
@@ -34,6 +35,7 @@ class Accumulator:
         self.courses = Courses(kinds, origin)
         self.losses = Losses()
         self.cached = 0
+        self.sent_again = 0
         self.users = UserRecorder()
         self._last_end: int | None = None
         self._recorders: dict[tuple[int, str], OrderRecorder] = {}
@@ -141,6 +143,7 @@ class Accumulator:
             order=sum(map(self.order, range(self.kinds.gateways)), Order()),
             gateways=by_gateway,
             cached=self.cached,
+            sent_again=self.sent_again,
             users=self.users.users if self.users.number else None,
             courses=self.courses.courses,
         )

@@ -15,7 +15,7 @@ from trafficsplit.analysis.independence import Draws, Independence, independence
 from trafficsplit.analysis.outcome import dealt_block, differing_replicas, outcome, why_held_back
 from trafficsplit.analysis.planning import fixed_size
 from trafficsplit.analysis.question import Question
-from trafficsplit.analysis.run import Run
+from trafficsplit.analysis.run import Counted, Run
 from trafficsplit.analysis.running import unexpected
 from trafficsplit.analysis.sequential import SequentialTest
 from trafficsplit.analysis.split import Split
@@ -136,7 +136,7 @@ def _remark(run: Run, order: Independence) -> str:
 def _is_no_draw(run: Run, order: Independence) -> bool:
     """Return whether a response is no draw: its connection is, or, at a fixed size, its turn."""
     if run.question.test == "fixed":
-        return order.draws is Draws.CLUSTERED
+        return order.draws is Draws.CLUSTERED and not differing_replicas(run)
     return order.keeps_connections
 
 
@@ -204,7 +204,30 @@ def _why_not(run: Run) -> str:
         return reason
     if differing_replicas(run):
         return sentences.differing_replicas(run)
-    return sentences.mismatch(run, sentences.oddest(run.question.split, run.tally))
+    return _since_when(run) or sentences.mismatch(
+        run, sentences.oddest(run.question.split, run.tally)
+    )
+
+
+def _since_when(run: Run) -> str:
+    """Return since when a gateway has been off, where all of its counts do not show it; or empty.
+
+    Evidence that has started later may show it long before the sum of all does.
+    """
+    split = run.question.split
+    if not run.question.tolerates(run.tally):
+        return ""
+    found = []
+    for gateway in run.gateways:
+        alone = replace(run, counted=Counted(stretches=gateway.stretches))
+        change = change_in(alone)
+        if change is not None:
+            after = change.after
+            offs = [(abs(after.get(name, 0.0) - split[name]), name) for name in split]
+            # Of two that are off by as much, the one with the smaller weight.
+            off, variant = max(offs, key=lambda pair: (round(pair[0], 9), -split[pair[1]]))
+            found.append((off, sentences.mismatch_since(run, gateway.name, variant, change)))
+    return max(found)[1] if found else ""
 
 
 def _why_failing(run: Run) -> str:
@@ -264,6 +287,8 @@ def _judge_fixed(run: Run) -> Judgement:
         return Judgement(Verdict.MISMATCH, sentences.surprise(question.split, surprise, tally))
     if tally.requests < question.requests:
         return Judgement(Verdict.INCONCLUSIVE, sentences.ended_early(run))
+    if differing_replicas(run):
+        return Judgement(Verdict.MISMATCH, sentences.differing_replicas(run))
     return _mismatch_of_gateways(run) or _mismatch_of_sum(run) or _match_or_too_few(run)
 
 
@@ -289,7 +314,13 @@ def _mismatch_of_sum(run: Run) -> Judgement | None:
 
 
 def _match_or_too_few(run: Run) -> Judgement:
-    """Return a match, unless a deviation could have been missed, or be among the lost requests."""
+    """Return a match, unless a deviation could have been missed, or be among the lost requests.
+
+    A split that changed during the run is none: it is not the one that is in force at its end.
+    """
+    change = None if dealt_block(run) else change_in(run)
+    if change is not None:
+        return Judgement(Verdict.INCONCLUSIVE, sentences.changed(run, change))
     question = run.question
     tally = run.tally
     test = chi_square(tally.counts, question.split)

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 from trafficsplit.analysis.split import Split
+from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import InputError
 
+MOST_VARIANTS = 20
 MOST_REQUESTS = 10**9  # 28 hours at 10,000 a second: more is no plan any more
 MOST_USER_REQUESTS = 100
 TESTS = ("sequential", "fixed")
@@ -85,7 +87,12 @@ class Question:
             )
 
     def _check_weights(self) -> None:
-        """Raise InputError for a weight that no run can tell from 0."""
+        """Raise InputError for a weight that no run can tell from 0, and for too many variants."""
+        if len(self.split) > MOST_VARIANTS:
+            raise InputError(
+                f"{len(self.split)} variants are too many for one question: give at most "
+                f"{MOST_VARIANTS}"
+            )
         for variant, weight in self.split.positive.items():
             if weight < SMALLEST:
                 raise InputError(
@@ -114,6 +121,13 @@ class Question:
         if self.split[variant] in (0.0, 1.0):
             return self.zero_tolerance
         return self.tolerance
+
+    def tolerates(self, tally: Tally) -> bool:
+        """Return whether the shares in some counts are within the tolerance, by themselves."""
+        for variant, weight in self.split.weights.items():
+            if abs((tally.share(variant) or 0.0) - weight) > self.tolerance_of(variant):
+                return False
+        return True
 
     @property
     def alpha_of_mismatch(self) -> float:

@@ -143,10 +143,12 @@ class Counted:
 
     `latency` has buckets of `analysis.latency`, `losses` the reasons of errors and unidentified
     responses. `gateways` is empty if there is only one. `cached` counts the responses that came out
-    of a cache. `courses` are by variant, all with the same stretches of time: empty for errors that
-    name no variant. `hanging` is what was lost in time, one for each gateway (empty: not known).
-    `judged` are the tallies, one for each gateway, of the requests that may be judged: those before
-    the first that was still under way, and all that were lost (None: all requests).
+    of a cache, `sent_again` the requests that were sent a second time, since the gateway had closed
+    the connection before it answered. `courses` are by variant, all with the same stretches of
+    time: empty for errors that name no variant. `hanging` is what was lost in time, one for each
+    gateway (empty: not known). `judged` are the tallies, one for each gateway, of the requests that
+    may be judged: those before the first that was still under way, and all that were lost (None:
+    all requests).
     """
 
     stretches: Sequence[Stretch] = ()
@@ -155,6 +157,7 @@ class Counted:
     order: Order = field(default_factory=Order)
     gateways: Sequence[Gateway] = ()
     cached: int = 0
+    sent_again: int = 0
     users: Users | None = None
     courses: Mapping[str, VariantCourse] = field(default_factory=dict)
     hanging: Sequence[Hanging] = ()

@@ -105,6 +105,16 @@ def mismatch(run: Run, variant: str, evidence: str = "") -> str:
     )
 
 
+def mismatch_since(run: Run, gateway: str, variant: str, change: Change) -> str:
+    """Return what a variant has got since a change, at one gateway; its name is empty for one."""
+    where = f"{gateway} gives {variant}" if len(run.gateways) > 1 else f"{variant} gets"
+    return (
+        f"Since {change.at:.1f} s {where} {100 * change.after.get(variant, 0.0):.1f} % and not its "
+        f"{100 * run.question.split[variant]:g} % ({100 * change.before.get(variant, 0.0):.1f} % "
+        "before)."
+    )
+
+
 def surprise(split: Split, counts: Mapping[str, int], tally: Tally) -> str:
     """Return which variant answered though it is to get nothing, and how often."""
     variant, count = next(iter(counts.items()))

@@ -18,6 +18,7 @@ from trafficsplit.analysis.special import chdtrc
 MOST_GROUPS = 60  # of stretches, whose shares are compared
 MOST_CHANGES = 8
 UNSTEADY = 1.5  # dispersion between groups: less is steady, however certain it is
+REPORTED = 1.0  # seconds by which the counts of a process may be late at the one that judges
 LEVEL = 0.001  # the probability of a change that is none, over all boundaries
 
 
@@ -77,13 +78,18 @@ def change_in(run: Run) -> Change | None:
     return Change(
         at=course.stretches[boundaries[-1] - 1].end,
         # A boundary is known to the stretch only: it stands for the stretches beside it.
-        earliest=course.stretches[first].start,
+        earliest=max(course.stretches[first].start - _lateness(run), 0.0),
         latest=course.stretches[last + 1].end,
         before=_shares(course.variants, parts[0]),
         after=_shares(course.variants, parts[-1]),
         steady=_go_one_way(parts) and _is_steady(parts[0]) and _is_steady(parts[-1]),
         began=course.stretches[boundaries[0] - 1].end,
     )
+
+
+def _lateness(run: Run) -> float:
+    """Return the seconds by which requests may have been sent before the stretch they are in."""
+    return REPORTED if run.sender.processes > 1 else 0.0
 
 
 def _course(run: Run) -> _Course:

@@ -24,6 +24,9 @@ def backoff(failures: int) -> float:
     return min(FIRST_BACKOFF * 2.0 ** min(failures, 10), LONGEST_BACKOFF)
 
 
+IDEMPOTENT = (b"GET ", b"HEAD ")
+
+
 class Caller:
     """Sends one request after the other to one gateway, of which one at most is under way.
 
@@ -69,6 +72,11 @@ class Caller:
         self._leaving = False
         self._ended = Event()
         self.follow_schedule()
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether the request may be sent again without doing more than once."""
+        return self.request.startswith(IDEMPOTENT)
 
     def follow_schedule(self) -> None:
         """Note whether the engine has a schedule now."""

@@ -53,9 +53,11 @@ class Connection:
     """
 
     __slots__ = (
+        "_again",
         "_caller",
         "_dialer",
         "_engine",
+        "_first_left",
         "_head",
         "_lane",
         "_left",
@@ -85,6 +87,8 @@ class Connection:
         self._ticket = NO_MORE
         self._number = 0
         self._left = 0  # requests until it makes room for a new one
+        self._first_left = 0  # the same when it was new
+        self._again = NO_MORE  # the request that was sent again last
         self.since = 0.0
         self.behind = 0.0
 
@@ -155,13 +159,14 @@ class Connection:
         if not self._engine.waiting.one_each:
             self._number = self._engine.next_number()
             self._left = requests_of(self._number)
+        self._first_left = self._left
 
     def _transmit(self, caller: Caller) -> None:
         self._state = WAITING
         try:
             self._wire.transmit(caller.request)
         except OSError as error:
-            self.fail(broken_off(error))
+            self._break_off(error)
 
     def ready(self, mask: int) -> None:
         """Take the socket's events: on the hot path, an ordinary answer in one piece."""
@@ -173,7 +178,7 @@ class Connection:
         except BlockingIOError:
             return
         except OSError as error:
-            self.fail(broken_off(error))
+            self._break_off(error)
             return
         if self._parser:
             self._take(data)
@@ -289,10 +294,42 @@ class Connection:
         try:
             self._wire.send_rest()
         except OSError as error:
+            self._break_off(error)
+
+    def _break_off(self, error: OSError) -> None:
+        """Go on after the connection has ended with an error."""
+        if not self._send_again():
             self.fail(broken_off(error))
+
+    def _send_again(self) -> bool:
+        """Send the request anew, if the gateway has closed a kept connection before it answered.
+
+        Servers close connections that they have kept, as they reload or have served enough, while
+        a request is on its way: that is no error. An idempotent one is sent again over a new
+        connection, once, as the same request (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+        Return whether it is.
+        """
+        caller = self._caller
+        assert caller
+        is_kept = self._left < self._first_left
+        is_new = self._ticket not in (NO_MORE, self._again)
+        if not is_kept or not is_new or self._parser or not caller.is_idempotent:
+            return False
+        self._close()
+        self._again = self._ticket
+        self._begin_anew()
+        if caller.visitor:
+            self._number = caller.visitor.number
+        counter = self._lane.counter
+        counter.ledger.change_connection(self._ticket, self._number)
+        counter.sums.sent_again += 1
+        self._connect()
+        return True
 
     def _take(self, data: bytes) -> None:
         """Take bytes of an answer that is not ordinary, or not whole; no bytes at its end."""
+        if not data and self._send_again():
+            return
         try:
             if self._parser is None:
                 self._parser = self._engine.heads.parser_of(data)

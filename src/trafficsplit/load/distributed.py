@@ -39,6 +39,7 @@ def drain(counter: Counter) -> dict[str, Any]:
         "orders": orders,
         "users": [[kind_as_plain(kind), count] for kind, count in sums.users.users.by_kind],
         "cached": sums.cached,
+        "sent_again": sums.sent_again,
         "losses": dict(sums.losses),
         "complete": counter.complete,
         "standing": counter.standing.as_plain(),
@@ -77,6 +78,7 @@ def absorb(counter: Counter, message: Mapping[str, Any], now: float, worker: str
         sums.merge_order(gateway, Order.from_plain(order))
     sums.users.add_counts({kind_from_plain(kind): count for kind, count in message["users"]})
     sums.cached += message["cached"]
+    sums.sent_again += message["sent_again"]
     for reason, count in message["losses"].items():
         sums.losses.lose(reason, count)
     standing = Standing.from_plain(message["standing"], len(counter.gateways))

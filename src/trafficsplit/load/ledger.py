@@ -66,6 +66,13 @@ class Ledger:
             self.codes[ticket - self.first] = code
         self.under_way -= 1
 
+    def change_connection(self, ticket: int, connection: int) -> None:
+        """Note that a request under way has been sent again over another connection."""
+        if ticket in self.passed:
+            self.passed[ticket] = connection
+        if ticket >= self.first:
+            self.connections[ticket - self.first] = connection
+
     def _end_passed(self, ticket: int, code: int) -> None:
         """Note how a request that was passed over has ended, in its place where that is kept."""
         connection = self.passed.pop(ticket)

@@ -68,16 +68,34 @@ def _are_recordings(paths: Sequence[Path]) -> bool:
 
 def _run_of_report(settings: AnalyzeSettings, directory: Path) -> Run:
     run = read_run(directory)
-    if not settings.asks:
+    if settings.asks:
+        question = replace(question_of(settings), user_requests=run.question.user_requests)
+    else:
+        question = settings.limits.applied_to(run.question)
+    was = run.question
+    run = replace(run, question=question)
+    if _is_settled(was, question):
         return run
-    question = replace(question_of(settings), user_requests=run.question.user_requests)
-    return replace(run, question=question, ending=replace(run.ending, decided=None))
+    # What was decided then was the answer to another question.
+    return replace(run, ending=replace(run.ending, decided=None))
+
+
+def _is_settled(was: Question, is_asked: Question) -> bool:
+    """Return whether the answer to a question is the answer to another one, too.
+
+    A larger or smaller budget does not change what was decided within it.
+    """
+    if was.test == "fixed":
+        return was == is_asked
+    return was == replace(is_asked, requests=was.requests, power=was.power)
 
 
 def _run_of_recordings(settings: AnalyzeSettings, paths: Sequence[Path]) -> tuple[Run, list[str]]:
     recordings = Recordings(paths)
-    question = None if settings.asks else recordings.question()
-    return recordings.run(question or question_of(settings)), recordings.notes
+    recorded = None if settings.asks else recordings.question()
+    if recorded is None:
+        return recordings.run(question_of(settings)), recordings.notes
+    return recordings.run(settings.limits.applied_to(recorded)), recordings.notes
 
 
 def _run_of_logs(settings: AnalyzeSettings, paths: Sequence[Path]) -> tuple[Run, list[str]]:

@@ -174,8 +174,12 @@ def tally_of_counts(text: str, split: Split) -> Tally:
     """
     counts: dict[str, int] = dict.fromkeys(split, 0)
     lost = {"errors": 0, "unidentified": 0}
+    seen: set[str] = set()
     for part in filter(str.strip, text.split(",")):
         name, number = _parse_count(part)
+        if name in seen:
+            raise InputError(f"--counts has {name} twice")
+        seen.add(name)
         if name in lost and name not in split:
             lost[name] += number
         else:

@@ -22,6 +22,12 @@ def remarks(run: Run) -> list[str]:
     if run.ending.unrecorded:
         lines.append(f"the recording is not whole: {run.ending.unrecorded}")
     lines += _about_the_schedule(sender)
+    again = run.counted.sent_again
+    if again:
+        lines.append(
+            f"{again:,} {'request was' if again == 1 else 'requests were'} sent again: the gateway "
+            "had closed a connection that it had kept, before it answered"
+        )
     busy = sender.cpu > BUSY or sender.lag > LATE
     if run.subject.elapsed >= LONG_ENOUGH and busy:
         what = "the client itself was busy"

@@ -27,6 +27,7 @@ _NUMBER = r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?"
 _PLAIN = re.compile(_NUMBER, re.IGNORECASE)
 _SCALED = re.compile(rf"({_NUMBER})\s*([kmg]?)", re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_POINT_OF_THOUSANDS = re.compile(r"\d{1,3}(\.\d{3})+")
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _TIME = re.compile(r"(\d+(?:_\d+)*\.?\d*|\.\d+)\s*(ms|sec|s|min|m|h|d)", re.IGNORECASE | re.ASCII)
@@ -106,8 +107,16 @@ def fraction(text: str, what: str) -> float:
 
 
 def count(text: str, what: str, *, least: int = 1) -> int:
-    """Return a whole number of text such as `20000`, `20_000`, `20,000`, `20k` or `1e6`."""
+    """Return a whole number of text such as `20000`, `20_000`, `20,000`, `20k` or `1e6`.
+
+    A point with three digits behind it is refused: it may stand between thousands.
+    """
     value = _scaled(text, what)
+    if _POINT_OF_THOUSANDS.fullmatch(text.strip()):
+        plain = text.strip().replace(".", "")
+        raise InputError(
+            f"{what} is {text.strip()}, which may be {value:g} or {plain}: say one of them"
+        )
     if not value.is_integer() or not least <= value <= MOST_COUNT:
         raise InputError(
             f"{what} is {text.strip()}: give a whole number from {least} to 10^12, as 20000, 20k "

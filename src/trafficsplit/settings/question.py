@@ -32,7 +32,7 @@ class Limits:
     power: float | None = None
     max_failing: float | None = None
     requests: int = 0
-    test: str = "sequential"
+    test: str | None = None
     mismatch_alpha: float | None = None
     user_requests: int = 0
 
@@ -44,11 +44,27 @@ class Limits:
         If something is asked of the canary, a run goes on until there are enough answers of it.
         Raises InputError for limits that make no sense for the split.
         """
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen = self._given
         chosen.setdefault("tolerance", split.default_tolerance)
         question = Question(split, gateways=gateways, **chosen)
         return planned(replace(question, least_requests=least_requests(question, canary)))
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        """What is given, by name."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def applied_to(self, question: Question) -> Question:
+        """Return a question with what is given in place of its own; the same if nothing is.
+
+        Raises InputError for limits that make no sense for its split.
+        """
+        chosen = self._given
+        for name in ("requests", "user_requests"):
+            if not chosen[name]:
+                del chosen[name]
+        return replace(question, **chosen)
 
 
 def parse_limits(texts: Texts) -> Limits:
@@ -60,7 +76,7 @@ def parse_limits(texts: Texts) -> Limits:
         power=texts.value("power", fraction),
         max_failing=texts.value("max_failing", _per_cent_as_fraction),
         requests=texts.value("requests", count) or 0,
-        test=texts.choice("test", TESTS) or "sequential",
+        test=texts.choice("test", TESTS) or None,
         user_requests=parse_user_requests(texts),
     )
 

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scalarint import ScalarInt
 
 from trafficsplit.errors import InputError
 from trafficsplit.text import one_line
@@ -48,6 +49,11 @@ class Fields:
         # YAML's true is an int to Python, but not to Kubernetes.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self.error(f"{shown(value)} is not what belongs here", name)
+        if _has_leading_zero(value):
+            raise self.error(
+                f"0{value} begins with a zero, which Kubernetes takes for octal: write it without",
+                name,
+            )
         return value
 
     def text(self, name: str, default: str = "") -> str:
@@ -209,6 +215,13 @@ def documents_of(text: str, file: str) -> list[Fields]:
         _Check(file).node(document, 1)
         result.append(Fields(document, file))
     return result
+
+
+def _has_leading_zero(value: object) -> bool:
+    """Return whether a number was written with zeros before it, which YAML 1.1 reads as octal."""
+    if not isinstance(value, ScalarInt):
+        return False
+    return (getattr(value, "_width", None) or 0) > len(str(abs(value)))
 
 
 def _parse(text: str, file: str) -> list[object]:

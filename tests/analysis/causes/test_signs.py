@@ -67,6 +67,12 @@ def test_a_change_that_was_not_in_force_yet() -> None:
     assert "--settle 5s" in one.advice
 
 
+def test_a_change_to_shares_outside_of_the_tolerance_is_not_to_the_weights() -> None:
+    found = causes(changing(*[0] * 20, *[31] * 3))
+    assert found[0].name == "the shares changed during the run"
+    assert "configured" not in found[0].advice
+
+
 def test_the_counts_since_a_change() -> None:
     run = changing(0, 0, 0, 0, 25, 24, 26, 25)
     change = change_in(run)

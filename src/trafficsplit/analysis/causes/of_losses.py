@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from trafficsplit.analysis.causes.explanation import Explanation
 from trafficsplit.analysis.causes.lost_to import EVERY_VARIANT, Lost, lost_to
 from trafficsplit.analysis.causes.reasons import Kind, main_kind
+from trafficsplit.analysis.hanging import why_hanging
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
@@ -58,7 +59,13 @@ def causes_of_losses(run: Run) -> Iterator[Explanation]:
     tally = run.tally
     whose = lost_to(run.question.split, Lost(tally, _named(run)))
     part = f"{tally.lost:,} of {tally.requests:,} requests are lost"
-    if kind in GENERAL:
+    if kind is Kind.SLOW and hanging(run):
+        yield Explanation(
+            "a gateway has stopped answering",
+            f"{part}: {hanging(run)} See whether its process and pods are alive, and what it waits "
+            "for.",
+        )
+    elif kind in GENERAL:
         name, advice = GENERAL[kind]
         yield Explanation(name, f"{part}: {advice}")
     elif kind in OF_VARIANTS and not (kind is Kind.NOT_CONNECTED and _is_silent(tally, whose)):
@@ -71,6 +78,14 @@ def causes_of_losses(run: Run) -> Iterator[Explanation]:
         )
     elif whose:
         yield _failing(run.question.split, tally, whose, part)
+
+
+def hanging(run: Run) -> str:
+    """Return what has stopped answering in a run, a gateway or connections; empty: nothing."""
+    if not run.counted.hanging:
+        return ""
+    names = [gateway.name for gateway in run.gateways]
+    return why_hanging(run.counted.hanging, names, run.question, ended=True)
 
 
 def _is_silent(tally: Tally, whose: str | None) -> bool:

@@ -36,7 +36,7 @@ def causes_by_signs(run: Run, draws: Independence, facts: Facts) -> Iterator[Exp
     gateways = compare_gateways(run)
     if gateways is not None:
         yield from _unlike_gateways(run, gateways, facts)
-    elif not draws.keeps_connections and differing_replicas(run):
+    elif change is None and not draws.keeps_connections and differing_replicas(run):
         yield _unlike_replicas(run)
     if _is_no_draw(run, draws):
         yield from _clustered(run, draws)
@@ -73,19 +73,21 @@ def _is_of_kept_connections(draws: Independence, change: Change) -> bool:
 def _changed(run: Run, change: Change) -> Explanation:
     """Return that the split changed, and whether to what is configured, or from it."""
     split = run.question.split
-    counts = tally_after(run, change).counts
+    after = tally_after(run, change)
     when = f"The shares changed {change.at:.1f} s after the start"
-    if fits(counts, split.weights):
+    is_possible = fits(after.counts, split.weights)
+    if is_possible and run.question.tolerates(after):
         return Explanation(
             "the change came into force during the run",
             f"{when}, to those that are configured: it was not in force yet when the run began. "
             f"Verify again, or with --settle {change.at + 1:.0f}s.",
         )
     one_by_one = all(max(shares.values()) > NEARLY_ALL for shares in (change.before, change.after))
+    to = "" if is_possible else ", to others than configured"
     return Explanation(
         "the shares changed during the run",
-        f"{when}, to others than configured: were the weights set meanwhile, or was the gateway "
-        "reloaded? Verify again when they are settled.",
+        f"{when}{to}: were the weights set meanwhile, or was the gateway reloaded? Verify again "
+        "when they are settled.",
         certain=not one_by_one,  # a cache, or a gateway that deals in blocks, looks like that too
     )
 
