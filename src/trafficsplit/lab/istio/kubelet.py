@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import logging
+import math
 import queue
 import socket
 import subprocess
@@ -289,11 +290,26 @@ def _variables(pod: Pod, spec: Document) -> dict[str, str]:
 
 
 def _keep_probing(pod: Pod) -> None:
-    """Ask a pod again and again whether it is ready, until it ends."""
+    """Ask a pod again and again whether it is ready, until it ends.
+
+    One that was ready is so until it has failed for as long as its probe says, as to a kubelet.
+    """
+    passed = -math.inf
     while not pod.ending:
         specs = pod.document["spec"]["containers"]
-        pod.passes = all(_is_ready(spec, pod.network.address) for spec in specs)
+        now = time.monotonic()
+        if all(_is_ready(spec, pod.network.address) for spec in specs):
+            passed = now
+        elif any(container.process is None for container in pod.containers):
+            passed = -math.inf
+        pod.passes = now - passed <= max(map(_patience, specs))
         time.sleep(PROBE_PAUSE if pod.passes else TICK)
+
+
+def _patience(spec: Document) -> float:
+    """Return the seconds for which a container may fail its probe before it is not ready."""
+    probe = spec.get("readinessProbe") or {}
+    return float(probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3))
 
 
 def _is_ready(spec: Document, address: str) -> bool:
