@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -63,10 +64,14 @@ def each(istio: Cluster) -> list[str]:
     hosts = []
     for number in range(GATEWAYS):
         service = f"istio-system/gateway-{number}:http"
-        istio.wait_until(lambda s=service: istio.run("lab", "url", s).returncode == 0, "a way")
+        istio.wait_until(partial(has_way, istio, service), "a way")
         hosts.append(istio.url(service))
     time.sleep(1)  # until its endpoints are known
     return hosts
+
+
+def has_way(istio: Cluster, service: str) -> bool:
+    return istio.run("lab", "url", service).returncode == 0
 
 
 @pytest.fixture(autouse=True)
