@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
@@ -20,19 +20,29 @@ from trafficsplit.settings.load import LoadSettings, parse_load, parse_sending
 from trafficsplit.settings.options import Texts
 from trafficsplit.settings.question import parse_limits, parse_split
 from trafficsplit.settings.verify import VerifySettings
-from trafficsplit.verification import expected_split, read_standard_input, with_gateway_of
+from trafficsplit.verification import expected_split, read_standard_input, with_gateway_at
 from trafficsplit.weights.probe import probe_of
-from trafficsplit.weights.sources import Source, source_of
+from trafficsplit.weights.sources import GatewayLocation, Source, source_of
 
 LIVE_KINDS = ("virtual_service", "http_route")  # of sources, which may change meanwhile
 
 
-def prepare(texts: Texts) -> tuple[VerifySettings, Source | None]:
-    """Return the settings of a verification, and the source that is read again at its end.
+@dataclass(frozen=True)
+class Prepared:
+    """A verification that may begin: its settings, and what is read again at its end.
 
-    The source is None if the weights came from the command line or a file: only a live cluster may
-    change while it is verified. Raises InputError.
+    `source` is None if the weights came from the command line or a file: only a live cluster may
+    change while it is verified. `location` is where it said that the gateway is, None if the
+    gateway was given.
     """
+
+    settings: VerifySettings
+    source: Source | None = None
+    location: GatewayLocation | None = None
+
+
+def prepare(texts: Texts) -> Prepared:
+    """Return a verification as options ask for it. Raises InputError."""
     check_plots(wanted=texts.has("plots"))
     hosts = parse_hosts(texts["host"])
     load = parse_load(texts)
@@ -47,10 +57,12 @@ def prepare(texts: Texts) -> tuple[VerifySettings, Source | None]:
         load = replace(load, others=source.others())
     check_identifier(load, split)
     settings = VerifySettings(hosts, split, limits, load, sending)
-    settings = with_gateway_of(source, settings)
-    if source_settings.kind not in LIVE_KINDS:
-        return settings, None
-    return settings, source
+    if source is None or source_settings.kind not in LIVE_KINDS:
+        return Prepared(settings)
+    if hosts:
+        return Prepared(settings, source)
+    location = source.gateway()
+    return Prepared(with_gateway_at(location, settings), source, location)
 
 
 def source_for(

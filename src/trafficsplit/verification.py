@@ -28,7 +28,7 @@ from trafficsplit.report.publish import (
     signals_held_back,
 )
 from trafficsplit.settings.verify import VerifySettings
-from trafficsplit.weights.sources import Source
+from trafficsplit.weights.sources import GatewayLocation, Source
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,16 @@ class Occasion:
     """What a verification is part of: where its report goes, and how its verdict is said.
 
     `report` is the directory, None for a new one in reports/. `source` is read again when the run
-    is over; it is None if the weights came from the command line. `progress` shows on a terminal
-    how far the run is. `warm` is a process that has imported Locust by then.
+    is over; it is None if the weights came from the command line. `location` is where it said that
+    the gateway is, None if it was not asked. `progress` shows on a terminal how far the run is.
+    `warm` is a process that has imported Locust by then.
     """
 
     clock: Clock
     report: Path | None = None
     saying: Saying = field(default_factory=Saying)
     source: Source | None = None
+    location: GatewayLocation | None = None
     progress: bool = True
     warm: WarmProcess | None = None
 
@@ -72,7 +74,7 @@ def verify(
             occasion.clock.lap("load")
         run = replace(run, subject=replace(run.subject, command=command_line()))
         if occasion.source:
-            run = replace(run, source=read_again(occasion.source))
+            run = replace(run, source=read_again(occasion.source, occasion.location))
         return publish(run, report, occasion.clock, occasion.saying)
 
 
@@ -117,15 +119,31 @@ def drive(
             raise
 
 
-def read_again(source: Source) -> SourceReading:
+def read_again(source: Source, location: GatewayLocation | None = None) -> SourceReading:
     """Return the split of a source now, or the reason why it cannot be read. Never raises.
 
-    A run that has been made is worth keeping either way.
+    A run that has been made is worth keeping either way. `location` is where the gateway was at the
+    beginning, None if its addresses did not come from the source.
     """
     try:
-        return SourceReading(str(source), reread=source.split())
+        moved = "" if location is None else difference(location, source.gateway())
+        return SourceReading(str(source), reread=source.split(), moved=moved)
     except InputError as error:
         return SourceReading(str(source), unread=str(error))
+
+
+def difference(before: GatewayLocation, after: GatewayLocation) -> str:
+    """Return which addresses of a gateway are gone, and which are new; empty if none is."""
+    gone = sorted(_addresses(before) - _addresses(after))
+    new = sorted(_addresses(after) - _addresses(before))
+    parts = [f"{address} is gone" for address in gone]
+    parts += [f"{address} is new" for address in new]
+    return ", ".join(parts)
+
+
+def _addresses(location: GatewayLocation) -> set[str]:
+    named = {address for many in location.addresses.values() for address in many}
+    return named or set(location.hosts)
 
 
 def expected_split(split: Split | None, source: Source | None) -> Split:
@@ -147,7 +165,11 @@ def with_gateway_of(source: Source | None, settings: VerifySettings) -> VerifySe
     """
     if settings.hosts or source is None:
         return settings
-    gateway = source.gateway()
+    return with_gateway_at(source.gateway(), settings)
+
+
+def with_gateway_at(gateway: GatewayLocation, settings: VerifySettings) -> VerifySettings:
+    """Return settings with a gateway that is somewhere."""
     connection = settings.load.connection
     addresses = {**gateway.addresses, **connection.addresses}
     load = replace(settings.load, connection=replace(connection, addresses=addresses))

@@ -29,9 +29,9 @@ class Cluster:
 
     directory: Path
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run trafficsplit in the cluster's directory, with its kubeconfig."""
-        kubeconfig = str(self.directory / ".lab" / "kubeconfig")
+    def run(self, *arguments: str, kubeconfig: str = "") -> subprocess.CompletedProcess[str]:
+        """Run trafficsplit in the cluster's directory, with its kubeconfig or another."""
+        kubeconfig = kubeconfig or str(self.directory / ".lab" / "kubeconfig")
         return subprocess.run(
             [TRAFFICSPLIT, *arguments],
             cwd=self.directory,

@@ -76,6 +76,8 @@ def _why_weights_are_unknown(run: Run) -> str:
         return ""
     if source.unread:
         return sentences.source_unread(source)
+    if source.moved:
+        return sentences.gateway_moved(source)
     if source.reread is None or same_weights(source.reread, run.question.split):
         return ""
     return sentences.source_changed(source.name, run.question.split, source.reread)

@@ -94,13 +94,13 @@ def _split(weights: Mapping[str, float] | None) -> Split | None:
 def _source_as_plain(source: SourceReading | None) -> Plain | None:
     if source is None:
         return None
-    return {"name": source.name, "reread": _weights(source.reread), "unread": source.unread}
+    return {**vars(source), "reread": _weights(source.reread)}
 
 
 def _source_from_plain(plain: Mapping[str, Any] | None) -> SourceReading | None:
     if plain is None:
         return None
-    return SourceReading(plain["name"], _split(plain["reread"]), plain["unread"])
+    return SourceReading(**{**plain, "reread": _split(plain["reread"])})
 
 
 def _counted_as_plain(counted: Counted) -> Plain:

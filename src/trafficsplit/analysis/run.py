@@ -190,12 +190,14 @@ class Ending:
 class SourceReading:
     """Where the weights are configured, and which weights stood there after the run.
 
-    `reread` is None if it was not read again, or could not be: `unread` says why.
+    `reread` is None if it was not read again, or could not be: `unread` says why. `moved` says how
+    the gateway's addresses there have changed since, empty if they have not.
     """
 
     name: str
     reread: Split | None = None
     unread: str = ""
+    moved: str = ""
 
 
 @dataclass(frozen=True)

@@ -286,6 +286,14 @@ def source_unread(source: SourceReading) -> str:
     )
 
 
+def gateway_moved(source: SourceReading) -> str:
+    """Return that the gateway's addresses changed while it was verified."""
+    return (
+        f"The gateway of {source.name} changed its addresses while it was verified ({source.moved}"
+        "): verify again."
+    )
+
+
 def source_changed(name: str, before: Split, after: Split) -> str:
     """Return that the weights changed while they were verified."""
     return (

@@ -32,10 +32,12 @@ def verify(context: click.Context, /, **_: object) -> int:
 
         clock = Clock(context.obj)
         output = parse_output(texts)
-        settings, source = prepare(texts)
+        prepared = prepare(texts)
         clock.lap("imports")
         notes: list[str] = []
         saying = Saying(json=output.json, plots=output.plots, notes=notes)
-        occasion = Occasion(clock, output.report, saying, source, warm=warm)
+        occasion = Occasion(
+            clock, output.report, saying, prepared.source, prepared.location, warm=warm
+        )
         gateway = partial(gateway_of_the_lab, tell=notes.append)
-        return exit_code(verified(settings, occasion, gateway))
+        return exit_code(verified(prepared.settings, occasion, gateway))

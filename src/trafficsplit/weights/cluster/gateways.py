@@ -62,9 +62,7 @@ def _listener_of(access: Access, resource: Resource, service: str) -> Listener:
 
 def _host_name(resource: Resource) -> str:
     """Return the first full host name without a wildcard, empty where there is none."""
-    spec = resource.data.get("spec", {})
-    for host in spec.get("hosts") or spec.get("hostnames") or []:
-        name = str(host)
+    for name in _hosts_of(resource):
         if "*" not in name and "." in name:
             return name
     return ""
@@ -84,7 +82,7 @@ def _is_address(text: str) -> bool:
 def _istio_listener(access: Access, resource: Resource) -> Listener:
     gateway, title = _istio_gateway(access, resource)
     spec = gateway.get("spec", {})
-    scheme, port = _http_server(spec.get("servers", []))
+    scheme, port = _http_server(spec.get("servers", []), _hosts_of(resource))
     selector = spec.get("selector") or {}
     refusal: ClusterError | None = None
     for service in _services_of_pods(access, selector):
@@ -114,13 +112,45 @@ def _version(resource: Resource) -> str:
     return str(resource.data["apiVersion"]).rpartition("/")[2]
 
 
-def _http_server(servers: Iterable[Object]) -> tuple[str, int]:
-    """Return scheme and port of an Istio Gateway's first server for HTTP; else the defaults."""
+def _hosts_of(resource: Resource) -> list[str]:
+    """Return the host names that a resource is for, with their wildcards."""
+    spec = resource.data.get("spec", {})
+    return list(map(str, spec.get("hosts") or spec.get("hostnames") or []))
+
+
+def _http_server(servers: Iterable[Object], hosts: Sequence[str]) -> tuple[str, int]:
+    """Return scheme and port of an Istio Gateway's server for HTTP; else the defaults.
+
+    That is the first one that has one of the hosts, and does not send all to https instead.
+    """
+    fitting = []
     for server in servers:
         protocol = str(server.get("port", {}).get("protocol", "HTTP")).upper()
-        if protocol in SCHEMES:
-            return SCHEMES[protocol], int(server["port"]["number"])
-    return "http", 80
+        redirects = (server.get("tls") or {}).get("httpsRedirect", False)
+        if protocol in SCHEMES and not redirects:
+            fitting.append((SCHEMES[protocol], int(server["port"]["number"]), server))
+    for scheme, port, server in fitting:
+        names = [str(name).rpartition("/")[2] for name in server.get("hosts") or ["*"]]
+        if _meet(names, hosts):
+            return scheme, port
+    return fitting[0][:2] if fitting else ("http", 80)
+
+
+def _meet(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether a name of the ones, with wildcards, may be one of the others; none: any."""
+    if not some or not others:
+        return True
+    return any(_may_be(one, other) for one in some for other in others)
+
+
+def _may_be(one: str, other: str) -> bool:
+    """Return whether two host names, each perhaps with a wildcard in front, have one in common."""
+    for pattern, name in ((one, other), (other, one)):
+        if pattern in ("*", name):
+            return True
+        if pattern.startswith("*.") and name.endswith(pattern[1:]):
+            return True
+    return False
 
 
 def _services_of_pods(access: Access, selector: Mapping[str, str]) -> Iterator[Object]:
@@ -203,13 +233,22 @@ def _gateway_api_listener(access: Access, resource: Resource) -> Listener:
     addresses = [str(one["value"]) for one in gateway.get("status", {}).get("addresses") or []]
     if not addresses:
         raise ClusterError(f"{title} has no address yet: wait, or {WAY_OUT}")
-    section = parent.get("sectionName")
     for listener in gateway.get("spec", {}).get("listeners") or []:
-        is_http = listener.get("protocol") in {"HTTP", "HTTPS"}
-        if is_http and section in {None, listener.get("name")}:
-            port = int(parent.get("port") or listener["port"])
-            return Listener(str(listener["protocol"]).lower(), port, addresses)
-    raise ClusterError(f"{title} has no listener for HTTP: {WAY_OUT}")
+        if _is_for(listener, parent, _hosts_of(resource)):
+            return Listener(str(listener["protocol"]).lower(), int(listener["port"]), addresses)
+    raise ClusterError(f"{title} has no listener for HTTP and the hosts of {resource}: {WAY_OUT}")
+
+
+def _is_for(listener: Object, parent: Object, hosts: Sequence[str]) -> bool:
+    """Return whether a listener takes the requests of a route, by its reference and its hosts."""
+    if listener.get("protocol") not in {"HTTP", "HTTPS"}:
+        return False
+    if parent.get("sectionName") not in {None, listener.get("name")}:
+        return False
+    if parent.get("port") not in {None, listener.get("port")}:
+        return False
+    name = listener.get("hostname")
+    return _meet([str(name)] if name else [], hosts)
 
 
 def _parent(resource: Resource) -> Object:
