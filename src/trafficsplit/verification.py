@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from trafficsplit.analysis.run import Run, SourceReading
@@ -142,7 +143,7 @@ def difference(before: GatewayLocation, after: GatewayLocation) -> str:
 
 
 def _addresses(location: GatewayLocation) -> set[str]:
-    named = {address for many in location.addresses.values() for address in many}
+    named = set(chain(*location.addresses.values()))
     return named or set(location.hosts)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from trafficsplit.errors import LabError
@@ -133,7 +134,7 @@ def check_built() -> None:
     """Raise LabError, with the way out, where a part that is needed has not been built."""
     left = missing()
     if left:
-        names = ", ".join(name for part in left for name in part.programs)
+        names = ", ".join(chain(*(part.programs for part in left)))
         raise LabError(
             f"the real Istio's parts have not been built ({names}): trafficsplit lab build, once, "
             f"{minutes_of(left)}"

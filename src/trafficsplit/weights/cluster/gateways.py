@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from trafficsplit.errors import ClusterError
@@ -140,7 +141,7 @@ def _meet(some: Sequence[str], others: Sequence[str]) -> bool:
     """Return whether a name of the ones, with wildcards, may be one of the others; none: any."""
     if not some or not others:
         return True
-    return any(_may_be(one, other) for one in some for other in others)
+    return any(_may_be(one, other) for one, other in product(some, others))
 
 
 def _may_be(one: str, other: str) -> bool:
