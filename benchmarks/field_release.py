@@ -132,6 +132,10 @@ class Source:
         self._weights = weights
         return ""
 
+    def set_at(self) -> str:
+        """Return nothing."""
+        return ""
+
     def gateway(self) -> GatewayLocation:
         """Return where the gateway is said to be."""
         return GatewayLocation(("http://gateway",))

@@ -128,7 +128,9 @@ def read_again(source: Source, location: GatewayLocation | None = None) -> Sourc
     """
     try:
         moved = "" if location is None else difference(location, source.gateway())
-        return SourceReading(str(source), reread=source.split(), moved=moved)
+        return SourceReading(
+            str(source), reread=source.split(), moved=moved, set_at=source.set_at()
+        )
     except InputError as error:
         return SourceReading(str(source), unread=str(error))
 

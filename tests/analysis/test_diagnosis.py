@@ -4,11 +4,11 @@ import pytest
 
 from tests.support.runs import having, made
 from trafficsplit.analysis.causes.explanation import Diagnosis
-from trafficsplit.analysis.diagnosis import NOTHING_FITS, diagnose, facts_of
+from trafficsplit.analysis.diagnosis import NOTHING_FITS, diagnose, facts_of, set_lately
 from trafficsplit.analysis.independence import Draws, Independence
-from trafficsplit.analysis.judge import judge
+from trafficsplit.analysis.judge import draws_of, judge
 from trafficsplit.analysis.latency import bucket_of
-from trafficsplit.analysis.run import LatencyKey, Run, Stretch
+from trafficsplit.analysis.run import LatencyKey, Run, SourceReading, Stretch
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.analysis.verdict import Judgement, Verdict
@@ -26,6 +26,24 @@ def diagnosed(run: Run, draws: Independence = FINE) -> Diagnosis:
 
 def said(run: Run, draws: Independence = FINE) -> str:
     return diagnosed(run, draws).summary
+
+
+@pytest.mark.parametrize(
+    ("set_at", "said"),
+    [
+        ("2025-12-31T23:59:57Z", "had been set 3 s before"),
+        ("2025-12-31T23:59:00Z", ""),  # long in force
+        ("2026-01-01T00:00:01Z", ""),  # meanwhile: another question
+        ("", ""),
+    ],
+)
+def test_weights_that_were_set_shortly_before_may_not_be_in_force(set_at: str, said: str) -> None:
+    run = made({"blue": 6000, "green": 3000})
+    run = dataclasses.replace(run, source=SourceReading("shop/color", set_at=set_at))
+    assert said in set_lately(run)
+    found = diagnose(run, judge(run), draws_of(run))
+    assert found is not None
+    assert ("may still be in force" in found.summary) == bool(said)
 
 
 def test_a_match_needs_no_explanation() -> None:

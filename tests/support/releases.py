@@ -59,6 +59,10 @@ class FakeSource:
         self.settings.append(self.weights)
         return "set"
 
+    def set_at(self) -> str:
+        """Return nothing."""
+        return ""
+
     def gateway(self) -> GatewayLocation:
         """Return where the gateway is."""
         return GatewayLocation(self.hosts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from trafficsplit.analysis.causes.candidates import Facts, other_variants, weigh_causes
 from trafficsplit.analysis.causes.explanation import Diagnosis, Explanation
@@ -18,9 +19,11 @@ from trafficsplit.analysis.causes.weighing import Weighed, Weighing
 from trafficsplit.analysis.dependence import dependence
 from trafficsplit.analysis.independence import Independence
 from trafficsplit.analysis.latency import middle_of
+from trafficsplit.analysis.plain import moment_of
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.verdict import Judgement, Verdict
 
+LATELY = 30.0  # seconds: weights that were set so shortly before may not be in force yet
 MOST_RIVALS = 2  # named beside the first
 FEWEST = 20  # responses, below which the shares say nothing
 FEWEST_LATENCIES = 20  # of each variant, below which its speed is not known
@@ -40,7 +43,27 @@ def diagnose(run: Run, judgement: Judgement, draws: Independence) -> Diagnosis |
         return None
     if judgement.verdict is not Verdict.MISMATCH or run.tally.identified < FEWEST:
         return None
-    return _by_shares(facts, _as_independent(run))
+    found = _by_shares(facts, _as_independent(run))
+    late = set_lately(run)
+    return replace(found, summary=f"{found.summary} {late}") if late else found
+
+
+def set_lately(run: Run) -> str:
+    """Return that the weights were set shortly before the run, and may not be in force; or empty.
+
+    A control plane with much to do takes seconds.
+    """
+    source = run.source
+    if source is None or not source.set_at or not run.subject.started_at:
+        return ""
+    age = moment_of(run.subject.started_at) - moment_of(source.set_at)
+    seconds = age.total_seconds()
+    if not 0 <= seconds <= LATELY:
+        return ""
+    return (
+        f"The weights of {source.name} had been set {seconds:.0f} s before: those of before may "
+        f"still be in force. Verify again, or with --settle {LATELY:.0f}s."
+    )
 
 
 def facts_of(run: Run) -> Facts:

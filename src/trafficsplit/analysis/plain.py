@@ -36,6 +36,11 @@ def stamp(moment: datetime.datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def moment_of(text: str) -> datetime.datetime:
+    """Return the moment that `stamp` made text of, or that Kubernetes did. Raises ValueError."""
+    return datetime.datetime.fromisoformat(text)
+
+
 def run_as_plain(run: Run) -> Plain:
     """Return a run as data that JSON can hold."""
     ending = dataclasses.asdict(run.ending)

@@ -191,13 +191,15 @@ class SourceReading:
     """Where the weights are configured, and which weights stood there after the run.
 
     `reread` is None if it was not read again, or could not be: `unread` says why. `moved` says how
-    the gateway's addresses there have changed since, empty if they have not.
+    the gateway's addresses there have changed since, empty if they have not. `set_at` is when the
+    weights were set, in ISO 8601, empty if it is not known.
     """
 
     name: str
     reread: Split | None = None
     unread: str = ""
     moved: str = ""
+    set_at: str = ""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,10 @@ class Source(Protocol):
         """Return where the gateway is, as far as this source knows."""
         ...
 
+    def set_at(self) -> str:
+        """Return when the weights were set, in ISO 8601, empty if that is not known."""
+        ...
+
 
 @dataclass(frozen=True)
 class ManifestSource:
@@ -101,6 +105,10 @@ class ManifestSource:
     def gateway(self) -> GatewayLocation:
         """Return an empty location: a file does not say where the gateway is."""
         return GatewayLocation()
+
+    def set_at(self) -> str:
+        """Return nothing: a file is not in force by itself."""
+        return ""
 
 
 def _difference(before: str, after: str, file: str) -> str:
@@ -157,6 +165,10 @@ class ClusterSource:
         from trafficsplit.weights.cluster import gateways_of
 
         return gateways_of(self.access, self._read(), self.settings.gateway_service)
+
+    def set_at(self) -> str:
+        """Return when the resource's specification was changed last."""
+        return self._read().set_at
 
 
 def source_of(

@@ -73,6 +73,15 @@ class Resource:
     def __str__(self) -> str:
         return f"{self.kind.name} {self.namespace}/{self.name}"
 
+    @property
+    def set_at(self) -> str:
+        """When its specification was changed last, in ISO 8601; empty where that is not known."""
+        times = []
+        for entry in self.data["metadata"].get("managedFields") or ():
+            if "f:spec" in (entry.get("fieldsV1") or {}):
+                times.append(str(entry.get("time") or ""))
+        return max(times, default="")
+
     def split(self, choice: Choice) -> Split:
         """Return the split that it gives to a request. Raises InputError."""
         return split_of([document_of(self.data), *self.beside], choice)
