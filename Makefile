@@ -12,9 +12,8 @@ WEIGHT ?=
 HOST ?=
 ARGS ?=
 JOBS ?= auto
-# A few tests at a time to each process, so that the longest, which come first, are shared.
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --maxschedchunk=4
-FAST = -m 'not slow and not lab' --ignore=tests/end_to_end --ignore=tests/notebooks \
+PYTEST = $(BIN)/python -m pytest -n $(JOBS)
+FAST = -m 'not slow and not lab' --ignore=tests/end_to_end --ignore=tests/istio --ignore=tests/notebooks \
   --ignore=tests/test_package.py --ignore=tests/test_readme.py --ignore=tests/test_image.py
 RUNS ?= 10000
 

@@ -35,6 +35,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give tests to processes one by one, but all that share a cluster to the same one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneByOne(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/istio" if nodeid.startswith("tests/istio/") else nodeid
+
+    return OneByOne(config, log)
+
+
 def needs(program: str) -> str:
     """The path of a system program. Without it a test skips, and in CI it fails."""
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")

@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from trafficsplit.errors import LabError
 from trafficsplit.lab.istio import network, parts
 
+CANARY = ROOT / "istio" / "color-istio-gw-canary-pct.yaml"
+SETTLED = 0.7  # seconds until what istiod is told is at all gateways, on an idle machine
 LONGEST = 300  # seconds for a command; only what hangs takes them
 PAUSE = 0.1  # seconds between two looks
 TRAFFICSPLIT = str(Path(sys.executable).with_name("trafficsplit"))
@@ -81,11 +84,27 @@ class Cluster:
                     found.append(int(file.parent.name))
         return found
 
+    def settle(self) -> None:
+        """Wait until changes are in force."""
+        time.sleep(SETTLED)
+
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + LONGEST
         while not condition():
             assert time.monotonic() < deadline, f"it never was: {what}"
             time.sleep(PAUSE)
+
+
+def gateway_pods(istio: Cluster) -> list[str]:
+    """Return the names of the ingress gateways' pods."""
+    selector = ("-n", "istio-system", "-l", "istio=ingressgateway", "-o", "name")
+    names = istio.kubectl("get", "pods", *selector).split()
+    return [name.removeprefix("pod/") for name in names]
+
+
+def has_way(istio: Cluster, service: str) -> bool:
+    """Return whether a service can be reached from the outside."""
+    return istio.run("lab", "url", service).returncode == 0
 
 
 def need_istio() -> None:

@@ -10,18 +10,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.support.istio import Cluster, cluster
+from tests.support.istio import CANARY, Cluster, gateway_pods
 
-GATEWAYS = 4
 ISTIOD = "10.244.0.1"
 XDS_PORT = "15010"
-CANARY = (ROOT / "istio" / "color-istio-gw-canary-pct.yaml").read_text("utf-8")
+RULES = CANARY.read_text("utf-8")
 RULE = """
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -33,62 +30,7 @@ spec:
     - {name: blue-sub, labels: {color: blue}}
     - {name: green-sub, labels: {color: green}}
 """
-WAY = """
-apiVersion: v1
-kind: Service
-metadata: {name: %s, namespace: istio-system}
-spec:
-  type: NodePort
-  selector: {one: "%s"}
-  ports: [{name: http, port: 8080}]
-"""
-
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster with four ingress gateways."""
-    with cluster(tmp_path_factory.mktemp("field"), "--gateways", str(GATEWAYS)) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def each(istio: Cluster) -> list[str]:
-    """The gateways' own addresses."""
-    pods = sorted(gateway_pods(istio))
-    for number, pod in enumerate(pods):
-        name = f"gateway-{number}"
-        istio.kubectl("label", "pod", "-n", "istio-system", pod, f"one={name}")
-        istio.kubectl("apply", "-f", "-", text=WAY % (name, name))
-    hosts = []
-    for number in range(GATEWAYS):
-        service = f"istio-system/gateway-{number}:http"
-        istio.wait_until(partial(has_way, istio, service), "a way")
-        hosts.append(istio.url(service))
-    time.sleep(1)  # until its endpoints are known
-    return hosts
-
-
-def has_way(istio: Cluster, service: str) -> bool:
-    return istio.run("lab", "url", service).returncode == 0
-
-
-@pytest.fixture(autouse=True)
-def _as_configured(istio: Cluster) -> Iterator[None]:
-    """Whatever a test changes is put back."""
-    yield
-    istio.kubectl("apply", "-f", "-", text=CANARY)
-    for color in ("blue", "green"):
-        istio.kubectl("scale", f"deployment/dep-color-{color}", "--replicas=1")
-        istio.kubectl("rollout", "status", f"deployment/dep-color-{color}", "--timeout=60s")
-    time.sleep(0.5)  # until istiod has told it
-
-
-def gateway_pods(istio: Cluster) -> list[str]:
-    selector = ("-n", "istio-system", "-l", "istio=ingressgateway", "-o", "name")
-    names = istio.kubectl("get", "pods", *selector).split()
-    return [name.removeprefix("pod/") for name in names]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_configured")]
 
 
 def envoy_of(istio: Cluster, number: int) -> int:
@@ -149,7 +91,7 @@ def meanwhile(after: float, *act: str, istio: Cluster) -> Iterator[None]:
 
 
 def with_weights(blue: int, green: int) -> str:
-    text = CANARY.replace("weight: 75", f"weight: {blue}")
+    text = RULES.replace("weight: 75", f"weight: {blue}")
     return text.replace("weight: 25", f"weight: {green}")
 
 
@@ -168,7 +110,7 @@ def test_one_that_does_not_hear_of_new_weights(istio: Cluster, each: list[str]) 
     with cut_off(envoy_of(istio, 2)):
         time.sleep(0.2)
         istio.kubectl("apply", "-f", "-", text=with_weights(40, 60))
-        time.sleep(1)
+        istio.settle()
         code, verdict = verify(istio, each, "--weight", "60", "--previous-weight", "25")
         assert (code, verdict["verdict"]) == (1, "mismatch"), verdict["reason"]
         assert each[2] in verdict["reason"]
@@ -215,7 +157,7 @@ def test_backends_that_are_rolled_in_mid_run(istio: Cluster) -> None:
 
 def test_a_backend_without_pods_is_failing_with_its_name(istio: Cluster) -> None:
     istio.kubectl("scale", "deployment/dep-color-green", "--replicas=0")
-    time.sleep(1)
+    istio.settle()
     code, verdict = istio.verify("--weight", "25")
     assert (code, verdict["verdict"]) == (4, "failing"), verdict["reason"]
     assert "green" in verdict["diagnosis"]["summary"]
@@ -241,7 +183,7 @@ def test_a_policy_within_a_subset_does_not_move_the_split(istio: Cluster, policy
     istio.kubectl("scale", "deployment/dep-color-green", "--replicas=2")
     istio.kubectl("apply", "-f", "-", text=RULE % POLICIES[policy])
     istio.kubectl("rollout", "status", "deployment/dep-color-green", "--timeout=60s")
-    time.sleep(0.5)
+    istio.settle()
     code, verdict = istio.verify("--weight", "25", "--tolerance", "4")
     assert code == 0, verdict["reason"]
 
@@ -256,14 +198,14 @@ HTTP = {
 def with_rule(text: str) -> str:
     """Return the canary with more in its rule."""
     rule = "    - match:\n        - uri:\n            prefix: /color # a prefix"
-    assert rule in CANARY
-    return CANARY.replace(rule, f"    - {text}\n      {rule.lstrip(' -')}")
+    assert rule in RULES
+    return RULES.replace(rule, f"    - {text}\n      {rule.lstrip(' -')}")
 
 
 @pytest.mark.parametrize("rule", HTTP)
 def test_a_rule_beside_the_weights_does_not_move_them(istio: Cluster, rule: str) -> None:
     istio.kubectl("apply", "-f", "-", text=with_rule(HTTP[rule]))
-    time.sleep(0.5)
+    istio.settle()
     code, verdict = istio.verify("--weight", "25", "--tolerance", "4")
     assert code == 0, verdict["reason"]
 
@@ -271,7 +213,7 @@ def test_a_rule_beside_the_weights_does_not_move_them(istio: Cluster, rule: str)
 def test_a_fault_that_is_injected_is_named(istio: Cluster) -> None:
     fault = "fault: {abort: {httpStatus: 503, percentage: {value: 20}}}"
     istio.kubectl("apply", "-f", "-", text=with_rule(fault))
-    time.sleep(0.5)
+    istio.settle()
     code, verdict = istio.verify("--weight", "25")
     assert (code, verdict["verdict"]) == (4, "failing"), verdict["reason"]
     assert "fault" in verdict["diagnosis"]["summary"]
@@ -280,6 +222,6 @@ def test_a_fault_that_is_injected_is_named(istio: Cluster) -> None:
 def test_a_short_time_out_with_slow_answers_is_named(istio: Cluster) -> None:
     fault = "fault: {delay: {fixedDelay: 3s, percentage: {value: 10}}}"
     istio.kubectl("apply", "-f", "-", text=with_rule(fault))
-    time.sleep(0.5)
+    istio.settle()
     code, verdict = istio.verify("--weight", "25", "--timeout", "1s")
     assert (code, verdict["verdict"]) == (4, "failing"), verdict["reason"]

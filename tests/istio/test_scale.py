@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.support.istio import Cluster, cluster
+from tests.support.istio import CANARY, Cluster, cluster
 
-CANARY = (ROOT / "istio" / "color-istio-gw-canary-pct.yaml").read_text("utf-8")
 OTHERS = 1000
 AT_ONCE = 20  # changes of one kubectl
 
@@ -75,7 +73,11 @@ def test_a_change_that_takes_long_is_said_to_be_one_that_may_not_be_in_force(
         istio.kubectl("apply", "--server-side", "-f", "-", text=listed(*every))
         route = ("--virtual-service", "default/color-is-vs")
         with changing(istio):
-            weights = CANARY.replace("weight: 75", "weight: 20").replace("weight: 25", "weight: 80")
+            weights = (
+                CANARY.read_text("utf-8")
+                .replace("weight: 75", "weight: 20")
+                .replace("weight: 25", "weight: 80")
+            )
             istio.kubectl("apply", "-f", "-", text=weights)
             code, verdict = istio.verify(*route, "--no-diagnosis")
             assert code in (0, 1, 3), verdict["reason"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.istio import Cluster, cluster
+from tests.support.istio import CANARY, Cluster
 
 ROLES = ROOT / "integrations" / "kubernetes" / "roles.yaml"
 ROUTE = ("--virtual-service", "default/color-is-vs")
@@ -18,12 +18,14 @@ ROUTE = ("--virtual-service", "default/color-is-vs")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("access")) as up:
-        up.kubectl("apply", "-f", str(ROLES))
-        reach(up)
-        yield up
+@pytest.fixture(scope="module", autouse=True)
+def _reachable(istio: Cluster) -> Iterator[None]:
+    istio.kubectl("apply", "-f", str(ROLES))
+    reach(istio)
+    yield
+    istio.kubectl("delete", "-f", "-", text=EDGE)
+    istio.kubectl("apply", "-f", str(CANARY))
+    istio.settle()
 
 
 def reach(istio: Cluster) -> None:
