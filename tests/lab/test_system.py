@@ -146,6 +146,12 @@ def test_deployments_are_read_as_strictly(tmp_path: Path, old: str, new: str, sa
         read(tmp_path, CANARY, BLUE.replace(old, new, 1))
 
 
+def test_servers_of_several_ports_are_refused(tmp_path: Path) -> None:
+    second = "    - port: {number: 8080, name: other, protocol: HTTP}\n      hosts: ['*']\n---"
+    with pytest.raises(InputError, match="one port"):
+        read(tmp_path, CANARY.replace("---", second, 1))
+
+
 def test_manifests_without_a_gateway_are_nothing_to_ask(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no Gateway with a VirtualService"):
         read(tmp_path, BLUE)

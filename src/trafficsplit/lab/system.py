@@ -160,11 +160,15 @@ def _gateway(document: Fields, system: System) -> None:
     spec = document.fields("spec")
     spec.ignore("selector")
     hosts: list[str] = []
+    numbers: set[int] = set()
     for server in spec.each("servers"):
         port = server.fields("port")
         if port.need("protocol") not in {"HTTP", "HTTP2"}:
             raise port.error("the lab's gateway speaks plain HTTP only", "protocol")
-        port.ignore("number", "name", "targetPort")  # the lab takes a free port
+        numbers.add(port.take("number", int, 80))
+        if len(numbers) > 1:
+            raise port.error("the lab's gateway has one port: servers of several are for a cluster")
+        port.ignore("name", "targetPort")  # the lab takes a free port
         server.ignore("name")
         for host in server.strings("hosts"):
             hosts.append(host.rpartition("/")[2])

@@ -170,11 +170,30 @@ def _virtual_hosts(routings: Sequence[Routing]) -> list[Config]:
     # Envoy refuses a domain that is there twice, so the routes of all services are put together.
     routes_by_host: dict[str, list[Config]] = {}
     for routing in routings:
+        own = _reachable(routing)
         for host in routing.hosts:
-            of_host = routes_by_host.setdefault(host, [])
-            for rule in routing.rules:
-                of_host += _routes(rule)
-    return [_virtual_host(host, of_host) for host, of_host in routes_by_host.items()]
+            routes_by_host.setdefault(host, []).extend(own)
+    # Those of several VirtualServices are in their order, but for what catches all: that is last.
+    return [
+        _virtual_host(host, sorted(of_host, key=_catches_all))
+        for host, of_host in routes_by_host.items()
+    ]
+
+
+def _reachable(routing: Routing) -> list[Config]:
+    """Return the routes of one VirtualService, up to the first that catches all."""
+    reachable = []
+    for rule in routing.rules:
+        for route in _routes(rule):
+            reachable.append(route)
+            if _catches_all(route):
+                return reachable
+    return reachable
+
+
+def _catches_all(route: Config) -> bool:
+    """Return whether a route matches every request."""
+    return bool(route["match"] == {"prefix": "/"})
 
 
 def _virtual_host(host: str, routes_of_host: Sequence[Config]) -> Config:
