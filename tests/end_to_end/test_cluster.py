@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def kubectl_patch(green: int) -> None:
     )
 
 
-def test_weights_are_set_by_server_side_apply(cli: Cli, cluster: Cluster) -> None:
+def test_weights_are_set_as_controllers_set_them(cli: Cli, cluster: Cluster) -> None:
     dry = cli("set-weights", "green=40", *VS, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "would set VirtualService default/color-is-vs: blue 75 %, green 25 % → blue 60" in (
@@ -111,17 +112,69 @@ def test_weights_are_set_by_server_side_apply(cli: Cli, cluster: Cluster) -> Non
     assert weights(cluster) == [75, 25]
     assert cli("set-weights", "green=40", *VS).returncode == 0
     assert weights(cluster) == [60, 40]
-    query = cluster.applied[-1]["query"]
-    assert query["fieldManager"] == "trafficsplit"
-    body = cluster.applied[-1]["body"]
-    assert set(body["spec"]) == {"http"}  # nothing else becomes ours
-    assert body["spec"]["http"][0]["match"]  # the list is one owner's, so it is sent whole
-    cluster.the("VirtualService")["metadata"]["annotations"]["owner"] = "argocd"
+    assert cluster.patched[-1]["query"]["fieldManager"] == "trafficsplit"
+    body = cluster.patched[-1]["body"]
+    assert set(body["spec"]) == {"http"}  # nothing else is sent
+    assert body["spec"]["http"][0]["match"]  # a list is sent whole, as it was read
+
+
+@pytest.mark.parametrize(
+    ("metadata", "who"),
+    [
+        ({"ownerReferences": [{"kind": "Canary", "name": "color"}]}, "Flagger's Canary color"),
+        ({"managedFields": [{"manager": "flagger", "fieldsV1": {"f:spec": {}}}]}, "Flagger"),
+        (
+            {"managedFields": [{"manager": "rollouts-controller", "fieldsV1": {"f:spec": {}}}]},
+            "Argo Rollouts",
+        ),
+        (
+            {"annotations": {"argocd.argoproj.io/tracking-id": "shop:networking/x"}},
+            "Argo CD (application shop)",
+        ),
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}, "Flux (shop)"),
+    ],
+)
+def test_weights_that_a_controller_sets_are_left_to_it(
+    cli: Cli, cluster: Cluster, metadata: dict[str, Any], who: str
+) -> None:
+    cluster.the("VirtualService")["metadata"] |= metadata
     said = refused(cli, "set-weights", "green=50", *VS)
-    assert 'conflict with "argocd": .spec.http' in said
+    assert f"its weights are set by {who}" in said
     assert "--force-conflicts" in said
+    assert weights(cluster) == [75, 25]
     assert cli("set-weights", "green=50", *VS, "--force-conflicts").returncode == 0
     assert weights(cluster) == [50, 50]
+
+
+def test_a_person_who_applied_it_is_no_controller(cli: Cli, cluster: Cluster) -> None:
+    managed = {"manager": "kubectl-client-side-apply", "fieldsV1": {"f:spec": {}}}
+    cluster.the("VirtualService")["metadata"]["managedFields"] = [managed]
+    assert cli("set-weights", "green=50", *VS).returncode == 0
+
+
+def test_a_change_of_something_else_meanwhile_is_no_conflict(cli: Cli, cluster: Cluster) -> None:
+    def annotate(found: dict[str, Any]) -> None:
+        cluster.meanwhile = lambda _: None
+        found["metadata"].setdefault("annotations", {})["note"] = "x"
+        found["metadata"]["resourceVersion"] = "17"
+
+    cluster.meanwhile = annotate
+    assert cli("set-weights", "green=50", *VS).returncode == 0
+    assert weights(cluster) == [50, 50]
+
+
+def test_weights_that_were_changed_meanwhile_are_not_overwritten(
+    cli: Cli, cluster: Cluster
+) -> None:
+    def change(found: dict[str, Any]) -> None:
+        found["spec"]["http"][0]["route"][0]["weight"] = 90
+        found["spec"]["http"][0]["route"][1]["weight"] = 10
+        found["metadata"]["resourceVersion"] = "17"
+
+    cluster.meanwhile = change
+    said = refused(cli, "set-weights", "green=50", *VS)
+    assert "changed meanwhile, from" in said
+    assert weights(cluster) == [90, 10]
 
 
 def weights(cluster: Cluster) -> list[int]:

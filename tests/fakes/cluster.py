@@ -1,6 +1,6 @@
 """An API server that speaks enough of the Kubernetes protocol for the real client and kubectl.
 
-Discovery, GET, list, server-side apply with resourceVersion, ownership of fields and dry runs; no
+Discovery, GET, list, merges with resourceVersion and dry runs; no
 webhooks, as on a cluster whose istiod is down.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -50,7 +50,9 @@ class Cluster:
         self.objects: dict[str, Object] = {}
         self.token = "right"
         self.forbidden = ""  # a part of the paths that nobody may read
-        self.applied: list[Object] = []
+        self.patched: list[Object] = []
+        # What another client does to an object just before a change of it arrives.
+        self.meanwhile: Callable[[Object], None] = lambda _: None
         for one in objects:
             self.add(one)
         cluster = self
@@ -153,19 +155,18 @@ class Cluster:
         return None
 
     def patch(self, path: str, query: Mapping[str, str], headers: Any, body: Object) -> Answer:
-        """Answer PATCH: server-side apply, or a merge as of `kubectl patch --type merge`."""
+        """Answer PATCH: a merge, refused where its resourceVersion is an older one."""
         status, found = self.get(path, headers)
         if status != 200:
             return status, found
+        asked = body.get("metadata", {}).get("resourceVersion")
+        if asked:
+            self.meanwhile(found)
+        if asked and asked != found["metadata"]["resourceVersion"]:
+            return refusal(409, "Conflict", "the object has been modified; apply to the latest")
         new = copy.deepcopy(found)
         new["spec"] |= body["spec"]
-        if headers["Content-Type"] == "application/apply-patch+yaml":
-            manager = query.get("fieldManager", "kubectl")
-            refused = conflict(found, body, manager, force=bool(query.get("force")))
-            if refused is not None:
-                return refused
-            self.applied.append({"query": query, "body": body})
-            new["metadata"].setdefault("annotations", {})["owner"] = manager
+        self.patched.append({"query": query, "body": body})
         if query.get("dryRun") != "All":
             if new["spec"] != found["spec"]:
                 new["metadata"]["generation"] += 1
@@ -178,24 +179,6 @@ class Cluster:
 def _is_listed(path: str, root: str, plural: str) -> bool:
     """Return whether an object at `path` is in the list `root`/`plural`, of any namespace."""
     return path.startswith(f"{root}/") and path.rpartition("/")[0].endswith(f"/{plural}")
-
-
-def conflict(found: Object, body: Object, manager: str, *, force: bool) -> Answer | None:
-    """Return why an apply is refused, None where it is not."""
-    metadata = found["metadata"]
-    asked = body["metadata"].get("resourceVersion")
-    if asked and asked != metadata["resourceVersion"]:
-        return refusal(
-            409,
-            "Conflict",
-            "the object has been modified; please apply your changes to the latest version",
-        )
-    owner = metadata.get("annotations", {}).get("owner", manager)
-    if owner == manager or body["spec"] == found["spec"] or force:
-        return None
-    fields = ", ".join(f".spec.{name}" for name in body["spec"])
-    message = f'Apply failed with 1 conflict: conflict with "{owner}": {fields}'
-    return refusal(409, "Conflict", message)
 
 
 def described(name: str) -> Object:

@@ -104,3 +104,24 @@ def test_a_gateway_that_moves_meanwhile_is_no_verdict(istio: Cluster) -> None:
     assert "127.0.0.1" in verdict["reason"]
     assert "is gone" in verdict["reason"]
     assert "127.0.0.2" in verdict["reason"]
+
+
+def test_weights_of_a_resource_that_kubectl_applied_are_set_and_applied_again(
+    istio: Cluster, tmp_path: Path
+) -> None:
+    # As the tutorial's reader has it: by client-side apply, with the role that docs name.
+    kubeconfig = as_account(istio, tmp_path, "trafficsplit-verify", "trafficsplit-set-weights")
+    done = istio.run("set-weights", "green=40", *ROUTE, kubeconfig=kubeconfig)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(istio.kubectl("get", "virtualservice", "color-is-vs", "-o", "json"))
+    assert [one["weight"] for one in found["spec"]["http"][0]["route"]] == [60, 40]
+    applied = istio.try_kubectl("apply", "-f", str(CANARY))
+    assert applied.returncode == 0, applied.stderr
+
+
+def test_a_rollout_on_the_cluster_is_walked_and_verified(istio: Cluster) -> None:
+    walked = ("rollout", *ROUTE, "--host", istio.url(), "--steps", "50", "--tolerance", "5")
+    done = istio.run(*walked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    istio.kubectl("apply", "-f", str(CANARY))
+    istio.settle()

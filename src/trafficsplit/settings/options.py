@@ -349,7 +349,7 @@ SET_WEIGHTS = (
     Option(
         "force_conflicts",
         "",
-        "Take the weights over from whatever field manager owns them.",
+        "Take the weights over from a controller that sets them (Flagger, Argo Rollouts, GitOps).",
         flag=True,
     ),
     Option("dry_run", "", "Change nothing, and show what would be changed.", flag=True),
@@ -383,7 +383,7 @@ ROLLOUT = (
     Option(
         "force_conflicts",
         "",
-        "Take the weights over from whatever field manager owns them.",
+        "Take the weights over from a controller that sets them (Flagger, Argo Rollouts, GitOps).",
         flag=True,
     ),
     HOST,

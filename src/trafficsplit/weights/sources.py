@@ -149,12 +149,12 @@ class ClusterSource:
         return self._read().others(self.choice)
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
-        """Set weights in the resource by server-side apply."""
-        from trafficsplit.weights.cluster import Applying, apply
+        """Set the numbers in the resource, and nothing else."""
+        from trafficsplit.weights.cluster import Setting, set_weights
 
         resource = self._read()
-        applying = Applying(force=self.settings.force_conflicts, dry_run=dry_run)
-        changed = apply(self.access, resource, weights, self.choice, applying)
+        setting = Setting(force=self.settings.force_conflicts, dry_run=dry_run)
+        changed = set_weights(self.access, resource, weights, self.choice, setting)
         before = in_words(percent(resource.split(self.choice)))
         after = in_words(percent(changed.split(self.choice)))
         verb = "would set" if dry_run else "set"

@@ -1,6 +1,6 @@
 """A live cluster: the weights that its resources give, where its gateways are, and other weights.
 
-    access → resources → gateways
+    access → controllers → resources → gateways
 
 The official Kubernetes client does the talking; it is an extra, `pip install '.[cluster]'`.
 
@@ -9,16 +9,16 @@ The official Kubernetes client does the talking; it is an extra, `pip install '.
 
 from trafficsplit.weights.cluster.access import Access, connect
 from trafficsplit.weights.cluster.gateways import gateways_of
-from trafficsplit.weights.cluster.resources import KINDS, Applying, Kind, Resource, apply, read
+from trafficsplit.weights.cluster.resources import KINDS, Kind, Resource, Setting, read, set_weights
 
 __all__ = [
     "KINDS",
     "Access",
-    "Applying",
     "Kind",
     "Resource",
-    "apply",
+    "Setting",
     "connect",
     "gateways_of",
     "read",
+    "set_weights",
 ]

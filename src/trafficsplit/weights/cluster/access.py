@@ -74,16 +74,16 @@ class Access:
         """Return an object or a list of objects. Raises ClusterError."""
         return self._call(what, "GET", path, header_params=dict(ACCEPT))
 
-    def apply(
+    def merge(
         self, path: str, what: str, body: Mapping[str, Any], query: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Apply a part of an object on the server, and return the object. Raises ClusterError."""
+        """Merge a part into an object, and return the object. Raises ClusterError."""
         return self._call(
             what,
             "PATCH",
             path,
             query_params=list(query.items()),
-            header_params={**ACCEPT, "Content-Type": "application/apply-patch+yaml"},
+            header_params={**ACCEPT, "Content-Type": "application/merge-patch+json"},
             body=dict(body),
         )
 

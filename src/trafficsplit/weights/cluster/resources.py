@@ -10,12 +10,14 @@ from typing import Any
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import ClusterError
 from trafficsplit.weights.cluster.access import Access
+from trafficsplit.weights.cluster.controllers import controller_of
 from trafficsplit.weights.editing import new_weights
 from trafficsplit.weights.fields import Fields, document_of
 from trafficsplit.weights.manifests import Choice, split_of
 from trafficsplit.weights.others import other_splits
 
 FIELD_MANAGER = "trafficsplit"
+TRIES = 5  # to set weights in a resource that others change meanwhile
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class Applying:
-    """How weights are applied: `force` takes them over from other field managers."""
+class Setting:
+    """How weights are set: `force` takes them over from a controller that sets them."""
 
     force: bool = False
     dry_run: bool = False
@@ -182,62 +184,72 @@ def _labelled(access: Access, kind: Kind, version: str, namespace: str) -> Itera
             yield document_of({"apiVersion": api, "kind": "DestinationRule", **rule})
 
 
-def apply(
+def set_weights(
     access: Access,
     resource: Resource,
     weights: Mapping[str, float],
     choice: Choice,
-    applying: Applying,
+    setting: Setting,
 ) -> Resource:
-    """Set variants' weights, in per cent, by server-side apply; return the changed resource.
+    """Set variants' weights, in per cent; return the changed resource.
 
-    A list with weights in it has one owner as a whole, so it is sent as a whole, as it was read
-    but for the weights. The resourceVersion lets the API refuse that where another client has
-    changed the resource since. What only istiod's webhook would refuse is refused here. Raises
-    ClusterError.
+    As Flagger and Argo Rollouts do: the resource goes back as it was read but for the numbers, with
+    its resourceVersion, so that the API refuses it where another client has changed the resource
+    since. Then it is read again, and tried again as long as the weights are those that were read.
+    A controller that would take the weights back is named instead. Raises ClusterError.
+    """
+    who = "" if setting.force else controller_of(access, resource.data)
+    if who:
+        raise ClusterError(
+            f"{resource}: its weights are set by {who}, which would take them back: change them "
+            "there, or take them over with --force-conflicts",
+            409,
+        )
+    before = resource.split(choice)
+    for _ in range(TRIES):
+        try:
+            return _patch(access, resource, weights, choice, dry_run=setting.dry_run)
+        except ClusterError as error:
+            if error.status != 409:
+                raise
+        reference = f"{resource.namespace}/{resource.name}"
+        resource = read(access, resource.kind, reference)
+        now = resource.split(choice)
+        if dict(now.weights) != dict(before.weights):
+            raise ClusterError(
+                f"{resource}: its weights were changed meanwhile, from {before} to {now}: nothing "
+                "was set",
+                409,
+            )
+    raise ClusterError(f"{resource} changes all the time: its weights could not be set", 409)
+
+
+def _patch(
+    access: Access,
+    resource: Resource,
+    weights: Mapping[str, float],
+    choice: Choice,
+    *,
+    dry_run: bool,
+) -> Resource:
+    """Send a resource with other weights, and return it as it is now. Raises ClusterError.
+
+    What only istiod's webhook would refuse is refused here.
     """
     data = copy.deepcopy(dict(resource.data))
     route = choice.of([document_of(data), *resource.beside])
     for new in new_weights(route, weights, choice):
         _set_weight(data, new.fields.where, new.weight)
     query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-    if applying.force:
-        query["force"] = "true"
-    if applying.dry_run:
+    if dry_run:
         query["dryRun"] = "All"
-    body = _applied(data, resource.kind)
-    try:
-        changed = access.apply(resource.path, f"to change {resource}", body, query)
-    except ClusterError as error:
-        if not _is_conflict(error):
-            raise
-        message = (
-            f"{error}: its weights are somebody else's; change them there, or take them over "
-            "with --force-conflicts"
-        )
-        raise ClusterError(message, 409) from None
-    return replace(resource, data=changed)
-
-
-def _applied(data: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-    """Return the part of a resource that an apply sends: which it is, and the lists of weights."""
-    metadata = data["metadata"]
-    return {
-        "apiVersion": data["apiVersion"],
-        "kind": kind.name,
-        "metadata": {
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "resourceVersion": metadata["resourceVersion"],
-        },
-        "spec": {name: data["spec"][name] for name in kind.spec if name in data["spec"]},
+    body = {
+        "metadata": {"resourceVersion": data["metadata"]["resourceVersion"]},
+        # A merge takes a list as a whole.
+        "spec": {name: data["spec"][name] for name in resource.kind.spec if name in data["spec"]},
     }
-
-
-def _is_conflict(error: ClusterError) -> bool:
-    """Return whether an apply is refused because another field manager owns the weights."""
-    text = str(error)
-    return error.status == 409 and "conflict" in text.lower() and "with" in text
+    changed = access.merge(resource.path, f"to change {resource}", body, query)
+    return replace(resource, data=changed)
 
 
 def _set_weight(data: Any, path: str, weight: int) -> None:
