@@ -91,3 +91,20 @@ def test_different_destinations_have_different_names(pairs: list[tuple[str, str]
             elif "-".join(filter(None, one)) != "-".join(filter(None, other)):
                 assert name != another
     assert set(names) <= names_of(destinations)
+
+
+def test_a_controllers_own_name_for_a_destination_maps_it_whatever_else_is_known() -> None:
+    # Flagger's own Services give the pods labels by which they differ.
+    primary = Destination("shop-primary", 90, labels={"app": "shop-primary"}, role="primary")
+    canary = Destination("shop-canary", 10, labels={"app": "shop"}, role="canary")
+    mapping = {"primary": "blue", "canary": "green"}
+    assert variants_of([primary, canary], mapping) == ["blue", "green"]
+    with pytest.raises(InputError, match="but shop-primary, shop, primary, canary"):
+        variants_of([primary, canary], {"stable": "blue"})
+
+
+@pytest.mark.parametrize("key", ["pod-template-hash", "rollouts-pod-template-hash"])
+def test_a_template_hash_is_no_name(key: str) -> None:
+    stable = Destination("shop-stable", 90, labels={key: "7bf84f9696"})
+    canary = Destination("shop-canary", 10, labels={key: "58fd6bf4f"})
+    assert variants_of([stable, canary], {}) == ["stable", "canary"]

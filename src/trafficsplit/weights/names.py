@@ -9,7 +9,8 @@ from trafficsplit.errors import InputError
 from trafficsplit.weights.routes import Destination
 
 # Keys of labels by which releases differ, the most usual first.
-RELEASE_LABELS = ("color", "colour", "version", "release", "track", "pod-template-hash")
+RELEASE_LABELS = ("color", "colour", "version", "release", "track")
+HASH = "template-hash"  # ends the labels by which controllers tell pods apart, and nobody else does
 Backend = tuple[str, str]  # host and subset
 
 
@@ -18,7 +19,8 @@ def variants_of(destinations: Sequence[Destination], mapping: Mapping[str, str])
 
     It is the value of a label by which their pods differ; else their subset, else their host,
     without the words that all have in common (`blue-sub`, `green-sub` are blue and green).
-    `mapping` replaces it, and may call the destination by any of these.
+    `mapping` replaces it, and may call the destination by any of these, and by its controller's
+    name for it (`stable`, `primary`, `canary`).
     """
     derived = _derive_names(destinations)
     variants = []
@@ -33,9 +35,13 @@ def variants_of(destinations: Sequence[Destination], mapping: Mapping[str, str])
         variants.append(variant)
     for key, value in mapping.items():
         if key not in used:
-            known = ", ".join(dict.fromkeys(derived))
+            known = ", ".join(dict.fromkeys([*derived, *_roles(destinations)]))
             raise InputError(f"--map {key}={value}: no destination is called {key}, but {known}")
     return variants
+
+
+def _roles(destinations: Sequence[Destination]) -> list[str]:
+    return [destination.role for destination in destinations if destination.role]
 
 
 def names_of(destinations: Sequence[Destination]) -> set[str]:
@@ -46,8 +52,9 @@ def names_of(destinations: Sequence[Destination]) -> set[str]:
     return names
 
 
-def _written_names(destination: Destination) -> tuple[str, str, str]:
-    return destination.subset, destination.host, destination.host.split(".")[0]
+def _written_names(destination: Destination) -> tuple[str, ...]:
+    host = destination.host
+    return destination.subset, host, host.split(".")[0], destination.role
 
 
 def _derive_names(destinations: Sequence[Destination]) -> list[str]:
@@ -65,7 +72,8 @@ def _by_label(labels: Sequence[Mapping[str, str]]) -> list[str] | None:
     """Return the values of a label that all backends have and all differ by; None without one."""
     if not labels:
         return None
-    common = set.intersection(*map(set, labels))
+    shared = set.intersection(*map(set, labels))
+    common = {key for key in shared if not key.endswith(HASH)}
     for key in sorted(common, key=_label_order):
         values = [of_backend[key] for of_backend in labels]
         if _differ(values):

@@ -45,8 +45,8 @@ def rollout(document: Fields, _: Probe) -> list[Destination]:
     most = int(canary.fields("trafficRouting").take("maxTrafficWeight", int, 100))
     weight = _step_weight(document, canary, most)
     return [
-        Destination(canary.text("stableService", "stable"), most - weight),
-        Destination(canary.text("canaryService", "canary"), weight),
+        Destination(canary.text("stableService", "stable"), most - weight, role="stable"),
+        Destination(canary.text("canaryService", "canary"), weight, role="canary"),
     ]
 
 
@@ -79,4 +79,7 @@ def canary(document: Fields, _: Probe) -> list[Destination]:
         raise status.error(f"the weight is not from 0 to 100: {weight}", "canaryWeight")
     if status.text("phase") in PHASES_OF_PRIMARY:
         weight = 0
-    return [Destination(f"{name}-primary", 100 - weight), Destination(f"{name}-canary", weight)]
+    return [
+        Destination(f"{name}-primary", 100 - weight, role="primary"),
+        Destination(f"{name}-canary", weight, role="canary"),
+    ]

@@ -57,7 +57,8 @@ class Destination:
     """A service, or a subset of one, that gets a part of the traffic.
 
     `labels` are those of its pods, where they are known; `port` is 0 where none is named. `fields`
-    is the mapping whose field `weight` can be set, None where a controller sets it.
+    is the mapping whose field `weight` can be set, None where a controller sets it. `role` is what
+    its controller calls it (primary, stable, canary), empty where none does.
     """
 
     host: str
@@ -66,6 +67,7 @@ class Destination:
     port: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     fields: Fields | None = field(default=None, compare=False, repr=False)
+    role: str = ""
 
 
 @dataclass(frozen=True)
