@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.releases import plan
 from tests.support.runs import made
 from trafficsplit.analysis.plain import stamp
-from trafficsplit.analysis.run import Counted, Run, Stretch
+from trafficsplit.analysis.run import Counted, Gateway, Run, Stretch
 from trafficsplit.analysis.stationarity import Change
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import BrokenError, InputError
@@ -120,7 +120,11 @@ def test_the_reason_names_the_figures() -> None:
             Effect(unseen="too small", requests=10),
             "when it came into force was not seen (too small); 10 requests meanwhile, none lost",
         ),
-        (Effect(), "when it came into force was not seen; 0 requests meanwhile, none lost"),
+        (
+            Effect(),
+            "when it came into force was not seen; what became of the requests meanwhile is not "
+            "known",
+        ),
     ],
 )
 def test_an_effect_in_words(effect: Effect, said: str) -> None:
@@ -306,6 +310,39 @@ def test_a_change_is_seen_in_the_run_that_spans_it(
     report = json.loads((tmp_path / "01-effect" / "verdict.json").read_text())
     assert report["change"]["at"] == pytest.approx(1.5, abs=0.2)
     assert (tmp_path / "01-effect" / "report.html").exists()
+
+
+def test_half_of_the_gateways_are_no_weights_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Version 0.1 looked for the direction of the change alone.
+    halfway = [0.0] * 15 + [0.25] * 15
+    load = Load([run_of(halfway), run_of([0.25] * 30)])
+    effect = observed(load, tmp_path, monkeypatch, patience=-1.0)
+    assert effect.seconds is None
+    assert "green moved to 25.0 %, as if 1 of 2 gateways had the new weights" in effect.unseen
+    assert why_unmeasured(effect, 2.0)
+
+
+def test_each_gateway_has_to_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = run_of([0.0] * 15 + [0.25] * 15)
+    fine, late = run_of(CHANGED), run_of(UNCHANGED)
+    each = [
+        Gateway("http://a", fine.counted.stretches),
+        Gateway("http://b", late.counted.stretches),
+    ]
+    run = replace(both, counted=replace(both.counted, gateways=each))
+    effect = observed(Load([run]), tmp_path, monkeypatch, patience=-1.0)
+    assert "green moved to 0.0 % at http://b" in effect.unseen
+
+
+def test_shares_that_changed_before_are_not_the_change_that_was_made() -> None:
+    seen = change(0.0, 0.5)
+    run = run_of(CHANGED)
+    late = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    effect = module._seen(Effect(), seen, run, late, "x")
+    assert effect.seconds is None
+    assert "before the weights were set" in effect.unseen
 
 
 def test_the_load_is_on_schedule_and_may_not_end_by_what_it_sees(

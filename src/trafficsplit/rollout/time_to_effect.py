@@ -16,9 +16,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trafficsplit.analysis.causes.weighing import fits
 from trafficsplit.analysis.run import Run
 from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.stationarity import Change, change_in
+from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import BrokenError, InputError
 from trafficsplit.locust.process import LocustProcess
 from trafficsplit.report.directory import report_directory
@@ -38,6 +40,8 @@ SURE = 7.0  # log likelihood ratio at which weights are certain
 TINY = 1e-4  # per cent, instead of a weight of 0, which has no logarithm
 SMALLEST = 5.0  # percentage points, the smallest change that can be seen
 SAME = 1e-6  # percentage points by which equal weights may differ
+MOST_GATEWAYS = 8  # of which some may have heard of a change
+NEAR = 1.5  # percentage points from a share within which it is taken for that one
 FAILING = 0.1  # of all requests: if more are lost, no change is seen
 
 Weights = Mapping[str, float]
@@ -68,6 +72,8 @@ class Effect:
 
     def __str__(self) -> str:
         lost = f"{self.requests:,} requests meanwhile, none lost"
+        if not self.requests:
+            lost = "what became of the requests meanwhile is not known"
         if self.errors:
             lost = f"{self.errors:,} of {self.requests:,} requests lost"
         if self.seconds is None or self.earliest is None or self.latest is None:
@@ -141,13 +147,16 @@ def observe(
             return replace(effect, unseen=str(error))
         effect = _added(effect, run)
         change = change_in(run)
+        halfway = ""
         if change is not None and transition.is_gone_through(change):
-            _publish(run, directory, plots=plots)
-            return _seen(effect, change, run, observation.set_at, directory.name)
+            halfway = why_halfway(run, transition, change)
+            if not halfway:
+                _publish(run, directory, plots=plots)
+                return _seen(effect, change, run, observation.set_at, directory.name)
         shutil.rmtree(directory, ignore_errors=True)
         why = _why_no_more(run, transition, observation.elapsed, patience)
         if why is not None:
-            return replace(effect, unseen=why)
+            return replace(effect, unseen=halfway or why)
         old_until = _old_until(effect, run, transition, observation.set_at, alpha)
         effect = replace(effect, old_until=old_until)
     raise AssertionError("there is always another directory")
@@ -261,6 +270,9 @@ def _seen(
         # An estimate may be before the change, but the effect cannot.
         return max(round((moment - set_at).total_seconds(), 3), 0.0)
 
+    if not after(change.latest):
+        why = "the shares changed before the weights were set: were they set by somebody else, too?"
+        return replace(effect, unseen=why)
     return replace(
         effect,
         seconds=after(change.at),
@@ -269,6 +281,40 @@ def _seen(
         mixed=change.mixed,
         report=report,
     )
+
+
+def why_halfway(run: Run, transition: Transition, change: Change) -> str:
+    """Return where the shares have gone to instead of the new weights, empty if they are there.
+
+    They are in force where they are at every gateway.
+    """
+    wanted = Split(transition.after).weights
+    for gateway in run.gateways:
+        after = sum((one.tally for one in gateway.stretches if one.start >= change.at), Tally())
+        if not after.identified or fits(after.counts, wanted):
+            continue
+        offs = []
+        for name, weight in wanted.items():
+            off = round(abs((after.share(name) or 0.0) - weight), 9)
+            # Of two that are off by as much, the one that was to get more.
+            more = transition.after[name] - transition.before.get(name, 0.0)
+            offs.append((off, more, name))
+        variant = max(offs)[2]
+        share = 100 * (after.share(variant) or 0.0)
+        at = f" at {gateway.name}" if len(run.gateways) > 1 else ""
+        return f"{variant} moved to {share:.1f} %{at}{_as_if(transition, variant, share)}"
+    return ""
+
+
+def _as_if(transition: Transition, variant: str, share: float) -> str:
+    """Return of how many gateways some may have the new weights, where that gives a share."""
+    old = transition.before.get(variant, 0.0)
+    new = transition.after[variant]
+    for number in range(2, MOST_GATEWAYS + 1):
+        for have in range(1, number):
+            if abs(old + (new - old) * have / number - share) <= NEAR:
+                return f", as if {have} of {number} gateways had the new weights"
+    return ""
 
 
 def _why_no_more(run: Run, transition: Transition, elapsed: float, patience: float) -> str | None:
