@@ -155,7 +155,10 @@ def test_a_backend_of_another_namespace_is_another_one() -> None:
         ),
         (SPLIT.format(api="v1").replace("name: foo-v1, ", ""), "name is missing"),
         (SPLIT.format(api="v1").replace("  rules:", "  others:"), "there are no rules in it"),
-        (SPLIT.format(api="v1").replace("backendRefs:", "others:"), "backendRefs is missing"),
+        (
+            SPLIT.format(api="v1").replace("backendRefs:", "others:"),
+            "no backendRefs, but nothing: it gives no weights",
+        ),
     ],
 )
 def test_what_bears_on_weights_and_is_odd_is_refused_with_its_line(text: str, said: str) -> None:

@@ -81,7 +81,7 @@ def test_the_first_rule_that_means_the_request_is_taken(
     match: str, probe: Probe, taken: bool
 ) -> None:
     extra = f"  - match: [{match}]\n    route:\n    - destination: {{host: reviews, subset: v3}}\n"
-    text = reviews(("v1", None), extra=extra).replace("[reviews]", '["*"]')
+    text = reviews(("v1", None), extra=extra).replace("[reviews]", '["*"]\n  gateways: [gw]')
     assert weights(text, probe) == ({"v3": 1.0} if taken else {"v1": 1.0})
 
 
@@ -110,7 +110,7 @@ def test_any_one_of_several_matches_does() -> None:
     ],
 )
 def test_hosts_must_be_meant_too(hosts: str, host: str, taken: bool) -> None:
-    text = reviews(("v1", None)).replace("[reviews]", f"[{hosts}]")
+    text = reviews(("v1", None)).replace("[reviews]", f"[{hosts}]\n  gateways: [gw]")
     if taken:
         assert weights(text, Probe(host=host)) == {"v1": 1.0}
     else:
@@ -126,6 +126,7 @@ kind: VirtualService
 metadata: {{name: tcp-echo}}
 spec:
   hosts: ["*"]
+  gateways: [gw]
   {kind}:
   - match: [{{port: 31400}}]
     route:

@@ -13,6 +13,7 @@ kind: VirtualService
 metadata: {name: color}
 spec:
   hosts: ["*"]
+  gateways: [gw]
   http:
 """
 RULE = """\

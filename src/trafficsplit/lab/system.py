@@ -23,6 +23,17 @@ from trafficsplit.weights.routes import Destination, compile_pattern, kind_of, s
 
 ISTIO = "networking.istio.io"
 MOST_REPLICAS = 20  # of a deployment, on one machine
+# Conditions that the lab's one gateway cannot tell apart, or that it has not.
+NOT_MATCHED = (
+    "method",
+    "scheme",
+    "authority",
+    "queryParams",
+    "sourceLabels",
+    "sourceNamespace",
+    "gateways",
+    "port",
+)
 UNTRANSLATABLE = "the lab cannot translate this: take it out, or use a cluster"
 
 
@@ -287,7 +298,7 @@ def _routed(rule: Rule, system: System) -> Routed:
 def _check_match(match: Match) -> None:
     """Refuse conditions that the lab cannot match by. Raises InputError."""
     match.fields.ignore("name")
-    for name in ("method", "scheme", "authority", "queryParams", "sourceLabels"):
+    for name in NOT_MATCHED:
         if name in match.fields:
             raise match.fields.error(UNTRANSLATABLE, name)
     if match.uri and match.uri.way == "present":

@@ -151,7 +151,7 @@ class Fields:
         return InputError(": ".join(filter(None, parts)))
 
     def _path(self, name: str) -> str:
-        return ".".join(filter(None, (self._where, name)))
+        return one_line(".".join(filter(None, (self._where, name))))
 
     def _at(self, name: str) -> str:
         return f"{self._file}:{self._line_of(name) + 1}" if self._file else ""

@@ -12,22 +12,29 @@ from trafficsplit.weights import gateway_api, istio, progressive
 from trafficsplit.weights.fields import Fields, documents, documents_of, documents_of_files
 from trafficsplit.weights.names import names_of, variants_of
 from trafficsplit.weights.routes import (
+    Beside,
     Destination,
     Probe,
     Route,
     kind_of,
     name_of,
+    namespace_of,
     short,
     unknown_route,
 )
 
-Reader = Callable[[Fields, Probe], "list[Destination] | InputError"]
+Reader = Callable[[Fields, Probe, Beside], "list[Destination] | InputError"]
 Labels = dict[tuple[str, str], dict[str, str]]  # of pods, by host and subset
 
 ISTIO = "networking.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
 READERS: Mapping[tuple[str, str], Reader] = {
     (ISTIO, "VirtualService"): istio.destinations_for,
-    ("gateway.networking.k8s.io", "HTTPRoute"): gateway_api.destinations_for,
+    (GATEWAY_API, "HTTPRoute"): gateway_api.destinations_for,
+    (GATEWAY_API, "GRPCRoute"): gateway_api.grpc_destinations_for,
+    (GATEWAY_API, "TCPRoute"): gateway_api.connection_destinations_for,
+    (GATEWAY_API, "TLSRoute"): gateway_api.connection_destinations_for,
+    (GATEWAY_API, "UDPRoute"): gateway_api.connection_destinations_for,
     ("split.smi-spec.io", "TrafficSplit"): progressive.traffic_split,
     ("argoproj.io", "Rollout"): progressive.rollout,
     ("flagger.app", "Canary"): progressive.canary,
@@ -99,26 +106,84 @@ def route_of(manifest: Iterable[Fields], probe: Probe, *, route: str = "") -> Ro
 
     `route` is that resource's name, where several do. Raises InputError.
     """
-    resources, labels = _resources_and_labels(manifest)
+    all_documents = list(without_lists(manifest))
+    resources, labels = _resources_and_labels(all_documents)
+    beside = _beside(all_documents)
     if route:
         resources = _called(route, resources)
     if not resources:
         kinds = ", ".join(kind for _, kind in READERS)
         raise InputError(f"no resource with weights in it: none of {kinds}")
     refusals: list[InputError] = []
-    routes: list[Route] = []
+    found: list[tuple[Fields, list[Destination]]] = []
     for resource in resources:
-        destinations = READERS[kind_of(resource)](resource, probe)
+        destinations = READERS[kind_of(resource)](resource, probe, beside)
         if isinstance(destinations, InputError):
             refusals.append(destinations)
         else:
-            routes.append(_route(resource, destinations, labels))
-    if len(routes) > 1:
-        several = ", ".join(f"{one.kind} {one.name}" for one in routes)
+            found.append((resource, destinations))
+    if len(found) > 1:
+        found = _foremost(found, probe, beside)
+    if len(found) > 1:
+        several = ", ".join(f"{kind_of(one)[1]} {name_of(one)}" for one, _ in found)
         raise InputError(f"several resources give weights to this request ({several}): say --route")
-    if not routes:
+    if not found:
         raise refusals[0]
-    return routes[0]
+    return _route(*found[0], labels)
+
+
+Found = list[tuple[Fields, list[Destination]]]
+
+
+def _foremost(found: Found, probe: Probe, beside: Beside) -> Found:
+    """Return the resources that come before the others, where their kind says which do.
+
+    Istio puts the VirtualServices of a host at a gateway together in order of creation, which a
+    file need not tell, but for what catches all: that is last. Of HTTPRoutes the most specific
+    match of all counts.
+    """
+    kinds = {kind_of(resource) for resource, _ in found}
+    if kinds == {(ISTIO, "VirtualService")} and beside.through_gateway:
+        certain = [one for one in found if not _catches_all(one[0], probe, beside)]
+        return certain or found
+    if kinds == {(GATEWAY_API, "HTTPRoute")}:
+        ranks = [_rank(resource, probe, beside) for resource, _ in found]
+        best = max(ranks)
+        return [one for one, rank in zip(found, ranks, strict=True) if rank == best]
+    return found
+
+
+def _catches_all(resource: Fields, probe: Probe, beside: Beside) -> bool:
+    rule = istio.rule_for(resource, probe, beside)
+    return not isinstance(rule, InputError) and rule.catches_all
+
+
+def _rank(resource: Fields, probe: Probe, beside: Beside) -> gateway_api.Rank:
+    ranked = gateway_api.rank_and_rule(resource, probe, beside)
+    assert not isinstance(ranked, InputError)
+    return ranked[0]
+
+
+def _beside(manifest: Iterable[Fields]) -> Beside:
+    """Return what else bears on where a request goes."""
+    gateways: dict[str, Fields] = {}
+    listeners: dict[str, Fields] = {}
+    delegates: dict[str, Fields] = {}
+    places = {
+        (ISTIO, "Gateway"): gateways,
+        (GATEWAY_API, "Gateway"): listeners,
+        (ISTIO, "VirtualService"): delegates,
+    }
+    for document in manifest:
+        place = places.get(kind_of(document))
+        if place is not None:
+            place[f"{namespace_of(document)}/{name_of(document)}"] = document
+    return Beside(
+        gateways,
+        listeners,
+        delegates,
+        through_gateway=any(map(istio.is_for_gateway, delegates.values())),
+    )
 
 
 def _called(name: str, resources: Sequence[Fields]) -> list[Fields]:
@@ -142,7 +207,7 @@ def _resources_and_labels(manifest: Iterable[Fields]) -> tuple[list[Fields], Lab
     """Return the resources with weights, and the labels of pods by host and subset."""
     resources: list[Fields] = []
     labels: Labels = {}
-    for document in without_lists(manifest):
+    for document in manifest:
         group, kind = kind_of(document)
         document.title = f"{kind} {name_of(document)}".strip()
         if (group, kind) in READERS:
@@ -159,9 +224,9 @@ def _resources_and_labels(manifest: Iterable[Fields]) -> tuple[list[Fields], Lab
 
 
 def without_lists(manifest: Iterable[Fields]) -> Iterator[Fields]:
-    """Yield documents, and each item of a List, as kubectl prints it, in its place."""
+    """Yield documents, and each item of a list, as kubectl prints it, in its place."""
     for document in manifest:
-        if kind_of(document) == ("", "List"):
+        if kind_of(document)[1].endswith("List") and "items" in document:
             yield from without_lists(document.each("items"))
         else:
             yield document

@@ -11,7 +11,7 @@ from trafficsplit.weights.routes import Destination
 # Keys of labels by which releases differ, the most usual first.
 RELEASE_LABELS = ("color", "colour", "version", "release", "track")
 HASH = "template-hash"  # ends the labels by which controllers tell pods apart, and nobody else does
-Backend = tuple[str, str]  # host and subset
+Backend = tuple[str, str, int]  # host, subset and port
 
 
 def variants_of(destinations: Sequence[Destination], mapping: Mapping[str, str]) -> list[str]:
@@ -61,11 +61,15 @@ def _derive_names(destinations: Sequence[Destination]) -> list[str]:
     """Return a name for each destination; those with one host and subset have the same."""
     labels: dict[Backend, Mapping[str, str]] = {}
     for destination in destinations:
-        labels[destination.host, destination.subset] = destination.labels
+        labels[_backend(destination)] = destination.labels
     backends = list(labels)
     derived = _by_label(list(labels.values())) or _by_subset(backends) or _by_host(backends)
     names = dict(zip(backends, derived, strict=True))
-    return [names[destination.host, destination.subset] for destination in destinations]
+    return [names[_backend(destination)] for destination in destinations]
+
+
+def _backend(destination: Destination) -> Backend:
+    return destination.host, destination.subset, destination.port
 
 
 def _by_label(labels: Sequence[Mapping[str, str]]) -> list[str] | None:
@@ -92,16 +96,18 @@ def _differ(values: Sequence[str]) -> bool:
 
 
 def _by_subset(backends: Sequence[Backend]) -> list[str] | None:
-    subsets = [subset for _, subset in backends]
+    subsets = [subset for _, subset, _ in backends]
     if all(subsets) and _differ(subsets):
         return _without_common_words(subsets)
     return None
 
 
 def _by_host(backends: Sequence[Backend]) -> list[str]:
-    names = [_join(host.split(".")[0], subset) for host, subset in backends]
+    names = [_join(host.split(".")[0], subset) for host, subset, _ in backends]
     if not _differ(names):
-        names = [_join(host, subset) for host, subset in backends]
+        names = [_join(host, subset) for host, subset, _ in backends]
+    if not _differ(names):
+        names = [f"{_join(host, subset)}:{port}" for host, subset, port in backends]
     return _without_common_words(names)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from trafficsplit.weights.fields import Fields
-from trafficsplit.weights.routes import Destination, Probe, check_weights
+from trafficsplit.weights.routes import ALONE, Beside, Destination, Probe, check_weights
 
 # Phases of Flagger's Canary in which the primary gets everything.
 PHASES_OF_PRIMARY = {"Succeeded", "Initialized", "Failed", "Finalising"}
 
 
-def traffic_split(document: Fields, _: Probe) -> list[Destination]:
+def traffic_split(document: Fields, _: Probe, __: Beside = ALONE) -> list[Destination]:
     """Return the backends of a TrafficSplit. Raises InputError."""
     spec = document.fields("spec")
     backends = []
@@ -36,7 +36,7 @@ def _quantity(backend: Fields) -> int:
     return int(weight)
 
 
-def rollout(document: Fields, _: Probe) -> list[Destination]:
+def rollout(document: Fields, _: Probe, __: Beside = ALONE) -> list[Destination]:
     """Return the stable and the canary service of Argo's Rollout. Raises InputError."""
     spec = document.fields("spec")
     canary = spec.fields("strategy").fields("canary")
@@ -69,7 +69,7 @@ def _step_weight(document: Fields, canary: Fields, most: int) -> int:
     return int(weight)
 
 
-def canary(document: Fields, _: Probe) -> list[Destination]:
+def canary(document: Fields, _: Probe, __: Beside = ALONE) -> list[Destination]:
     """Return the primary and the canary service of Flagger's Canary. Raises InputError."""
     spec = document.fields("spec")
     name = spec.fields("service").take("name", str) or spec.fields("targetRef").need("name")

@@ -23,14 +23,16 @@ CLUSTER_DOMAIN = "svc.cluster.local"
 class Probe:
     """The request of a run, as manifests match it.
 
-    `host` is empty where it is not known, and every host matches then. `headers` have lower-case
-    names.
+    `host` is empty where it is not known, and every host matches then; so are `scheme`, and `port`
+    0. `headers` have lower-case names.
     """
 
     path: str = "/color"
     host: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     method: str = "GET"
+    scheme: str = ""
+    port: int = 0
 
     @property
     def bare_path(self) -> str:
@@ -50,6 +52,24 @@ class Probe:
     def host_name(self) -> str:
         """The host without its port, in lower case."""
         return re.sub(r":\d+$", "", self.host).strip("[]").lower()
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What else a manifest has that bears on where a request goes, by namespace/name.
+
+    `gateways` are Istio's, `listeners` the Gateways of the Gateway API, `delegates` all
+    VirtualServices. `through_gateway` says that a request comes through a gateway, and not from
+    within the mesh: some resource of the manifest is for a gateway.
+    """
+
+    gateways: Mapping[str, Fields] = field(default_factory=dict)
+    listeners: Mapping[str, Fields] = field(default_factory=dict)
+    delegates: Mapping[str, Fields] = field(default_factory=dict)
+    through_gateway: bool = True
+
+
+ALONE = Beside(through_gateway=False)  # of which nothing else is known
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,19 @@ def compile_pattern(fields: Fields, name: str, pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise fields.error(f"no regular expression: {error}", name) from None
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Return whether a host of a manifest, perhaps with a wildcard in front, stands for a host."""
+    pattern = pattern.lower()
+    if pattern.startswith("*"):
+        return name.endswith(pattern[1:])
+    return pattern == name
+
+
+def namespace_of(document: Fields) -> str:
+    """Return a resource's namespace."""
+    return document.fields("metadata").text("namespace") or "default"
 
 
 def name_of(document: Fields) -> str:
