@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from trafficsplit.analysis.meeting import check_names_meet
 from trafficsplit.analysis.run import Run, SourceReading
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import BrokenError, InputError
@@ -73,6 +74,7 @@ def verify(
             progress, warm = occasion.progress, occasion.warm
             run = drive(settings, report.aside, held, progress=progress, warm=warm)
             occasion.clock.lap("load")
+            check_names_meet(run)
         run = replace(run, subject=replace(run.subject, command=command_line()))
         if occasion.source:
             run = replace(run, source=read_again(occasion.source, occasion.location))

@@ -196,7 +196,8 @@ def test_a_weight_of_100_percent_is_the_same_seen_from_the_other_side() -> None:
     test = SequentialTest(Split({"green": 1}))
     assert test.update({"green": 4602}) is Verdict.INCONCLUSIVE
     assert test.update({"green": 1}) is Verdict.MATCH
-    assert SequentialTest(Split({"green": 1})).update({"red": 1}) is Verdict.MISMATCH
+    beside = {"green": 1, "red": 1}
+    assert SequentialTest(Split({"green": 1})).update(beside) is Verdict.MISMATCH
 
 
 def test_a_verdict_once_reached_stands() -> None:

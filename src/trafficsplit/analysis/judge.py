@@ -12,6 +12,7 @@ from trafficsplit.analysis.fixed import chi_square
 from trafficsplit.analysis.gateways import compare_gateways
 from trafficsplit.analysis.hanging import why_hanging
 from trafficsplit.analysis.independence import Draws, Independence, independence
+from trafficsplit.analysis.meeting import why_names_do_not_meet
 from trafficsplit.analysis.outcome import dealt_block, differing_replicas, outcome, why_held_back
 from trafficsplit.analysis.planning import fixed_size
 from trafficsplit.analysis.question import Question
@@ -37,9 +38,9 @@ def judge(run: Run) -> Judgement:
     """
     if run.ending.unreachable:
         return Judgement(Verdict.FAILING, run.ending.unreachable)
-    changed = _why_weights_are_unknown(run)
-    if changed:
-        return Judgement(Verdict.INCONCLUSIVE, changed)
+    unknown = why_names_do_not_meet(run) or _why_weights_are_unknown(run)
+    if unknown:
+        return Judgement(Verdict.INCONCLUSIVE, unknown)
     judged = _unless_it_hangs(run, _judge_split(run))
     if run.canary.are_unset:
         return judged

@@ -47,12 +47,14 @@ class FixedRunningTest:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._lost = 0
+        self._meets = False  # whether an expected variant has answered
 
     def look(self, look: Look) -> Verdict:
         """Add counts, and return the verdict so far."""
         tally = sum(look.tallies, Tally())
         self._lost += tally.lost
-        if unexpected(self._question.split, tally):
+        self._meets = self._meets or any(tally.counts.get(name) for name in self._question.split)
+        if self._meets and unexpected(self._question.split, tally):
             return Verdict.MISMATCH
         if self._lost > self._question.max_failing * self._question.requests:
             return Verdict.FAILING

@@ -90,8 +90,11 @@ class RunningCounts:
 
     @property
     def unexpected(self) -> bool:
-        """Whether a variant has answered that is to get nothing."""
-        if self.unconfigured:
+        """Whether a variant has answered that is to get nothing.
+
+        One that is not configured counts once a configured one has answered, too (`meeting`).
+        """
+        if self.unconfigured and self.identified:
             return True
         return any(self.by_variant[index] for index in self._of_weight_zero)
 

@@ -22,6 +22,7 @@ def analyze(context: click.Context, /, files: tuple[str, ...], **_: object) -> i
     Exit codes: 0 match, 1 mismatch, 2 wrong usage, 3 inconclusive, 4 failing, 5 broken.
     """
     texts = texts_of(context, ANALYZE)
+    from trafficsplit.analysis.meeting import check_names_meet
     from trafficsplit.offline.inquiry import run_and_notes
     from trafficsplit.report.directory import report_directory
     from trafficsplit.report.plots_wanted import check_plots
@@ -35,6 +36,7 @@ def analyze(context: click.Context, /, files: tuple[str, ...], **_: object) -> i
     clock.lap("imports")
     # It is read before the report is written, which may replace the recording.
     run, notes = run_and_notes(settings)
+    check_names_meet(run)
     clock.lap("reading")
     saying = Saying(json=output.json, plots=output.plots, notes=notes)
     with report_directory(output.report, keep=True) as report:

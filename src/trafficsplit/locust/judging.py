@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from trafficsplit.analysis.causes.inquiry import Inquiry
 from trafficsplit.analysis.look import Look
+from trafficsplit.analysis.meeting import Meeting
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Ending
 from trafficsplit.analysis.running import RunningTest, running_test
@@ -39,6 +40,7 @@ class Judging:
         self._counter = counter
         self._on_pace = on_pace
         self._pace: float | None = None
+        self._meeting = Meeting(question.split)
         counter.looks.judge_by(self.look)
 
     def look(self, look: Look) -> int:
@@ -52,6 +54,10 @@ class Judging:
             if self.inquiry.after:
                 return min(self.inquiry.more(self.verdict, look), self._left)
         self.verdict = self.test.look(look)
+        self._meeting.look(look.tallies)
+        if self._meeting.is_hopeless:
+            log.info("the names in the responses are none of those that are expected")
+            return 0
         self._keep_pace(self.test.pace)
         left = self._left
         if left <= 0:
