@@ -30,7 +30,6 @@ from trafficsplit.settings.commands import (
     parse_set_weights,
     parse_source,
     parse_steps,
-    parse_variants,
 )
 from trafficsplit.settings.options import Texts
 
@@ -181,13 +180,6 @@ def test_a_rollout_that_is_resumed_needs_no_steps() -> None:
 @given(st.lists(st.integers(0, 100), min_size=1))
 def test_steps_are_read_as_they_are_written(steps: list[int]) -> None:
     assert parse_steps(",".join(map(str, steps))) == tuple(map(float, steps))
-
-
-def test_variants_are_the_stable_one_and_the_canary() -> None:
-    assert parse_variants("blue, green") == ("blue", "green")
-    for bad in ("", "blue", "blue,", ",green", "blue,blue", "a,b,c"):
-        with pytest.raises(InputError, match="--variants is not STABLE,CANARY"):
-            parse_variants(bad)
 
 
 def gate_texts(**given_texts: str) -> Texts:

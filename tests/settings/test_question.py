@@ -24,6 +24,7 @@ from trafficsplit.settings.question import (
     parse_limits,
     parse_previous,
     parse_split,
+    parse_variants,
     parse_weights,
     required_split,
     split_of_weight,
@@ -149,8 +150,18 @@ def test_a_weight_that_may_be_a_fraction_is_refused_with_both_readings(text: str
 def test_a_weight_is_greens_and_blue_gets_the_rest() -> None:
     for text in ("25", "25%", "25 %"):
         assert parse_split(Texts(WEIGHTS, {"weight": text})) == CANARY
-    assert split_of_weight("0.25%", "x")["green"] == pytest.approx(0.0025)
+    assert split_of_weight("0.25%", "x", ("blue", "green"))["green"] == pytest.approx(0.0025)
     assert parse_split(Texts(WEIGHTS, {})) is None
+
+
+def test_variants_are_the_stable_one_and_the_canary() -> None:
+    assert parse_variants(Texts(WEIGHTS, {})) == ("blue", "green")
+    given_texts = {"variants": "v1, v2", "weight": "10"}
+    assert parse_variants(Texts(WEIGHTS, given_texts)) == ("v1", "v2")
+    assert parse_split(Texts(WEIGHTS, given_texts)) == Split({"v1": 90, "v2": 10})
+    for bad in ("blue", "blue,", ",green", "blue,blue", "a,b,c"):
+        with pytest.raises(InputError, match="--variants is not STABLE,CANARY"):
+            parse_variants(Texts(WEIGHTS, {"variants": bad}))
 
 
 def test_weights_are_given_once() -> None:

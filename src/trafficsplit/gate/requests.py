@@ -109,7 +109,7 @@ class Reader:
             hosts=(host,),
             split=split,
             limits=_limits(self.settings.limits, values),
-            load=_load(own, values, path),
+            load=_load(own, values, path, self.settings.variants),
             sending=SendingSettings(users=self.settings.users),
         )
         return Verification(settings, identity)
@@ -176,7 +176,7 @@ def _limits(own: Limits, values: Values) -> Limits:
     return own
 
 
-def _load(own: LoadSettings, values: Values, path: str) -> LoadSettings:
+def _load(own: LoadSettings, values: Values, path: str, variants: tuple[str, str]) -> LoadSettings:
     """Return the gate's load, with the settings of a request instead. Raises InputError."""
     request = replace(own.request, path=path)
     if "unit" in values:
@@ -188,7 +188,8 @@ def _load(own: LoadSettings, values: Values, path: str) -> LoadSettings:
     if "settle" in values:
         own = replace(own, settle=duration(values["settle"], "settle"))
     if "previous_weight" in values:
-        own = replace(own, previous=split_of_weight(values["previous_weight"], "previous_weight"))
+        before = split_of_weight(values["previous_weight"], "previous_weight", variants)
+        own = replace(own, previous=before)
     return replace(own, canary=_canary_limits(own.canary, values))
 
 

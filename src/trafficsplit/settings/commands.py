@@ -30,6 +30,7 @@ from trafficsplit.settings.question import (
     parse_limits,
     parse_previous,
     parse_split,
+    parse_variants,
 )
 
 KINDS = ("manifest", "virtual_service", "http_route")
@@ -306,7 +307,7 @@ def parse_gate(texts: Texts) -> GateSettings:
     settings = GateSettings(
         listening=parse_listening(texts),
         hosts=required_hosts(texts["host"]),
-        variants=parse_variants(texts["variants"]),
+        variants=parse_variants(texts),
         results=Path(texts["results"]),
         wait=duration(texts["wait"], "--wait"),
         longest=positive_duration(texts["longest"], "--longest"),
@@ -319,14 +320,6 @@ def parse_gate(texts: Texts) -> GateSettings:
     # Limits that make no sense are refused now, and not at the first release.
     settings.limits.question(Split(dict.fromkeys(settings.variants, 1.0)))
     return settings
-
-
-def parse_variants(text: str) -> tuple[str, str]:
-    """Return the names of the stable variant and of the canary. Raises InputError."""
-    stable, _, canary = (part.strip() for part in text.partition(","))
-    if not stable or not canary or "," in canary or stable == canary:
-        raise InputError("--variants is not STABLE,CANARY, e.g. blue,green")
-    return stable, canary
 
 
 def parse_listening(texts: Texts) -> Listening:

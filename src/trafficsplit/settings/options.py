@@ -53,8 +53,16 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+VARIANTS = Option(
+    "variants",
+    "STABLE,CANARY",
+    "The stable variant and the canary, of which --weight is.",
+    default="blue,green",
+    shown_default="blue,green",
+)
 WEIGHTS = (
-    Option("weight", "PERCENT", "Green's weight in per cent; blue gets the rest."),
+    Option("weight", "PERCENT", "The canary's weight in per cent; the stable one has the rest."),
+    VARIANTS,
     Option("weights", "V=W,…", "The weight of every variant: blue=75,green=25."),
 )
 
@@ -224,7 +232,7 @@ LOAD = (
     Option(
         "previous_weight",
         "PERCENT",
-        "Green's weight before the change, to tell that old weights are still in force.",
+        "The canary's weight before the change, to tell that old weights are still in force.",
     ),
     Option(
         "rate",
@@ -298,7 +306,7 @@ PLAN = (
     Option(
         "previous_weight",
         "PERCENT",
-        "Green's weight before the change.",
+        "The canary's weight before the change.",
         shown_default="0; where that is expected, 50",
     ),
     Option(
@@ -409,13 +417,7 @@ GATE = (
         "none.",
         repeatable=True,
     ),
-    Option(
-        "variants",
-        "STABLE,CANARY",
-        "The stable variant and the canary.",
-        default="blue,green",
-        shown_default="blue,green",
-    ),
+    VARIANTS,
     Option("token", "TOKEN", "Bearer token that requests must have; better in the environment."),
     Option("tls_cert", "FILE", "Serve TLS with this certificate …"),
     Option("tls_key", "FILE", "… and its key."),

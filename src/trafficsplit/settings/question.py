@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from trafficsplit.analysis.comparison import least_requests
@@ -13,7 +14,7 @@ from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
 from trafficsplit.settings.numbers import count, fraction, number, per_cent, points
-from trafficsplit.settings.options import Texts
+from trafficsplit.settings.options import VARIANTS, Texts
 from trafficsplit.settings.users import parse_user_requests
 
 
@@ -96,7 +97,7 @@ def parse_split(texts: Texts) -> Split | None:
     """
     given = texts.at_most_one("weight", "weights", "manifest", "virtual_service", "http_route")
     if given == "weight":
-        return split_of_weight(texts["weight"], "--weight")
+        return split_of_weight(texts["weight"], "--weight", parse_variants(texts))
     if given == "weights":
         return Split(parse_weights(texts["weights"]))
     return None
@@ -136,10 +137,20 @@ def weights_text(split: Split) -> str:
     return ",".join(f"{variant}={weight!r}" for variant, weight in split.weights.items())
 
 
-def split_of_weight(text: str, what: str) -> Split:
-    """Return the tutorial's split, blue and green, from green's weight. Raises InputError."""
-    green = per_cent(text, what)
-    return Split({"blue": 100 - green, "green": green})
+def parse_variants(texts: Texts) -> tuple[str, str]:
+    """Return the names of the stable variant and of the canary. Raises InputError."""
+    text = texts.text("variants") or VARIANTS.default
+    stable, _, canary = (part.strip() for part in text.partition(","))
+    if not stable or not canary or "," in canary or stable == canary:
+        raise InputError("--variants is not STABLE,CANARY, e.g. blue,green")
+    return stable, canary
+
+
+def split_of_weight(text: str, what: str, variants: tuple[str, str]) -> Split:
+    """Return the split of a stable variant and a canary, from the canary's. Raises InputError."""
+    stable, canary = variants
+    weight = per_cent(text, what)
+    return Split({stable: 100 - weight, canary: weight})
 
 
 def parse_previous(texts: Texts) -> Split | None:
@@ -147,7 +158,8 @@ def parse_previous(texts: Texts) -> Split | None:
 
     Raises InputError.
     """
-    return texts.value("previous_weight", split_of_weight)
+    variants = parse_variants(texts)
+    return texts.value("previous_weight", partial(split_of_weight, variants=variants))
 
 
 def limits_as_plain(limits: Limits) -> dict[str, Any]:
