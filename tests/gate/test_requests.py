@@ -180,6 +180,13 @@ def test_one_occasion_is_one_verification_whatever_the_hook() -> None:
     assert len({one.key, *(other.key for other in others)}) == 6
 
 
+def test_a_default_that_is_written_out_is_no_other_verification() -> None:
+    # The hooks of one step, some with a tolerance and some without: 12 verifications of 6 weights.
+    plain = READER.of_flagger(with_metadata(weight=25))
+    written = READER.of_flagger(with_metadata(weight=25, tolerance="2", alpha="0.01"))
+    assert plain.key == written.key
+
+
 def test_how_it_is_sent_makes_no_other_verification() -> None:
     one = READER.of_flagger(with_metadata(weight=25))
     faster = reader(rate="500", users="64", client="stock").of_flagger(with_metadata(weight=25))

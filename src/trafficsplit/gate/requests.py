@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trafficsplit.analysis.plain import question_as_plain
 from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError, NotAllowedError
@@ -45,9 +46,11 @@ class Verification:
         """A short text that is the same for the same verification, fit for a file's name.
 
         It does not depend on how requests are sent: a gate that is started again with another
-        --rate or --users has the verdict already.
+        --rate or --users has the verdict already. Nor does it on whether a default is written out:
+        hooks of one step, of which some say `tolerance: "2"`, ask the same.
         """
         plain = self.as_plain()
+        plain["settings"]["limits"] = question_as_plain(self.settings.question)
         del plain["settings"]["sending"]
         for name in ("rate", "client", "connection", "record"):
             del plain["settings"]["load"][name]
@@ -112,6 +115,7 @@ class Reader:
             load=_load(own, values, path, self.settings.variants),
             sending=SendingSettings(users=self.settings.users),
         )
+        settings.limits.question(split)  # refuses what makes no sense, before anything is sent
         return Verification(settings, identity)
 
     def _host(self, text: str) -> str:
