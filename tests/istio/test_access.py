@@ -95,10 +95,18 @@ def test_a_gateway_that_moves_meanwhile_is_no_verdict(istio: Cluster) -> None:
     patch = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.2"}]}}})
     edge = ("-n", "istio-system", "service", "edge")
     act = ("patch", *edge, "--subresource=status", "--type=merge", "-p", patch)
-    timer = threading.Timer(1.5, istio.kubectl, act)
-    timer.start()
-    done = istio.run("verify", *ROUTE, "--rate", "1000", "--json")
-    timer.join()
+    reports = istio.directory / "moved"
+
+    def move() -> None:
+        # The gateway has been looked up when the run has a directory of its own.
+        istio.wait_until(lambda: any(reports.glob(".run-*")), "a run")
+        istio.kubectl(*act)
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    report = ("--report", str(reports / "report"))
+    done = istio.run("verify", *ROUTE, "--rate", "1000", "--json", *report)
+    mover.join()
     verdict = json.loads(done.stdout)
     assert (done.returncode, verdict["verdict"]) == (3, "inconclusive"), verdict["reason"]
     assert "127.0.0.1" in verdict["reason"]

@@ -39,6 +39,9 @@ def no_parent() -> Iterator[None]:
     parents._parents.clear()
 
 
+ANYWHERE = "['*']\n  gateways: [gw]"  # hosts, and a gateway for them
+
+
 def options(given: Mapping[str, object]) -> Namespace:
     """Return what Locust's parser makes of these options."""
     every: dict[str, object] = {option.name: option.default for option in LOCUSTFILE}
@@ -94,7 +97,7 @@ def test_an_empty_field_of_the_web_form_is_the_default(value: object) -> None:
 
 def test_a_manifest_is_read_once_and_its_weights_take_its_place(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
-    file.write_text(SUBSETS + reviews(("v1", 75), ("v2", 25)).replace("[reviews]", '["*"]'))
+    file.write_text(SUBSETS + reviews(("v1", 75), ("v2", 25)).replace("[reviews]", ANYWHERE))
     given = options({"manifest": str(file), "map": "v1=blue,v2=green"})
     assert plan_of(given, HOST).split == CANARY
     file.unlink()  # workers have no such file
@@ -103,7 +106,9 @@ def test_a_manifest_is_read_once_and_its_weights_take_its_place(tmp_path: Path) 
 
 
 def test_a_manifest_may_come_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(reviews(("v1", 1)).replace("[reviews]", "['*']")))
+    monkeypatch.setattr(
+        sys, "stdin", io.StringIO(reviews(("v1", 1)).replace("[reviews]", ANYWHERE))
+    )
     assert plan(manifest="-").split == Split({"v1": 1})
 
 
