@@ -96,16 +96,20 @@ def test_a_gateway_that_moves_meanwhile_is_no_verdict(istio: Cluster) -> None:
     edge = ("-n", "istio-system", "service", "edge")
     act = ("patch", *edge, "--subresource=status", "--type=merge", "-p", patch)
     reports = istio.directory / "moved"
+    over = threading.Event()
 
     def move() -> None:
         # The gateway has been looked up when the run has a directory of its own.
-        istio.wait_until(lambda: any(reports.glob(".run-*")), "a run")
-        istio.kubectl(*act)
+        while not over.wait(0.05):
+            if any(reports.glob(".run-*")):
+                istio.kubectl(*act)
+                return
 
     mover = threading.Thread(target=move)
     mover.start()
-    report = ("--report", str(reports / "report"))
-    done = istio.run("verify", *ROUTE, "--rate", "1000", "--json", *report)
+    report = ("--report", str(reports))
+    done = istio.run("verify", *ROUTE, "--rate", "500", "--json", *report)
+    over.set()
     mover.join()
     verdict = json.loads(done.stdout)
     assert (done.returncode, verdict["verdict"]) == (3, "inconclusive"), verdict["reason"]
