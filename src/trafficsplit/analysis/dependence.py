@@ -135,9 +135,10 @@ def _limit_of_connections(clusters: Clusters) -> float:
     return _upper_limit(*measured)
 
 
-def replicas_differ(order: Order, tolerance: float) -> bool:
+def replicas_differ(order: Order, tolerance: float, gateways: int = 1) -> bool:
     """Return whether connections differ by more than replicas within the tolerance can.
 
+    It is asked of each of several `gateways`, and is the surer of each.
     Replicas whose shares are all within τ of the weight have a variance of shares of τ² at most;
     the dispersion of connections with m responses each is then at most 1 + (m − 1)·τ²/(p(1 − p)),
     times that in order of sending, which a gateway that deals in blocks has as well.
@@ -151,13 +152,11 @@ def replicas_differ(order: Order, tolerance: float) -> bool:
     mean = total / clusters.groups
     least = min(count / total for count in clusters.counts.values() if count)
     allowed = 1 + max(mean - 1, 0.0) * tolerance**2 / (least * (1 - least))
-    if chdtrc(freedom, statistic / allowed) >= SURE:
+    sure = SURE / gateways
+    if chdtrc(freedom, statistic / allowed) >= sure:
         return False
     allowed *= max([1.0, *_limits_in_order(order)])
-    if chdtrc(freedom, statistic / allowed) >= SURE:
-        return False
-    allowed *= max([1.0, *_limits_in_order(order)])
-    return bool(chdtrc(freedom, statistic / allowed) < SURE)
+    return bool(chdtrc(freedom, statistic / allowed) < sure)
 
 
 def dealt_in_blocks_of(order: Order) -> int:

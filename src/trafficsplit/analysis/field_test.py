@@ -160,7 +160,7 @@ class FieldTest:
         if moment(self.question, orders, self.test.tally, look.elapsed) is not Moment.LONG_ENOUGH:
             return False  # connections differ where each was used in one turn
         tolerance = self.question.tolerance
-        if not any(replicas_differ(order, tolerance) for order in orders):
+        if not any(replicas_differ(order, tolerance, len(orders)) for order in orders):
             return False
         return not self._is_clustered_by_connection(orders)
 

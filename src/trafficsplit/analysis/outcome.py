@@ -53,7 +53,8 @@ def _orders(run: Run) -> Sequence[Order]:
 def differing_replicas(run: Run) -> bool:
     """Return whether connections to one address differ by more than the tolerance allows."""
     tolerance = run.question.tolerance
-    return any(replicas_differ(order, tolerance) for order in _orders(run))
+    orders = _orders(run)
+    return any(replicas_differ(order, tolerance, len(orders)) for order in orders)
 
 
 def dealt_block(run: Run) -> int:
