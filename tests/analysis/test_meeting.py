@@ -17,7 +17,7 @@ def test_names_that_never_meet_are_no_verdict_but_a_line_with_the_way_out() -> N
     run = made({"v1": 600, "v2": 200})
     judged = judge(run)
     assert judged.verdict is Verdict.INCONCLUSIVE
-    assert "responses say v1, v2, and blue, green are expected" in judged.reason
+    assert "Responses say v1, v2, and blue, green are expected" in judged.reason
     assert "--map blue=v1,green=v2" in judged.reason
     with pytest.raises(InputError, match="which is which"):
         check_names_meet(run)

@@ -47,7 +47,7 @@ def check_names_meet(run: Run) -> None:
     """Raise InputError if responses named variants, and not one of those that are expected."""
     why = why_names_do_not_meet(run)
     if why:
-        raise InputError(why)
+        raise InputError(why.removesuffix("."))
 
 
 def why_names_do_not_meet(run: Run) -> str:
@@ -60,7 +60,7 @@ def why_names_do_not_meet(run: Run) -> str:
     pairs = zip(split, [*seen, *["…"] * len(split)], strict=False)
     line = ",".join(f"{expected}={name}" for expected, name in pairs)
     return (
-        f"responses say {said}, and {', '.join(split)} are expected: which is which? With weights "
+        f"Responses say {said}, and {', '.join(split)} are expected: which is which? With weights "
         f"from a manifest or a cluster give --map {line} (or the other way round), else the names "
-        "that responses say"
+        "that responses say."
     )
