@@ -25,6 +25,7 @@ from benchmarks.field.situations import (
     dearer_by,
     median_at_most,
     says,
+    tells_what_it_lost,
     wrong_after,
 )
 from benchmarks.field.worlds import (
@@ -480,7 +481,7 @@ NEVER_ANSWERED = Row(
 
 HUNG = Row(
     "one of two hung before the start, behind a balancer",
-    (_hanging("16 users", 2, Hang(0), at_least(0.99, FAILING), says("has not answered", FAILING)),),
+    (_hanging("16 users", 2, Hang(0), at_least(0.99, FAILING), tells_what_it_lost()),),
 )
 
 
