@@ -130,6 +130,17 @@ class Mixture:
             return np.zeros(counts.shape[:-1])
         return log_sum(self._terms(counts, unknown))
 
+    def of_one_count(self, variant: int) -> Callable[[Floats, Floats], Floats]:
+        """Return the evidence by one of two variants' counts and the numbers of responses."""
+
+        def evidence(own: Floats, n: Floats) -> Floats:
+            counts = np.empty((len(n), 2))
+            counts[:, variant] = own
+            counts[:, 1 - variant] = n - own
+            return self.log_evidence(counts)
+
+        return evidence
+
     def least_more(
         self, counts: Floats, threshold: float, most: float, unknown: Floats | float = 0.0
     ) -> float:

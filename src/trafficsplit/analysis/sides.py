@@ -53,14 +53,8 @@ def _greatest_ratios(mixture: Mixture, edge: Edge, shares: Floats, threshold: fl
     `threshold` is a lower one than will be needed, so that there are more such counts.
     """
     n = np.concatenate([np.arange(1.0, WHOLE), np.rint(np.geomspace(WHOLE, LAST, SOME))])
-
-    def evidence(own: Floats, n: Floats) -> Floats:
-        counts = np.empty((len(n), 2))
-        counts[:, edge.variant] = own
-        counts[:, 1 - edge.variant] = n - own
-        return mixture.log_evidence(counts)
-
     end = n if edge.above else np.zeros(len(n))
+    evidence = mixture.of_one_count(edge.variant)
     boundary = crossings(evidence, n, n * edge.share, end, threshold)
     own = np.ceil(boundary - EXACT) if edge.above else np.floor(boundary + EXACT)
     possible = ~np.isnan(own)

@@ -146,13 +146,7 @@ class _Deviation:
         """Return when it is shown by the count of one of two variants."""
         variant = self.first.variant
         share = float(self.shares[variant])
-
-        def evidence(own: Floats, n: Floats) -> Floats:
-            counts = np.empty((len(n), 2))
-            counts[:, variant] = own
-            counts[:, 1 - variant] = n - own
-            return self.mixture.log_evidence(counts)
-
+        evidence = self.mixture.of_one_count(variant)
         few = typical <= SMALL
         if few:
             n = np.arange(1.0, math.ceil(LONG * typical) + FEW)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
-from trafficsplit.weights.routes import Beside, Probe, covers
+from trafficsplit.weights.routes import Beside, Probe, covers, meet
 
 if TYPE_CHECKING:
     from trafficsplit.weights.istio import VirtualService
@@ -64,7 +64,7 @@ def _lets_in(server: Fields, namespace: str, service: VirtualService, probe: Pro
     """Return whether a server has a host for the request, and lets the VirtualService serve it."""
     hosts = list(_hosts_for(server, namespace, service.namespace))
     if not probe.host:
-        return _meet(hosts, service.hosts)
+        return meet(hosts, service.hosts)
     return any(covers(host, probe.host_name) for host in hosts)
 
 
@@ -74,11 +74,3 @@ def _hosts_for(server: Fields, own: str, namespace: str) -> Iterator[str]:
         wanted, _, host = entry.rpartition("/")
         if wanted in ("", "*", namespace) or (wanted == "." and own == namespace):
             yield host
-
-
-def _meet(some: Sequence[str], others: Sequence[str]) -> bool:
-    for one in some:
-        for other in others:
-            if covers(one, other.lower()) or covers(other, one.lower()):
-                return True
-    return False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
@@ -135,6 +136,14 @@ def covers(pattern: str, name: str) -> bool:
     if pattern.startswith("*"):
         return name.endswith(pattern[1:])
     return pattern == name
+
+
+def meet(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Return whether one of some hosts may be one of others, each perhaps with a wildcard."""
+    for one, other in product(some, others):
+        if covers(one, other.lower()) or covers(other, one.lower()):
+            return True
+    return False
 
 
 def namespace_of(document: Fields) -> str:

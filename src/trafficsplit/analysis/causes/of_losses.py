@@ -59,11 +59,11 @@ def causes_of_losses(run: Run) -> Iterator[Explanation]:
     tally = run.tally
     whose = lost_to(run.question.split, Lost(tally, _named(run)))
     part = f"{tally.lost:,} of {tally.requests:,} requests are lost"
-    if kind is Kind.SLOW and whose is None and hanging(run):
+    stopped = hanging(run) if kind is Kind.SLOW and whose is None else ""
+    if stopped:
         yield Explanation(
             "a gateway has stopped answering",
-            f"{part}: {hanging(run)} See whether its process and pods are alive, and what it waits "
-            "for.",
+            f"{part}: {stopped} See whether its process and pods are alive, and what it waits for.",
         )
     elif kind in GENERAL:
         name, advice = GENERAL[kind]

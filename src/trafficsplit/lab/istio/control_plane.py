@@ -64,7 +64,7 @@ accessLogFile: ""
 
 @dataclass
 class ControlPlane:
-    """The running control plane; `stop` ends it. `pace` are the seconds that each part took."""
+    """The running control plane; `stop` ends it."""
 
     directory: Path
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -264,10 +264,3 @@ def _copy_crds(go: _Go, module: str, pattern: str) -> None:
 def _environment() -> dict[str, str]:
     """Return the environment of Go: nothing of a surrounding workspace, and no C compiler."""
     return {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
-
-
-def lines_of_state() -> Iterator[str]:
-    """Yield what is built, and where."""
-    for part in PARTS:
-        state = "built" if _is_built(part) else "not built"
-        yield f"{', '.join(part.programs)}: {state}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from trafficsplit.errors import ClusterError
 from trafficsplit.weights.cluster.access import Access
 from trafficsplit.weights.cluster.resources import KINDS, Resource
+from trafficsplit.weights.routes import meet
 from trafficsplit.weights.sources import GatewayLocation
 
 ISTIO = "networking.istio.io"
@@ -141,17 +141,7 @@ def _meet(some: Sequence[str], others: Sequence[str]) -> bool:
     """Return whether a name of the ones, with wildcards, may be one of the others; none: any."""
     if not some or not others:
         return True
-    return any(_may_be(one, other) for one, other in product(some, others))
-
-
-def _may_be(one: str, other: str) -> bool:
-    """Return whether two host names, each perhaps with a wildcard in front, have one in common."""
-    for pattern, name in ((one, other), (other, one)):
-        if pattern in ("*", name):
-            return True
-        if pattern.startswith("*.") and name.endswith(pattern[1:]):
-            return True
-    return False
+    return meet(some, others)
 
 
 def _services_of_pods(access: Access, selector: Mapping[str, str]) -> Iterator[Object]:
