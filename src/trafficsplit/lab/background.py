@@ -22,19 +22,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trafficsplit.errors import BrokenError, InputError, LabError
+from trafficsplit.errors import BrokenError, LabError
 from trafficsplit.files import replace_text
+from trafficsplit.lab import owner
 from trafficsplit.lab.istio import background as istio
 from trafficsplit.lab.lab import MANIFESTS, PATIENCE, Lab, start
+from trafficsplit.lab.owner import STATE
 from trafficsplit.lab.system import read_system
 from trafficsplit.lab.weights import weights_of, with_weights
 from trafficsplit.processes import STOP_PATIENCE, last_line
 from trafficsplit.weights.percent import complete_weights
 
-STATE = "state.json"
 PAUSE = 0.02  # seconds between two looks at whether a lab is up
 ISTIO_PATIENCE = 180.0  # seconds until a cluster that does not get ready is given up
-KEEPING_PAUSE = 0.1  # seconds between two looks at its processes
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def _up(begin: Callable[[Path], subprocess.Popen[bytes]], patience: float) -> St
     log = directory / "lab.log"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        owner = begin(directory)
+        process = begin(directory)
     except OSError as error:
         raise LabError(f"{directory} cannot be used: {error.strerror or error}") from None
-    _owners.append(owner)
+    _owners.append(process)
     deadline = time.monotonic() + patience + STOP_PATIENCE
     while not (state := status()):
-        if (owner.poll() is not None and not status()) or time.monotonic() > deadline:
-            owner.terminate()
+        if (process.poll() is not None and not status()) or time.monotonic() > deadline:
+            process.terminate()
             check_can_be_written(log)
             raise LabError(last_line(log))
         time.sleep(PAUSE)
@@ -159,10 +159,10 @@ def down() -> bool:
     deadline = time.monotonic() + 2 * STOP_PATIENCE
     while status() and time.monotonic() < deadline:
         time.sleep(PAUSE)
-    for owner in _owners:
-        if owner.pid == state.pid:
+    for process in _owners:
+        if process.pid == state.pid:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                owner.wait(STOP_PATIENCE)
+                process.wait(STOP_PATIENCE)
     if status():
         raise BrokenError(f"broken: the lab does not end: its owner is process {state.pid}")
     (home() / STATE).unlink(missing_ok=True)
@@ -213,39 +213,10 @@ def own(directory: Path, manifests: Sequence[Path], access_log: str = "") -> int
 
     Returns the exit code.
     """
-    stopping = False
 
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("a lab is starting or running here already", flush=True)
-            return 1
-        return _keep(directory, manifests, access_log, lambda: stopping)
-
-
-def _keep(
-    directory: Path,
-    manifests: Sequence[Path],
-    access_log: str,
-    is_stopping: Callable[[], bool],
-) -> int:
-    try:
+    def keep(is_stopping: Callable[[], bool]) -> None:
         with start(directory, manifests, access_log) as lab:
             _write_state(directory, _state_of(lab, manifests))
-            while not is_stopping() and not (dead := lab.dead()):
-                time.sleep(KEEPING_PAUSE)
-        if not is_stopping():
-            print(f"{dead} has ended, so the lab was stopped", flush=True)
-        return 0
-    except (InputError, OSError) as error:
-        print(error, flush=True)
-        return 1
-    finally:
-        (directory / STATE).unlink(missing_ok=True)
+            owner.wait(lab.dead, is_stopping)
+
+    return owner.own(directory, keep)

@@ -2,59 +2,40 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
-import signal
 import socket
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-from trafficsplit.errors import InputError
 from trafficsplit.files import replace_text
-from trafficsplit.lab.istio.background import OWNER, STATE, Order
+from trafficsplit.frame import run_framed
+from trafficsplit.lab import owner
+from trafficsplit.lab.istio.background import OWNER, Order
 from trafficsplit.lab.istio.cluster import GATEWAY, Cluster, start
 from trafficsplit.lab.istio.control_plane import SYSTEM
 from trafficsplit.lab.istio.ways import Ways
+from trafficsplit.lab.owner import STATE
 
-KEEPING_PAUSE = 0.1  # seconds between two looks at the control plane
 INGRESS = f"{SYSTEM}/{GATEWAY}:"
 
 
-def own(order: Order) -> int:
-    """Start a cluster and keep it until SIGTERM, or until one of its parts ends."""
-    stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.append(1))
+def main() -> int:
+    """Own the cluster that `lab up --istio` asks for; return the exit code."""
+    order = Order(**json.loads(sys.argv[1]))
     directory = Path(order.directory)
-    with (directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("a lab is starting or running here already", flush=True)
-            return 1
-        try:
-            return _keep(order, directory, stopping)
-        except (InputError, OSError) as error:
-            print(error, flush=True)
-            return 1
-        finally:
-            (directory / STATE).unlink(missing_ok=True)
 
+    def keep(is_stopping: Callable[[], bool]) -> None:
+        listeners = [socket.socket(fileno=number) for number in order.descriptors]
+        cluster = start(directory, listeners, order.gateways, list(map(Path, order.manifests)))
+        ways = Ways(cluster.plane.api, cluster.open, lambda ways: _write(order, cluster, ways))
+        ways.begin()
+        owner.wait(cluster.plane.dead, is_stopping)
+        cluster.plane.stop()
 
-def _keep(order: Order, directory: Path, stopping: list[int]) -> int:
-    listeners = [socket.socket(fileno=number) for number in order.descriptors]
-    cluster = start(directory, listeners, order.gateways, list(map(Path, order.manifests)))
-    ways = Ways(cluster.plane.api, cluster.open, lambda ways: _write(order, cluster, ways))
-    ways.begin()
-    while not stopping and not (dead := cluster.plane.dead()):
-        time.sleep(KEEPING_PAUSE)
-    if not stopping:
-        print(f"{dead} has ended, so the lab was stopped", flush=True)
-    cluster.plane.stop()
-    return 0
+    return owner.own(directory, keep)
 
 
 def _write(order: Order, cluster: Cluster, ways: dict[str, str]) -> None:
@@ -78,4 +59,4 @@ def _write(order: Order, cluster: Cluster, ways: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    sys.exit(own(Order(**json.loads(sys.argv[1]))))
+    sys.exit(run_framed(main))

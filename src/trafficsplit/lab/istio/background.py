@@ -18,7 +18,6 @@ from trafficsplit.errors import LabError
 from trafficsplit.lab.istio import network, parts
 from trafficsplit.processes import free_socket
 
-STATE = "state.json"
 OWNER = "TRAFFICSPLIT_LAB_OWNER"  # has the owner's process number, as seen from the outside
 WAYS = 32  # listening sockets that are ready for services of the cluster
 # Of an earlier cluster in the same directory.
