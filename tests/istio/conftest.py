@@ -27,14 +27,19 @@ spec:
 def istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with the tutorial's files, and ways to each gateway and its administration."""
     with cluster(tmp_path_factory.mktemp("istio"), "--gateways", str(GATEWAYS)) as up:
-        for number, pod in enumerate(sorted(gateway_pods(up))):
-            name = f"gateway-{number}"
-            up.kubectl("label", "pod", "-n", "istio-system", pod, f"one={name}")
-            up.kubectl("apply", "-f", "-", text=WAYS % (name, name))
-        for number in range(GATEWAYS):
-            service = f"istio-system/gateway-{number}:admin"
-            up.wait_until(partial(has_way, up, service), f"a way to {service}")
+        open_each(up, GATEWAYS)
         yield up
+
+
+def open_each(up: Cluster, gateways: int) -> None:
+    """Open ways to each gateway and its administration: gateway-0, gateway-1, …"""
+    for number, pod in enumerate(sorted(gateway_pods(up))):
+        name = f"gateway-{number}"
+        up.kubectl("label", "pod", "-n", "istio-system", pod, f"one={name}")
+        up.kubectl("apply", "-f", "-", text=WAYS % (name, name))
+    for number in range(gateways):
+        service = f"istio-system/gateway-{number}:admin"
+        up.wait_until(partial(has_way, up, service), f"a way to {service}")
 
 
 @pytest.fixture

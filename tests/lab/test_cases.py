@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
-from tests.conftest import ROOT
 from tests.support.envoy_routes import Request, clusters_of
+from tests.support.granted import CASES, Document, Granted, read_documents
 from trafficsplit.errors import InputError
 from trafficsplit.lab.system import System, read_system
 from trafficsplit.lab.translation import routes
 
-CASES = ROOT / "tests" / "cases"
 FEWEST = 30  # cases that the lab takes: fewer, and this proves little
-Document = dict[str, Any]
 
 
 def cases() -> list[Document]:
@@ -37,57 +32,17 @@ def system_of(file: str, directory: Path) -> System:
 
     Raises InputError where the lab refuses the file.
     """
-    source = CASES / "manifests" / file
     try:
-        documents = [one for one in YAML(typ="safe").load_all(source.read_bytes()) if one]
+        documents = read_documents(file)
     except Exception as error:
         raise InputError(str(error)) from None
     beside = directory / "beside.json"
-    items = list(_taken_for_granted([one for one in documents if isinstance(one, dict)]))
+    items = [one for one in Granted(documents).objects() if one["kind"] != "Namespace"]
+    for item in items:
+        if item["kind"] == "Gateway":
+            item["spec"]["servers"] = [{"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["*"]}]
     beside.write_text("\n---\n".join(map(json.dumps, items)))
-    return read_system([source, beside])
-
-
-def _taken_for_granted(documents: list[Document]) -> Iterator[Document]:
-    """Yield the Gateways, Services and DestinationRules that the documents speak of."""
-    there = {(one.get("kind"), (one.get("metadata") or {}).get("name")) for one in documents}
-    subsets: dict[str, set[str]] = {}
-    ports: dict[str, set[int]] = {}
-    for spec in _specs(documents):
-        for name in spec.get("gateways") or ():
-            if name != "mesh" and ("Gateway", name) not in there:
-                there.add(("Gateway", name))
-                server = {"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["*"]}
-                yield _object("networking.istio.io/v1", "Gateway", name, {"servers": [server]})
-        for destination in _destinations(spec):
-            host = destination["host"].split(".")[0]
-            subsets.setdefault(host, set()).update(filter(None, [destination.get("subset")]))
-            port = (destination.get("port") or {}).get("number")
-            ports.setdefault(host, set()).add(port or 80)
-    for host, names in subsets.items():
-        listed = [{"port": port} for port in sorted(ports[host])]
-        if ("Service", host) not in there:
-            yield _object("v1", "Service", host, {"selector": {"app": host}, "ports": listed})
-        if names and ("DestinationRule", host) not in there:
-            every = [{"name": name, "labels": {"v": name}} for name in sorted(names)]
-            spec = {"host": host, "subsets": every}
-            yield _object("networking.istio.io/v1", "DestinationRule", host, spec)
-
-
-def _specs(documents: list[Document]) -> Iterator[Document]:
-    for document in documents:
-        if document.get("kind") == "VirtualService":
-            yield document.get("spec") or {}
-
-
-def _destinations(spec: Document) -> Iterator[Document]:
-    for rule in spec.get("http") or ():
-        for route in rule.get("route") or ():
-            yield route["destination"]
-
-
-def _object(version: str, kind: str, name: str, spec: Document) -> Document:
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    return read_system([CASES / "manifests" / file, beside])
 
 
 def seen(system: System, case: Document) -> dict[str, float] | str:

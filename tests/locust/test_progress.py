@@ -79,11 +79,12 @@ def test_the_line_is_written_over_itself_and_wiped_at_the_end(
         counter.flush()
         assert turned_until(lambda: shown.dead)
         assert shown.successful()
-        text = os.read(ours, 100_000).decode()
+        text = ""
+        while not (text.endswith(CLEAR) and len(text) > len(CLEAR)):  # it comes in pieces
+            text += os.read(ours, 100_000).decode()
     finally:
         os.close(ours)
         os.close(terminal)
-    assert "requests" in text
-    assert "\n" not in text
     assert text.startswith(CLEAR)
-    assert text.endswith(CLEAR)
+    assert "requests" in text  # this terminal does not say how wide it is: 80, as usual
+    assert "\n" not in text

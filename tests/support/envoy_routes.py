@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Config = dict[str, Any]
+NO_ROUTE = "no route (404)"
+REDIRECTS = {"MOVED_PERMANENTLY": 301, "FOUND": 302, "SEE_OTHER": 303, "TEMPORARY_REDIRECT": 307}
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,21 @@ def clusters_of(routes: Config, request: Request) -> dict[str, float] | str:
     """Return the shares of clusters, or why there are none: a status."""
     host = _virtual_host(routes["virtual_hosts"], request.host)
     if host is None:
-        return "404"
+        return NO_ROUTE
+    if host.get("require_tls") == "ALL" and request.scheme == "http":
+        return "redirect 301"
     for route in host.get("routes", ()):
         if _matches(route["match"], request):
             return _action(route)
-    return "404"
+    return NO_ROUTE
 
 
 def _virtual_host(hosts: list[Config], name: str) -> Config | None:
-    """Return the host by exact name, then the longest suffix, then the longest prefix, then `*`."""
+    """Return the host by exact name, then the longest suffix, then the longest prefix, then `*`.
+
+    The port in a name does not matter, as Istio configures it.
+    """
+    name = name.partition(":")[0]
     best: tuple[int, int, Config] | None = None
     for host in hosts:
         for domain in host["domains"]:
@@ -116,9 +124,10 @@ def _text(match: Config, value: str) -> bool:
 
 def _action(route: Config) -> dict[str, float] | str:
     if "redirect" in route:
-        return "301"
+        code = route["redirect"].get("response_code", "MOVED_PERMANENTLY")
+        return f"redirect {REDIRECTS[code]}"
     if "direct_response" in route:
-        return str(route["direct_response"]["status"])
+        return f"direct response {route['direct_response']['status']}"
     action = route["route"]
     if "cluster" in action:
         return {action["cluster"]: 1.0}

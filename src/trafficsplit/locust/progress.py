@@ -12,6 +12,7 @@ from trafficsplit.load.counting import Counter
 
 INTERVAL = 0.25  # seconds
 FEWEST = 100  # responses, before which one variant may be the only one by chance
+USUAL_WIDTH = 80  # of a terminal that does not say
 CLEAR = "\r\x1b[K"  # returns to the beginning of the line, and clears it
 
 
@@ -21,8 +22,8 @@ def show_progress(question: Question | None, counter: Counter, descriptor: int) 
     while not counter.complete and not counter.closed:
         gevent.sleep(INTERVAL)
         text = progress_line(question, counter)
-        width = os.get_terminal_size(descriptor).columns - 1
-        print(CLEAR + text[:width], end="", file=terminal, flush=True)
+        width = os.get_terminal_size(descriptor).columns or USUAL_WIDTH
+        print(CLEAR + text[: width - 1], end="", file=terminal, flush=True)
     print(CLEAR, end="", file=terminal, flush=True)
 
 
