@@ -6,14 +6,19 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.gateways import certificate
+from tests.support.haproxies import proxy
 from tests.support.istio import CANARY, Cluster, gateway_pods
 
 ISTIOD = "10.244.0.1"
@@ -68,6 +73,8 @@ def cut_off(pid: int) -> Iterator[None]:
     finally:
         change("del", *to)
         change("del", *back)
+        change("add", "pref", "0", "lookup", "local")
+        change("del", "pref", "5")
 
 
 @contextlib.contextmanager
@@ -143,6 +150,98 @@ def test_one_that_is_killed_in_mid_run_is_no_mismatch(istio: Cluster) -> None:
     timer.join()
     assert code in (0, 3, 4), verdict["reason"]
     istio.kubectl("rollout", "status", "-n", "istio-system", "deployment/istio-ingressgateway")
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_behind_a_balancer_of_connections(
+    istio: Cluster, each: list[str], tmp_path: Path, number: int
+) -> None:
+    with balanced(tmp_path, each[:number]) as address:
+        code, verdict = verify(istio, [address], "--weight", "25", "--tolerance", "5")
+        assert code == 0, verdict["reason"]
+        if number == 1:
+            return
+        with cut_off(envoy_of(istio, 1)):
+            time.sleep(0.2)
+            istio.kubectl("apply", "-f", "-", text=with_weights(40, 60))
+            istio.settle()
+            code, verdict = verify(istio, [address], "--weight", "60")
+            assert code in (1, 3), verdict["reason"]
+
+
+BALANCER = """
+listen gateways
+  mode tcp
+  balance roundrobin
+  bind 127.0.0.1:{gateways}
+{servers}
+"""
+
+
+@contextlib.contextmanager
+def balanced(directory: Path, urls: Sequence[str]) -> Iterator[str]:
+    """The address of a HAProxy that deals connections to gateways in turn."""
+    servers = [f"  server s{number} {url[7:]}" for number, url in enumerate(urls)]
+    lines = "\n".join(servers)
+    with proxy(directory, BALANCER, ["gateways"], servers=lines) as running:
+        yield running.url("gateways")
+
+
+def test_gateways_that_come_and_go_in_mid_run(istio: Cluster) -> None:
+    gateways = ("scale", "-n", "istio-system", "deployment/istio-ingressgateway")
+    for replicas in ("8", "4"):
+        with meanwhile(0.7, *gateways, f"--replicas={replicas}", istio=istio):
+            code, verdict = istio.verify("--weight", "25", "--rate", "1500")
+        assert code in (0, 3, 4), verdict["reason"]
+        istio.kubectl("rollout", "status", "-n", "istio-system", "deployment/istio-ingressgateway")
+        code, verdict = istio.verify("--weight", "25")  # by eight, then by four
+        assert code == 0, verdict["reason"]
+
+
+HTTPS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: color-is-gw}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+    - port: {number: 80, name: http, protocol: HTTP}
+      hosts: ["*"]
+      tls: {httpsRedirect: true}
+    - port: {number: 443, name: https, protocol: HTTPS}
+      hosts: ["*"]
+      tls: {mode: SIMPLE, credentialName: certificate}
+"""
+
+
+def test_tls_at_a_gateway_that_chooses_http2_where_it_can(istio: Cluster, tmp_path: Path) -> None:
+    file, key = certificate(tmp_path, "shop.example.com")
+    secret = ("secret", "tls", "certificate", "-n", "istio-system")
+    istio.kubectl("create", *secret, f"--cert={file}", f"--key={key}")
+    istio.kubectl("apply", "-f", "-", text=HTTPS)
+    istio.settle()
+    url = istio.url("istio-system/istio-ingressgateway:https")
+    assert chosen_protocol(url) == "h2"
+    code, verdict = verify(istio, [url], "--weight", "25", "--insecure")
+    assert code == 0, verdict["reason"]
+    code, verdict = istio.verify("--weight", "25")  # by plain HTTP
+    assert (code, verdict["verdict"]) == (4, "failing")
+    assert "redirects to https://" in verdict["reason"]
+    istio.kubectl("delete", "secret", "certificate", "-n", "istio-system")
+
+
+def chosen_protocol(url: str) -> str | None:
+    """Return the protocol that a gateway chooses of HTTP/2 and HTTP/1.1."""
+    host, _, port = url.rpartition("//")[2].partition(":")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection((host, int(port))) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        return secure.selected_alpn_protocol()
 
 
 # --- backends ---

@@ -24,6 +24,7 @@ from tests.support.granted import CASES, GATEWAY_API, NETWORKING, Document, Gran
 from tests.support.granted import read_documents as read
 from tests.support.istio import Cluster, has_way
 from trafficsplit.lab.istio import parts
+from trafficsplit.lab.istio.control_plane import AUDIENCE
 
 # Ports of the gateways' service, and of their pods.
 PORTS = {80: 8080, 443: 8443, 8080: 18080, 9000: 19000, 7000: 17000}
@@ -66,7 +67,9 @@ spec:
   containers:
     - name: istio-proxy
       image: none
-      env: [{{name: ADDRESS, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}]
+      env:
+        - {{name: ADDRESS, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}
+        - {{name: TOKEN, value: "{{token}}"}}
       readinessProbe: {{tcpSocket: {{port: 15000}}}} # it waits for a certificate for ever
 ---
 apiVersion: v1
@@ -320,7 +323,8 @@ def istiod(istio: Cluster, admin: str) -> Iterator[Istiod]:
     istio.kubectl("patch", *service, "--type=merge", "-p", _ports(ports))
     istio.kubectl("delete", "virtualservices,gateways.networking.istio.io", "--all")
     with_certificate(istio)
-    istio.kubectl("apply", "-f", "-", text=BESIDE)
+    token = istio.kubectl("create", "token", "default", f"--audience={AUDIENCE}").strip()
+    istio.kubectl("apply", "-f", "-", text=BESIDE.replace("{token}", token))
     istio.kubectl("apply", "-f", "-", text=json.dumps(_listed([OF_API, *marked("marker.test")])))
     for way in ADMINS:
         istio.wait_until(partial(_is_configured, istio, way), way)

@@ -20,7 +20,7 @@ def main() -> None:
         "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
         "spec": {},
     }
-    config = bootstrap(pod, address)
+    config = bootstrap(pod, address, os.environ["TOKEN"])
     config["node"]["id"] = config["node"]["id"].replace("router~", "sidecar~")
     file = Path(tempfile.mkdtemp()) / "envoy.json"
     file.write_text(json.dumps(config))

@@ -27,25 +27,25 @@ def pod(annotations: dict[str, str] | None = None) -> dict[str, Any]:
 
 def test_the_color_application_listens_where_its_container_says(tmp_path: Path) -> None:
     container = {"image": "registry.example.com/color:1", "ports": [{"containerPort": 9090}]}
-    program = program_of(pod(), container, "10.244.0.2", tmp_path)
+    program = program_of(pod(), container, "10.244.0.2", tmp_path, str)
     assert program.command[0] == sys.executable
     assert program.environment["PORT"] == "9090"
 
 
 def test_a_pods_own_command_line_comes_first(tmp_path: Path) -> None:
     own = pod({COMMAND: "sh -c 'sleep 1'"})
-    assert program_of(own, {"image": "color"}, "", tmp_path).command == ["sh", "-c", "sleep 1"]
+    assert program_of(own, {"image": "color"}, "", tmp_path, str).command == ["sh", "-c", "sleep 1"]
 
 
 @pytest.mark.parametrize("image", ["example.com/shop:1", "colorful", "", "shop@sha256:00"])
 def test_another_image_is_refused_with_the_way_out(image: str, tmp_path: Path) -> None:
     with pytest.raises(UnknownImageError, match=COMMAND):
-        program_of(pod(), {"image": image}, "", tmp_path)
+        program_of(pod(), {"image": image}, "", tmp_path, str)
 
 
 def test_a_gateway_is_an_envoy_that_asks_istiod(tmp_path: Path) -> None:
     for image in ("auto", "docker.io/istio/proxyv2:1.31.0"):
-        program = program_of(GATEWAY, {"image": image}, "10.244.0.2", tmp_path)
+        program = program_of(GATEWAY, {"image": image}, "10.244.0.2", tmp_path, str)
         assert program.command[0].endswith("envoy")
         config = json.loads((tmp_path / "envoy.json").read_text("utf-8"))
         assert config == bootstrap(GATEWAY, "10.244.0.2")

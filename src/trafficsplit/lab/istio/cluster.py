@@ -24,6 +24,7 @@ from trafficsplit.lab.istio.network import NODE
 from trafficsplit.lab.istio.relay import Relay, Target
 
 GATEWAY = "istio-ingressgateway"
+GATEWAY_ACCOUNT = f"{GATEWAY}-service-account"
 GATEWAY_PORTS = {"http2": (80, 8080), "https": (443, 8443)}  # of the service, and of its pods
 READY_WITHIN = 60.0  # seconds for the pods of what is applied
 PAUSE = 0.1  # seconds between two looks at what the API server has
@@ -229,7 +230,9 @@ def _ingress(replicas: int) -> list[Document]:
         "ports": [{"containerPort": target} for _, target in GATEWAY_PORTS.values()],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": ADMIN_PORT}},
     }
+    pod = {"serviceAccountName": GATEWAY_ACCOUNT, "containers": [container]}
     return [
+        *_account(),
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -237,7 +240,7 @@ def _ingress(replicas: int) -> list[Document]:
             "spec": {
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
             },
         },
         {
@@ -245,6 +248,31 @@ def _ingress(replicas: int) -> list[Document]:
             "kind": "Service",
             "metadata": metadata,
             "spec": {"type": "LoadBalancer", "selector": labels, "ports": ports},
+        },
+    ]
+
+
+def _account() -> list[Document]:
+    """Return the gateways' service account, which may read the certificates of its namespace."""
+    rbac = "rbac.authorization.k8s.io"
+    where = {"namespace": SYSTEM}
+    metadata = {"name": f"{GATEWAY}-sds", **where}
+    subject = {"kind": "ServiceAccount", "name": GATEWAY_ACCOUNT, **where}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": GATEWAY_ACCOUNT, **where},
+        },
+        role,
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "subjects": [subject],
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": f"{GATEWAY}-sds"},
         },
     ]
 

@@ -20,6 +20,7 @@ from trafficsplit.processes import last_line, spawn, stop
 PATIENCE = 60.0  # seconds until a control plane that does not get ready is given up
 PAUSE = 0.05  # seconds between two looks at a condition
 API_PORT = 6443
+AUDIENCE = "istio-ca"  # of the tokens by which istiod knows a gateway
 SERVICES = "10.96.0.0/16"  # the addresses of services
 # What the controllers need, of all that there are.
 CONTROLLERS = (
@@ -50,6 +51,8 @@ ISTIOD = {
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
     "PILOT_ENABLE_ANALYSIS": "false",
     "ENABLE_CA_SERVER": "true",
+    # Without it no gateway would be known by its account, and none given a certificate.
+    "XDS_AUTH_PLAINTEXT": "true",
     "VALIDATION_WEBHOOK_CONFIG_NAME": "istio-validator-istio-system",
     "INJECTION_WEBHOOK_CONFIG_NAME": "",
 }

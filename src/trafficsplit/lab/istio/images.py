@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,16 @@ class Program:
 
 
 def program_of(
-    pod: dict[str, Any], container: dict[str, Any], address: str, directory: Path
+    pod: dict[str, Any],
+    container: dict[str, Any],
+    address: str,
+    directory: Path,
+    token: Callable[[], str],
 ) -> Program:
     """Return what runs for a container of a pod that has an address.
 
-    `directory` is for files of its own. Raises UnknownImageError, LabError or OSError.
+    `directory` is for files of its own; `token` returns one of the pod's service account. Raises
+    UnknownImageError, LabError or OSError, and whatever `token` raises.
     """
     annotations = pod["metadata"].get("annotations") or {}
     if COMMAND in annotations:
@@ -46,7 +52,8 @@ def program_of(
     name = image.rpartition("/")[2].partition(":")[0].partition("@")[0]
     if name in PROXIES:
         file = directory / "envoy.json"
-        file.write_text(json.dumps(bootstrap(pod, address)), "utf-8")
+        file.touch(0o600)
+        file.write_text(json.dumps(bootstrap(pod, address, token())), "utf-8")
         envoy = [str(envoy_path()), "--config-path", str(file), "--disable-hot-restart"]
         return Program([*envoy, "--concurrency", "1", "--log-level", "warning"], {})
     if name == "color":
@@ -63,8 +70,13 @@ def _first_port(container: dict[str, Any]) -> str:
     return str(ports[0].get("containerPort", 8080))
 
 
-def bootstrap(pod: dict[str, Any], address: str) -> dict[str, Any]:
-    """Return the configuration with which an Envoy asks istiod for everything, as pilot-agent's."""
+def bootstrap(pod: dict[str, Any], address: str, token: str = "") -> dict[str, Any]:
+    """Return the configuration with which an Envoy asks istiod for everything, as pilot-agent's.
+
+    The token is that of the pod's service account: without one, istiod gives no certificates.
+    """
+    known = [{"key": "authorization", "value": f"Bearer {token}"}] if token else []
+    stream = {"envoy_grpc": {"cluster_name": "xds-grpc"}, "initial_metadata": known}
     metadata = pod["metadata"]
     name = metadata["name"]
     namespace = metadata["namespace"]
@@ -93,7 +105,7 @@ def bootstrap(pod: dict[str, Any], address: str) -> dict[str, Any]:
                 "api_type": "GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+                "grpc_services": [stream],
             },
         },
         "static_resources": {"clusters": [_istiod()]},

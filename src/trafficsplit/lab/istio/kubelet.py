@@ -17,12 +17,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trafficsplit.errors import InputError, LabError
 from trafficsplit.lab.istio import network
 from trafficsplit.lab.istio.api import Api, Document, MissingError
+from trafficsplit.lab.istio.control_plane import AUDIENCE
 from trafficsplit.lab.istio.images import UnknownImageError, program_of
 from trafficsplit.lab.istio.network import NODE, PodNetwork
 
@@ -32,6 +34,7 @@ TICK = 0.05  # seconds between two looks at all processes
 PROBE_TIMEOUT = 1.0  # seconds
 PROBE_PAUSE = 0.5  # seconds between two probes of a pod that is ready
 LONGEST_BACK_OFF = 10.0  # seconds until a process that ended is started again
+TOKEN_LASTS = 30 * 24 * 3600  # seconds for which a pod's token is good
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL, at most
 
 log = logging.getLogger(__name__)
@@ -209,20 +212,30 @@ class Kubelet:
 
     def _start(self, pod: Pod, container: Container, spec: Document) -> None:
         try:
-            program = program_of(pod.document, spec, pod.network.address, pod.directory)
+            token = partial(self._token, pod)
+            program = program_of(pod.document, spec, pod.network.address, pod.directory, token)
             environment = {**program.environment, **_variables(pod, spec)}
             container.process = pod.network.start(program.command, container.log, environment)
         except UnknownImageError as error:
             container.waiting = f"ErrImagePull: {error}"
             container.again = time.monotonic() + LONGEST_BACK_OFF
             return
-        except (InputError, OSError) as error:
+        except (InputError, LabError, MissingError, OSError) as error:
             container.waiting = f"CreateContainerError: {error}"
             container.again = time.monotonic() + LONGEST_BACK_OFF
             return
         container.waiting = ""
         container.started = time.time()
         pod.started_at = pod.started_at or _now()
+
+    def _token(self, pod: Pod) -> str:
+        """Return a token of a pod's service account for istiod. Raises MissingError or LabError."""
+        namespace = pod.document["metadata"]["namespace"]
+        account = pod.document["spec"].get("serviceAccountName", "default")
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        asked = {"spec": {"audiences": [AUDIENCE], "expirationSeconds": TOKEN_LASTS}}
+        token: str = self._api.create(path, asked)["status"]["token"]
+        return token
 
     def _end(self, identifier: str, pod: Pod) -> None:
         """End a pod that is being deleted, and tell the API server when it is gone."""
