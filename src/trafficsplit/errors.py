@@ -4,6 +4,7 @@
     ├── InputError          what a person gave cannot be used; also a ValueError   → exit code 2
     │   ├── LabError            the lab cannot be set up as described
     │   ├── ClusterError        the cluster cannot be asked, or refuses
+    │   │   └── NoClusterError      there are no credentials for one
     │   ├── NotAllowedError     the gate may not send requests to this gateway
     │   └── TooManyError        more verifications are waiting than may wait
     └── BrokenError         this tool could not finish what it began               → exit code 5
@@ -37,6 +38,10 @@ class ClusterError(InputError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NoClusterError(ClusterError):
+    """There are no credentials for a cluster, or nothing that could ask it."""
 
 
 class NotAllowedError(InputError):

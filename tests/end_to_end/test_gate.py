@@ -26,7 +26,6 @@ from tests.support.clusters import documents, kubeconfig
 from tests.support.processes import processes_of, refuses
 from tests.support.waiting import until
 from trafficsplit import lab
-from trafficsplit.analysis.split import Split
 from trafficsplit.gate import service
 from trafficsplit.gate.metrics import Metrics
 from trafficsplit.gate.requests import Reader, verification_from_plain
@@ -263,7 +262,8 @@ def test_a_kill_in_mid_run_leaves_no_load_and_loses_no_result(
 
 @pytest.mark.slow
 def test_weights_of_a_canary_and_of_a_virtual_service(the_lab: lab.Lab, tmp_path: Path) -> None:
-    with Cluster(CANARY, *documents()) as cluster:
+    versions = (deployment("podinfo-primary", "blue"), deployment("podinfo", "green"))
+    with Cluster(CANARY, *versions, *documents()) as cluster:
         config = str(kubeconfig(tmp_path / "kubeconfig", cluster.url))
         options = ("--host", the_lab.host, "--wait", "60")
         with running(tmp_path, *options, KUBECONFIG=config) as gate:
@@ -278,6 +278,13 @@ def test_weights_of_a_canary_and_of_a_virtual_service(the_lab: lab.Lab, tmp_path
             assert "there is no VirtualService nothing" in missing.text
 
 
+def deployment(name: str, color: str) -> dict[str, Any]:
+    container = {"name": "app", "env": [{"name": "COLOR", "value": color}]}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    metadata = {"name": name, "namespace": "test"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
 @pytest.mark.slow
 def test_a_gateway_that_fails_is_asked_again(tmp_path: Path) -> None:
     with served(always(plain(b"no", "500 Internal Server Error"))) as port:
@@ -290,10 +297,10 @@ def test_a_gateway_that_fails_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_fault_of_our_own_is_an_answer_of_one_line(tmp_path: Path) -> None:
-    def broken(*_: object) -> Split:
+    def broken(*_: object) -> Any:
         raise RuntimeError("boom")
 
-    reader = Reader(parse_gate(Texts(GATE, {"host": "http://x"})), broken)
+    reader = Reader(parse_gate(Texts(GATE, {"host": "http://x"})), broken, broken)
     verifications = Verifications(Keeping(tmp_path), lambda _: None)
     app = service.application(service.Gate(reader, verifications, Metrics()))
     asked = {"virtualService": "default/color"}

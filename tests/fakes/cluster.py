@@ -38,6 +38,8 @@ GROUPS = {
     ),
     "gateway.networking.k8s.io": Group("v1", {"httproutes": "HTTPRoute", "gateways": "Gateway"}),
     "flagger.app": Group("v1beta1", {"canaries": "Canary"}),
+    "argoproj.io": Group("v1alpha1", {"rollouts": "Rollout", "analysisruns": "AnalysisRun"}),
+    "apps": Group("v1", {"deployments": "Deployment", "replicasets": "ReplicaSet"}),
 }
 CORE = Group("v1", {"services": "Service", "nodes": "Node"})
 

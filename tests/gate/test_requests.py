@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 
 from tests.support.gates import gate_settings
 from trafficsplit.analysis.split import Split
-from trafficsplit.errors import InputError, NotAllowedError
+from trafficsplit.errors import InputError, NoClusterError, NotAllowedError
 from trafficsplit.gate.requests import Reader, Verification, text_of, verification_from_plain
 from trafficsplit.settings.commands import SourceSettings
 from trafficsplit.settings.verify import verify_as_plain
+from trafficsplit.weights.cluster import KINDS, Release, Resource
 from trafficsplit.weights.routes import Probe
 
 CALLS: list[tuple[SourceSettings, Probe]] = []
@@ -25,8 +28,25 @@ def split_of(source: SourceSettings, probe: Probe) -> Split:
     return Split({"blue": 90, "green": 10})
 
 
+def release_of(kind: str, reference: str, _: str) -> Release:
+    """Stand for a live cluster, in which a canary is green."""
+    return release(kind, reference, "blue", "green")
+
+
+def release(kind: str, reference: str, stable: str, canary: str) -> Release:
+    namespace, name = reference.split("/")
+    resource = Resource(KINDS[kind], namespace, name, "", {}, ())
+    return Release(resource, template(stable), template(canary), "Progressing/since")
+
+
+def template(color: str) -> dict[str, Any]:
+    variables = [{"name": "LOG", "value": "info"}, {"name": "COLOR", "value": color}]
+    return {"spec": {"containers": [{"name": "app", "image": "color:1", "env": variables}]}}
+
+
 def reader(**given: str) -> Reader:
-    return Reader(gate_settings(host="http://gateway\nhttp://other:81", **given), split_of)
+    settings = gate_settings(host="http://gateway\nhttp://other:81", **given)
+    return Reader(settings, split_of, release_of)
 
 
 READER = reader()
@@ -158,7 +178,7 @@ def test_what_is_no_webhook_is_refused(payload: object, message: str) -> None:
 
 
 def test_of_values_nothing_is_asked_of_a_cluster_unless_it_is_named() -> None:
-    with pytest.raises(InputError, match=r"which weights. Give weight, weights or virtualService"):
+    with pytest.raises(InputError, match="Give weight, weights, virtual"):
         READER.of_values({})
     CALLS.clear()
     READER.of_values({"virtualService": "a/b"})
@@ -169,7 +189,7 @@ def test_one_occasion_is_one_verification_whatever_the_hook() -> None:
     one = READER.of_flagger(with_metadata(weight=25))
     again = READER.of_flagger({**with_metadata(weight=25), "phase": "Promoting"})
     assert one.key == again.key
-    assert one.identity == "test/podinfo/85d557f47b"
+    assert one.identity == "test/podinfo/85d557f47b/canary/test/podinfo/Progressing/since"
     others = [
         READER.of_flagger(with_metadata(weight=30)),
         READER.of_flagger({**with_metadata(weight=25), "checksum": "x"}),
@@ -193,9 +213,75 @@ def test_how_it_is_sent_makes_no_other_verification() -> None:
     assert one.key == faster.key
 
 
-def test_without_a_checksum_there_is_no_occasion() -> None:
-    payload = {**with_metadata(weight=25), "checksum": ""}
-    assert READER.of_flagger(payload).identity == ""
+def test_without_a_release_there_is_no_occasion() -> None:
+    assert READER.of_values({"weight": "25"}).identity == ""
+    assert READER.of_flagger({"metadata": {"weight": 25}}).identity == ""
+
+
+def test_a_second_attempt_at_a_revision_is_another_occasion() -> None:
+    attempts = []
+
+    def release_since(kind: str, reference: str, _: str) -> Release:
+        attempts.append(reference)
+        found = release(kind, reference, "blue", "red")
+        return replace(found, occasion=f"Progressing/{len(attempts)}")
+
+    reading = Reader(gate_settings(), split_of, release_since)
+    assert reading.of_flagger(PAYLOAD).key != reading.of_flagger(PAYLOAD).key
+
+
+def test_the_versions_are_those_of_the_release() -> None:
+    colors = iter([("blue", "red"), ("red", "blue"), ("blue", "blue")])
+
+    def release_now(kind: str, reference: str, _: str) -> Release:
+        return release(kind, reference, *next(colors))
+
+    reading = Reader(gate_settings(), split_of, release_now)
+    asked = with_metadata(weight=25)
+    assert split(reading.of_flagger(asked)) == {"blue": 0.75, "red": 0.25}
+    assert split(reading.of_flagger(asked)) == {"red": 0.75, "blue": 0.25}
+    assert split(reading.of_flagger(asked)) == {"blue": 1.0}
+    given = with_metadata(weight=25, variants="old,new")
+    assert split(READER.of_flagger(given)) == {"old": 0.75, "new": 0.25}
+    fixed = reader(variants="old,new")
+    assert split(fixed.of_flagger(asked)) == {"old": 0.75, "new": 0.25}
+
+
+def test_two_versions_that_nothing_tells_apart_are_refused() -> None:
+    def alike(kind: str, reference: str, _: str) -> Release:
+        found = release(kind, reference, "blue", "blue")
+        later = json.loads(json.dumps(found.canary).replace("info", "debug"))
+        return replace(found, canary=later)
+
+    with pytest.raises(InputError, match="give variants=STABLE,CANARY"):
+        Reader(gate_settings(), split_of, alike).of_flagger(PAYLOAD)
+    canary = template("blue")
+    canary["spec"]["containers"][0]["image"] = "shop:2"
+    found = replace(release("canary", "a/b", "blue", "blue"), canary=canary)
+    assert found.names(lambda value: value) == ("1", "2")
+
+
+def test_without_a_cluster_weights_that_are_given_are_enough() -> None:
+    def nowhere(*_: str) -> Release:
+        raise NoClusterError("there are no credentials for a cluster")
+
+    reading = Reader(gate_settings(), split_of, nowhere)
+    assert split(reading.of_flagger(with_metadata(weight=25))) == {"blue": 0.75, "green": 0.25}
+    with pytest.raises(InputError, match="no credentials"):
+        reading.of_flagger(PAYLOAD)
+
+
+def test_the_weights_before_are_those_that_were_asked_before() -> None:
+    shares = iter([10, 10, 20, 20])
+
+    def split_now(*_: object) -> Split:
+        green = next(shares)
+        return Split({"blue": 100 - green, "green": green})
+
+    reading = Reader(gate_settings(), split_now, release_of)
+    found = [reading.of_flagger(PAYLOAD).settings.load.previous for _ in range(4)]
+    assert found[:2] == [None, None]
+    assert all(before and before["green"] == 0.1 for before in found[2:])
 
 
 def test_a_verification_is_written_and_read_again() -> None:

@@ -35,11 +35,16 @@ if act == "hang":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(code)))
     while True:
         time.sleep(0.05)
+if act == "late":  # the old weights are in force, until it runs for the second time
+    if len((report.parent / "begun").read_text().splitlines()) > 1:
+        verdict, code = "match", 0
 if act == "wait":
     while not (report.parent / "go").exists():
         time.sleep(0.02)
 if verdict:
     said = {{"verdict": verdict, "reason": "because\\nof it"}}
+    if verdict == "mismatch" and act == "late":
+        said["diagnosis"] = {{"cause": "the old weights are still in force (blue 90 %)"}}
     if act == "interrupted":
         said["interrupted"] = "SIGTERM"
     (report / "verdict.json").write_text(json.dumps(said))
@@ -382,3 +387,42 @@ def test_the_oldest_reports_make_room(results: Path, monkeypatch: pytest.MonkeyP
     run(work())
     names = [name for _, name in begun(results)]
     assert sorted(path.parent.name for path in results.glob(f"*/{REQUEST}")) == names[1:]
+
+
+# --- late, and abandoned ---
+
+
+def test_old_weights_are_no_mismatch_until_new_ones_have_had_their_time(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    late = asked("mismatch", 1, "late")
+    result = run(all_of(results).ask(late, 30))
+    assert result is not None
+    assert (result.name, len(begun(results))) == ("match", 2)
+
+
+def test_old_weights_are_a_mismatch_when_their_time_is_over(results: Path) -> None:
+    result = run(all_of(results, in_force_within=0.0).ask(asked("mismatch", 1, "late"), 30))
+    assert result is not None
+    assert (result.name, len(begun(results))) == ("mismatch", 1)
+
+
+def test_what_nobody_waits_for_any_more_is_ended(results: Path) -> None:
+    async def abandon() -> None:
+        verifications = all_of(results, abandoned=0.1)
+        assert await verifications.ask(asked("match", 0, "hang"), 0.05) is None
+        await until(lambda: not verifications.waiting)
+
+    run(abandon())
+    assert len(begun(results)) == 1
+
+
+def test_a_result_says_when_it_was_measured_and_how_to_ask_anew(results: Path) -> None:
+    verifications = all_of(results, keep=60.0)
+    result = run(verifications.ask(asked("match", 0), 30))
+    assert result is not None
+    said = verifications.validity(result)
+    assert said.startswith("[measured 20")
+    assert "a new revision, step or attempt is measured anew" in said
+    assert result.report in said

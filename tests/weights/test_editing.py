@@ -30,7 +30,7 @@ ROLLOUT = """\
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata: {name: r}
-spec: {strategy: {canary: {steps: [{setWeight: 20}]}}}
+spec: {strategy: {canary: {trafficRouting: {istio: {}}, steps: [{setWeight: 20}]}}}
 """
 ANY = Choice()
 

@@ -138,3 +138,35 @@ def test_an_odd_canary_is_refused(old: str, new: str, said: str) -> None:
     assert old in CANARY
     with pytest.raises(InputError, match=said):
         weights(CANARY.replace(old, new))
+
+
+BY_PODS = """
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: color}
+spec:
+  replicas: 4
+  strategy:
+    canary:
+      steps: [{setWeight: 30}, {pause: {}}]
+"""
+
+
+def test_without_routing_the_pods_share_the_traffic() -> None:
+    status = "status: {replicas: 4, updatedReplicas: 1, stableRS: a, currentPodHash: b}"
+    assert weights(f"{BY_PODS}{status}") == {"stable": 0.75, "canary": 0.25}
+    promoted = "status: {replicas: 4, updatedReplicas: 4, stableRS: b, currentPodHash: b}"
+    assert weights(f"{BY_PODS}{promoted}") == {"stable": 1.0, "canary": 0.0}
+    with pytest.raises(InputError, match="it has no pods"):
+        weights(f"{BY_PODS}status: {{replicas: 0}}")
+
+
+def test_without_a_status_the_steps_are_named_as_shares_of_pods() -> None:
+    with pytest.raises(InputError, match=r"30: 1 of 4 pods \(25 %\)\): give --weights"):
+        weights(BY_PODS)
+
+
+def test_weights_in_force_are_those_of_the_status() -> None:
+    in_force = "{weights: {canary: {weight: 35}, stable: {weight: 65}}}"
+    found = weights(f"{ROLLOUT}status: {{currentStepIndex: 0, canary: {in_force}}}")
+    assert found == {"stable": 0.65, "canary": 0.35}

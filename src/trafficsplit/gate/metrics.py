@@ -44,6 +44,7 @@ COUNTERS = {
     "verifications": ("trafficsplit_verifications", "Verifications that have ended.", "verdict"),
     "requests": ("trafficsplit_requests", "Requests sent.", "outcome"),
 }
+REFUSALS = ("trafficsplit_refusals", "Calls of controllers that were refused.")
 
 
 class Metrics:
@@ -59,9 +60,14 @@ class Metrics:
             key: Counter(name, text, ("target", *labels), registry=self.registry)
             for key, (name, text, *labels) in COUNTERS.items()
         }
+        self._refusals = Counter(*REFUSALS, ("status",), registry=self.registry)
         self.running = Gauge(
             "trafficsplit_running", "Verifications that run or wait.", (), registry=self.registry
         )
+
+    def count_refusal(self, status: int) -> None:
+        """Count a call that was refused, by its HTTP status."""
+        self._refusals.labels(str(status)).inc()
 
     def _set(self, key: str, value: float, *labels: str) -> None:
         self._gauges[key].labels(*labels).set(value)

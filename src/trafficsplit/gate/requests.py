@@ -5,41 +5,61 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trafficsplit.analysis.plain import question_as_plain
 from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.split import Split
-from trafficsplit.errors import InputError, NotAllowedError
+from trafficsplit.errors import InputError, NoClusterError, NotAllowedError
+from trafficsplit.identify.color import color_name
 from trafficsplit.settings.addresses import parse_host, parse_mapping, parse_path
 from trafficsplit.settings.commands import GateSettings, SourceSettings
 from trafficsplit.settings.load import UNITS, LoadSettings, SendingSettings
 from trafficsplit.settings.numbers import duration, fraction, number, points, ratio
-from trafficsplit.settings.question import Limits, parse_weights, split_of_weight
+from trafficsplit.settings.question import Limits, parse_pair, parse_weights, split_of_weight
 from trafficsplit.settings.users import user_requests_of
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
 from trafficsplit.text import one_line
+from trafficsplit.weights.cluster import Release
 from trafficsplit.weights.percent import in_words, percent
 from trafficsplit.weights.routes import Probe
 
 LONGEST = 300  # characters of a value
 Values = Mapping[str, str]  # the values of a request, by name
+NOWHERE = SourceSettings()
 WEIGHTS = ("weight", "weights", "virtualService")  # the values that give weights
+# What the controller of each kind calls the stable version and the canary.
+ROLES = {"canary": ("primary", "canary"), "rollout": ("stable", "canary")}
 CANARY_FIELDS = ("name", "namespace", "checksum")  # of a webhook: the Canary, and its revision
 SplitOf = Callable[[SourceSettings, Probe], Split]
+ReleaseOf = Callable[[str, str, str], Release]  # of a kind's name, a reference and a context
 
 
 @dataclass(frozen=True)
 class Verification:
-    """One verification. `identity` names the occasion, so that the same one is measured once."""
+    """One verification. `identity` names the occasion, so that the same one is measured once.
+
+    `source` is where the weights came from, which is read again when it has been measured.
+    """
 
     settings: VerifySettings
     identity: str = ""
+    source: SourceSettings = NOWHERE
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain data, for a file."""
-        return {"settings": verify_as_plain(self.settings), "identity": self.identity}
+        return {
+            "settings": verify_as_plain(self.settings),
+            "identity": self.identity,
+            "source": {**vars(self.source), "mapping": dict(self.source.mapping)},
+        }
+
+    @property
+    def probe(self) -> Probe:
+        """The request, as a resource with weights matches it."""
+        host = self.settings.hosts[0]
+        return Probe(self.settings.load.request.path, host.partition("://")[2])
 
     @property
     def key(self) -> str:
@@ -50,9 +70,10 @@ class Verification:
         hooks of one step, of which some say `tolerance: "2"`, ask the same.
         """
         plain = self.as_plain()
+        del plain["source"]
         plain["settings"]["limits"] = question_as_plain(self.settings.question)
         del plain["settings"]["sending"]
-        for name in ("rate", "client", "connection", "record"):
+        for name in ("rate", "client", "connection", "record", "previous"):
             del plain["settings"]["load"][name]
         text = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -70,15 +91,33 @@ class Verification:
 
 def verification_from_plain(plain: Mapping[str, Any]) -> Verification:
     """Return what `as_plain` wrote. Raises TypeError, KeyError or ValueError."""
-    return Verification(verify_from_plain(plain["settings"]), str(plain["identity"]))
+    return Verification(
+        verify_from_plain(plain["settings"]),
+        str(plain["identity"]),
+        SourceSettings(**plain["source"]),
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request says of a release: its names of the stable version and of the canary.
+
+    `source` has the weights, unless the request has; `identity` is of the occasion.
+    """
+
+    variants: tuple[str, str]
+    source: SourceSettings = NOWHERE
+    identity: str = ""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads requests. `settings` are the gate's own; `split_of` reads a live cluster."""
+    """Reads requests. `settings` are the gate's own; `split_of` and `release_of` read a cluster."""
 
     settings: GateSettings
     split_of: SplitOf
+    release_of: ReleaseOf
+    _latest: dict[str, list[Split]] = field(default_factory=dict)  # two splits, by resource
 
     def of_flagger(self, payload: object) -> Verification:
         """Return the verification that a webhook of Flagger's asks for.
@@ -91,10 +130,10 @@ class Reader:
             raise InputError("the body is no JSON object: Flagger sends name, namespace and phase")
         values = _metadata(payload)
         name, namespace, checksum = (_field(payload, key) for key in CANARY_FIELDS)
-        if not any(values.get(key) for key in WEIGHTS):
-            if not name or not namespace:
-                raise InputError("which weights? Neither metadata.weight nor a Canary is named")
+        if name and namespace:
             values["canary"] = f"{namespace}/{name}"
+        elif not any(values.get(key) for key in WEIGHTS):
+            raise InputError("which weights? Neither metadata.weight nor a Canary is named")
         identity = "/".join((namespace, name, checksum)) if checksum else ""
         return self.of_values(values, identity)
 
@@ -107,16 +146,23 @@ class Reader:
         host = self._host(values.get("host", ""))
         own = self.settings.load
         path = parse_path(values["path"]) if "path" in values else own.request.path
-        split = self._split(values, host, path)
+        asked = self._asked(values)
+        probe = Probe(path, host.partition("://")[2])
+        split = self._split(values, asked, probe)
+        load = _load(own, values, path, asked.variants)
+        if asked.source.kind and load.previous is None:
+            load = replace(load, previous=self._before(asked.source.reference, split))
         settings = VerifySettings(
             hosts=(host,),
             split=split,
             limits=_limits(self.settings.limits, values),
-            load=_load(own, values, path, self.settings.variants),
+            load=load,
             sending=SendingSettings(users=self.settings.users),
         )
         settings.limits.question(split)  # refuses what makes no sense, before anything is sent
-        return Verification(settings, identity)
+        occasion = "/".join(filter(None, (identity, asked.identity)))
+        source = NOWHERE if _gives_weights(values) else asked.source
+        return Verification(settings, occasion, source)
 
     def _host(self, text: str) -> str:
         """Return the gateway that is asked for, the first one where none is."""
@@ -128,32 +174,72 @@ class Reader:
             raise NotAllowedError(f"{host} is not one of the gateways that this gate may ask")
         return host
 
-    def _split(self, values: Values, host: str, path: str) -> Split:
-        """Return the split that is asked for: given, or that of a cluster's resource."""
-        stable, canary = self.settings.variants
-        if "weight" in values:
-            return self._split_of_weight(values["weight"])
-        if "weights" in values:
-            return Split(parse_weights(values["weights"]))
-        probe = Probe(path, host.partition("://")[2])
+    def _asked(self, values: Values) -> _Asked:
+        """Return what is asked of which release. Raises InputError.
+
+        What responses call the two versions is looked up in the release, unless it is given: after
+        a promotion the stable version is the one that was the canary.
+        """
+        given = values.get("variants", "")
+        variants = parse_pair(given, "variants") if given else self.settings.variants
         context = self.settings.context
         if "virtualService" in values:
             names = parse_mapping(values.get("map", ""))
             source = SourceSettings("virtual_service", values["virtualService"], mapping=names)
-            return self.split_of(replace(source, context=context), probe)
-        if "canary" in values:
-            names = {"primary": stable, "canary": canary}
-            source = SourceSettings("canary", values["canary"], mapping=names, context=context)
-            return self.split_of(source, probe)
-        raise InputError("which weights? Give weight, weights or virtualService")
+            return _Asked(variants, replace(source, context=context))
+        kind = "canary" if "canary" in values else "rollout" if "rollout" in values else ""
+        if not kind:
+            return _Asked(variants)
+        try:
+            release = self.release_of(kind, values[kind], context)
+        except NoClusterError:
+            if not _gives_weights(values):
+                raise
+            return _Asked(variants)  # all that is needed is given
+        if not given and not self.settings.fixed_variants:
+            variants = release.names(self._name_of)
+        mapping = dict(zip(ROLES[kind], variants, strict=True))
+        source = SourceSettings(kind, values[kind], mapping=mapping, context=context)
+        identity = "/".join((kind, values[kind], release.occasion))
+        return _Asked(variants, source, identity)
 
-    def _split_of_weight(self, text: str) -> Split:
-        """Return the split with this weight of the canary; controllers always send per cent."""
-        stable, canary = self.settings.variants
-        per_cent = number(text.removesuffix("%"), "weight")
-        if not 0 <= per_cent <= 100:
-            raise InputError(f"the weight {text} is not from 0 to 100")
-        return Split({stable: 100 - per_cent, canary: per_cent})
+    def _name_of(self, value: str) -> str | None:
+        """Return a value as responses name it, None for what they never show."""
+        if self.settings.load.request.variant_from == "page":
+            return color_name(value)
+        return value or None
+
+    def _split(self, values: Values, asked: _Asked, probe: Probe) -> Split:
+        """Return the split that is asked for: given, or that of a cluster's resource."""
+        if "weight" in values:
+            return _split_of_weight(values["weight"], asked.variants)
+        if "weights" in values:
+            return Split(parse_weights(values["weights"]))
+        if asked.source.kind:
+            return self.split_of(asked.source, probe)
+        raise InputError("which weights? Give weight, weights, virtualService, or a rollout")
+
+    def _before(self, reference: str, split: Split) -> Split | None:
+        """Return the split that a resource had before this one, None where it is not known."""
+        latest = self._latest.setdefault(reference, [])
+        if not latest or dict(latest[-1].weights) != dict(split.weights):
+            latest[:] = [*latest[-1:], split]
+        return latest[0] if len(latest) > 1 else None
+
+
+def _gives_weights(values: Values) -> bool:
+    return "weight" in values or "weights" in values
+
+
+def _split_of_weight(text: str, variants: tuple[str, str]) -> Split:
+    """Return the split with this weight of the canary; controllers always send per cent."""
+    stable, canary = variants
+    per_cent = number(text.removesuffix("%"), "weight")
+    if not 0 <= per_cent <= 100:
+        raise InputError(f"the weight {text} is not from 0 to 100")
+    if stable == canary:
+        return Split({stable: 1.0})
+    return Split({stable: 100 - per_cent, canary: per_cent})
 
 
 def _metadata(payload: Mapping[str, Any]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from trafficsplit.locust.plan import check_settings
 from trafficsplit.settings.commands import GateSettings, Listening, SourceSettings
 from trafficsplit.settings.load import SendingSettings
 from trafficsplit.settings.verify import VerifySettings
+from trafficsplit.weights.cluster import Release, connect, read_release
 from trafficsplit.weights.manifests import Choice
 from trafficsplit.weights.routes import Probe
 from trafficsplit.weights.sources import ClusterSource
@@ -38,12 +39,12 @@ def serve(settings: GateSettings) -> None:
         )
     )
     metrics = Metrics()
-    keeping = Keeping(settings.results, settings.keep, settings.longest)
+    keeping = Keeping(settings.results, settings.keep, settings.longest, settings.in_force_within)
     verifications = Verifications(keeping, metrics.take)
     verifications.recall()
     listening = settings.listening
     gate = Gate(
-        reader=Reader(settings, split_of),
+        reader=Reader(settings, split_of, release_of),
         verifications=verifications,
         metrics=metrics,
         token=listening.token,
@@ -68,6 +69,11 @@ def serve(settings: GateSettings) -> None:
 def split_of(source: SourceSettings, probe: Probe) -> Split:
     """Return the weights of a live cluster's resource. Raises InputError."""
     return ClusterSource(source, Choice(probe, mapping=source.mapping)).split()
+
+
+def release_of(kind: str, reference: str, context: str) -> Release:
+    """Return the release that a live cluster's Canary or Rollout is in. Raises InputError."""
+    return read_release(connect(context), kind, reference)
 
 
 def _config(gate: Gate, listening: Listening) -> uvicorn.Config:

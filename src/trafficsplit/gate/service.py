@@ -13,6 +13,7 @@ import hmac
 import json
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ HOOKS = (
 )
 LARGEST = 64 * 1024  # bytes of a request's body
 PATIENCE = 10.0  # seconds in which a request's body has to arrive
-LONGEST_LINE = 500  # characters of an answer
+SLICE = 5.0  # seconds after which a caller that waits may have gone away
+LONGEST_LINE = 900  # characters of an answer
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 # What a measurement has of a verdict.
 MEASURED = ("expected", "shares", "requests", "errors", "unidentified", "elapsed_seconds")
@@ -109,15 +111,25 @@ def _guarded(gate: Gate, handler: Handler, *, in_metadata: bool = False) -> Hand
                 with suppress(InputError):  # without the token, only the token is asked for
                     credentials = f"Bearer {_token_of(await _body(request))}"
             if gate.token and not _is_token(credentials, gate.token):
-                log.info("%s: a request without the token", request.url.path)
-                return PlainTextResponse("a token is needed\n", 401, headers=CHALLENGE)
-            return await handler(request)
-        except HTTPException:
-            raise
+                answer: Response = PlainTextResponse("a token is needed\n", 401, headers=CHALLENGE)
+            else:
+                return await handler(request)
+        except HTTPException as error:
+            answer = _http_error(request, error)
         except Exception as error:
-            return _refusal(error)
+            answer = _refusal(error)
+        _note_refusal(gate, request, answer)
+        return answer
 
     return guarded
+
+
+def _note_refusal(gate: Gate, request: Request, answer: Response) -> None:
+    """Show an operator that a controller was refused, in the log and in the metrics."""
+    gate.metrics.count_refusal(answer.status_code)
+    line = one_line(bytes(answer.body).decode("utf-8", "replace"), LONGEST_LINE)
+    path = request.url.path.strip("/")
+    print(f"{path} refused: {answer.status_code} {line}", file=sys.stderr, flush=True)
 
 
 def _refusal(error: Exception) -> Response:
@@ -174,6 +186,8 @@ def _flagger(gate: Gate, hook: str) -> Handler:
         verification = await run_in_threadpool(gate.reader.of_flagger, payload)
         result = await gate.verifications.ask(verification, gate.wait)
         status, line = flagger_answer(result, rollback=hook == "rollback")
+        if result is not None and result.stands:
+            line += f" {gate.verifications.validity(result)}"
         _print_answer(f"flagger/{hook}".rstrip("/"), verification, status, line)
         return PlainTextResponse(f"{line}\n", status)
 
@@ -188,7 +202,7 @@ def flagger_answer(result: Result | None, *, rollback: bool = False) -> tuple[in
     """
     if result is None:
         return 503, "still measuring: ask again"
-    line = one_line(f"{result.name}: {result.reason}", LONGEST_LINE)
+    line = one_line(f"{result.name}: {explained(result)}", LONGEST_LINE)
     if result.wrong:
         return 400, line
     if result.name in ("error", "inconclusive"):
@@ -199,25 +213,47 @@ def flagger_answer(result: Result | None, *, rollback: bool = False) -> tuple[in
     return 200 if passes else 409, line
 
 
+def explained(result: Result) -> str:
+    """Return why a verification has ended so, with the diagnosis where there is one."""
+    diagnosis = result.verdict.get("diagnosis") or {}
+    return f"{result.reason} {diagnosis.get('summary', '')}".strip()
+
+
 def _argo(gate: Gate) -> Handler:
     async def argo(request: Request) -> Response:
         try:
             values = await _values(request)
             identity = values.pop("id", "")
             verification = await run_in_threadpool(gate.reader.of_values, values, identity)
-            result = await gate.verifications.ask(verification, gate.patience)
+            result = await _ask_patiently(gate, request, verification)
         except InputError as error:  # neither success nor failure: the rollout waits for a person
-            return JSONResponse({"data": {"verdict": "error", "reason": one_line(str(error))}})
+            reason = one_line(str(error))
+            gate.metrics.count_refusal(400)
+            print(f"argo refused: {reason}", file=sys.stderr, flush=True)
+            return JSONResponse({"data": {"verdict": "error", "reason": reason}})
         except (HTTPException, ClientDisconnect):
             raise
         except Exception as error:
             log.exception("a request has failed")
             return JSONResponse({"data": {"verdict": "error", "reason": broken_line(error)}})
         data = argo_measurement(result)
+        if result is not None and result.stands:
+            data["validity"] = gate.verifications.validity(result)
         _print_answer("argo", verification, 200, f"{data['verdict']}: {data['reason']}")
         return JSONResponse({"data": data})
 
     return argo
+
+
+async def _ask_patiently(gate: Gate, request: Request, verification: Verification) -> Result | None:
+    """Return the result, None where the caller goes away first, or patience is over."""
+    deadline = time.monotonic() + gate.patience
+    while True:
+        left = deadline - time.monotonic()
+        result = await gate.verifications.ask(verification, min(left, SLICE))
+        over = left <= SLICE or gate.verifications.stopping.is_set()
+        if result is not None or over or await request.is_disconnected():
+            return result
 
 
 async def _values(request: Request) -> dict[str, str]:
@@ -240,7 +276,7 @@ def argo_measurement(result: Result | None) -> dict[str, Any]:
         return {"verdict": "running", "reason": "still measuring"}
     return {
         "verdict": result.name,
-        "reason": result.reason,
+        "reason": explained(result),
         **{name: result.verdict[name] for name in MEASURED if name in result.verdict},
         "report": result.report,
     }

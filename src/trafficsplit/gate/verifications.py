@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import json
 import logging
+import math
 import shutil
 import signal
 import sys
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trafficsplit.analysis.causes.candidates import OLD_WEIGHTS
 from trafficsplit.errors import ExitCode, InputError, TooManyError
 from trafficsplit.files import replace_text
 from trafficsplit.gate.requests import Verification, verification_from_plain
@@ -33,6 +35,8 @@ MOST_KEPT = 1000  # reports
 MOST_WAITING = 32  # verifications
 STOPPING = 30.0  # seconds in which verifications have to end when the gate stops
 LONGEST_REASON = 1000  # characters
+PAUSE = 1.0  # seconds before weights that are not in force yet are verified again
+LOOK = 0.2  # seconds between two looks whether a verification has to end
 DECIDED = ("match", "mismatch", "inconclusive")
 
 log = logging.getLogger(__name__)
@@ -68,17 +72,27 @@ class Result:
         """
         return self.name in DECIDED and not self.verdict.get("interrupted")
 
+    @property
+    def finds_old_weights(self) -> bool:
+        """Whether the cause of a mismatch is that the weights of before are still in force."""
+        diagnosis = self.verdict.get("diagnosis") or {}
+        return self.name == "mismatch" and OLD_WEIGHTS in str(diagnosis.get("cause", ""))
+
 
 @dataclass(frozen=True)
 class Keeping:
     """Where reports are kept, and for how long.
 
-    A result stands for `keep` seconds; a verification may take `longest` seconds.
+    A result stands for `keep` seconds; a verification may take `longest` seconds. Weights may take
+    `in_force_within` seconds to be in force. A verification that nobody has asked for in
+    `abandoned` seconds is ended.
     """
 
     directory: Path
     keep: float = 3600.0
     longest: float = 900.0
+    in_force_within: float = 30.0
+    abandoned: float = 180.0
 
 
 class Verifications:
@@ -92,6 +106,7 @@ class Verifications:
         self._on_result = on_result
         self._jobs: dict[str, asyncio.Task[Result]] = {}
         self._results: dict[str, Result] = {}
+        self._wanted: dict[str, float] = {}  # until when, on the clock, a verification is
         self._one_at_a_time = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self.stopping = asyncio.Event()
@@ -138,11 +153,13 @@ class Verifications:
                 raise TooManyError(f"{MOST_WAITING} verifications are waiting already: ask later")
             self._jobs[key] = asyncio.create_task(self._verify(verification))
         job = self._jobs[key]
+        self._wanted[key] = time.monotonic() + wait + self._keeping.abandoned
         stop = asyncio.create_task(self.stopping.wait())
         try:
             await asyncio.wait({job, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
+            self._wanted[key] = time.monotonic() + self._keeping.abandoned
         if not job.done():
             return None
         result = job.result()
@@ -156,11 +173,24 @@ class Verifications:
             return age < self._keeping.keep
         return not result.delivered and age < FRESH
 
+    def validity(self, result: Result) -> str:
+        """Return when a result was measured, until when it stands, and how to ask anew."""
+        at, until = (
+            datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for seconds in (result.at, result.at + self._keeping.keep)
+        )
+        if not result.verification.identity:
+            return f"[measured {at}; report {result.report}]"
+        return (
+            f"[measured {at}, stands until {until}; a new revision, step or attempt is measured "
+            f"anew; report {result.report}]"
+        )
+
     async def _verify(self, verification: Verification) -> Result:
         try:
             async with self._one_at_a_time:
                 log.info("begun: %s %s", verification.target, verification.weights)
-                result = await self._run(verification)
+                result = await self._run_until_in_force(verification)
                 log.info("ended: %s %s: %s", verification.target, verification.weights, result.name)
         except Exception as error:  # a full disk, say: clients hear of it, and may ask again
             log.exception("a verification has failed")
@@ -168,9 +198,22 @@ class Verifications:
             result = Result(verification, {}, reason, time.time())
         finally:
             self._jobs.pop(verification.key, None)
+            self._wanted.pop(verification.key, None)
         self._remember(result)
         self._on_result(result)
         return result
+
+    async def _run_until_in_force(self, verification: Verification) -> Result:
+        """Run it, and again while the weights of before are in force and may still be."""
+        deadline = time.monotonic() + self._keeping.in_force_within
+        while True:
+            result = await self._run(verification)
+            if not result.finds_old_weights or time.monotonic() > deadline:
+                return result
+            if self.stopping.is_set():
+                return result
+            log.info("not in force yet: %s %s", verification.target, verification.weights)
+            await asyncio.sleep(PAUSE)
 
     async def _run(self, verification: Verification) -> Result:
         if self.stopping.is_set():
@@ -181,15 +224,27 @@ class Verifications:
         if self.stopping.is_set():  # since the start was begun
             _terminate(process)
         communication = asyncio.create_task(process.communicate())
-        try:
-            await asyncio.wait_for(asyncio.shield(communication), self._keeping.longest)
-        except TimeoutError:
-            log.warning("%s takes too long, and is ended", verification.target)
-            _terminate(process)  # it judges what has been counted
+        deadline = time.monotonic() + self._keeping.longest
+        while not communication.done():
+            await asyncio.wait({communication}, timeout=LOOK)
+            why = self._why_end(verification, deadline)
+            if why and not communication.done():
+                log.warning("%s %s, and is ended", verification.target, why)
+                _terminate(process)  # it judges what has been counted
+                break
         _, output = await communication
         self._process = None
         lines = output.decode("utf-8", "replace").strip().splitlines()
         return _result(verification, report, process.returncode, lines)
+
+    def _why_end(self, verification: Verification, deadline: float) -> str:
+        """Return why a verification has to end now, empty where it may go on."""
+        now = time.monotonic()
+        if now > deadline:
+            return "takes too long"
+        if now > self._wanted.get(verification.key, math.inf):
+            return "is waited for by nobody"
+        return ""
 
     def _create_report(self, verification: Verification) -> Path:
         """Create the directory of a report, and remove the oldest ones. Raises OSError."""

@@ -15,6 +15,7 @@ from trafficsplit.frame import run_framed
 from trafficsplit.gate.requests import verification_from_plain
 from trafficsplit.report.publish import Clock, Saying, exit_code
 from trafficsplit.verification import Occasion, verify
+from trafficsplit.weights.sources import source_of
 
 REQUEST = "asked.json"  # in a report's directory
 
@@ -27,8 +28,14 @@ def main() -> int:
         verification = verification_from_plain(json.loads((report / REQUEST).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BrokenError(f"broken: {report / REQUEST} cannot be read: {error}") from None
-    saying = Saying(quiet=True, github=False)
-    return exit_code(verify(verification.settings, Occasion(Clock(began), report, saying)))
+    occasion = Occasion(
+        clock=Clock(began),
+        report=report,
+        saying=Saying(quiet=True, github=False),
+        # Weights that change meanwhile make it no verdict.
+        source=source_of(verification.source, verification.probe),
+    )
+    return exit_code(verify(verification.settings, occasion))
 
 
 if __name__ == "__main__":

@@ -156,15 +156,20 @@ class Listening:
 
 @dataclass(frozen=True)
 class GateSettings:
-    """How the gate verifies. `variants` are the stable one and the canary, times are in seconds."""
+    """How the gate verifies. `variants` are the stable one and the canary, times are in seconds.
+
+    The variants are `fixed_variants` where a person gave them: a release does not change them then.
+    """
 
     listening: Listening
     hosts: tuple[str, ...]
     variants: tuple[str, str]
+    fixed_variants: bool
     results: Path
     wait: float
     longest: float
     keep: float
+    in_force_within: float
     context: str
     limits: Limits
     load: LoadSettings
@@ -308,10 +313,12 @@ def parse_gate(texts: Texts) -> GateSettings:
         listening=parse_listening(texts),
         hosts=required_hosts(texts["host"]),
         variants=parse_variants(texts),
+        fixed_variants=texts.has("variants"),
         results=Path(texts["results"]),
         wait=duration(texts["wait"], "--wait"),
         longest=positive_duration(texts["longest"], "--longest"),
         keep=duration(texts["keep"], "--keep"),
+        in_force_within=duration(texts["in_force_within"], "--in-force-within"),
         context=texts["context"],
         limits=parse_limits(texts),
         load=parse_load(texts),

@@ -57,7 +57,6 @@ VARIANTS = Option(
     "variants",
     "STABLE,CANARY",
     "The stable variant and the canary, of which --weight is.",
-    default="blue,green",
     shown_default="blue,green",
 )
 WEIGHTS = (
@@ -455,6 +454,13 @@ GATE = (
         "How long a verdict stands for the same step of a release.",
         default="1h",
         shown_default="1h",
+    ),
+    Option(
+        "in_force_within",
+        "TIME",
+        "How long new weights may take to be in force: until then, old ones are no mismatch.",
+        default="30s",
+        shown_default="30s",
     ),
     Option("context", "NAME", "The kubeconfig's context, for Canaries and VirtualServices."),
     USERS,

@@ -139,10 +139,14 @@ def weights_text(split: Split) -> str:
 
 def parse_variants(texts: Texts) -> tuple[str, str]:
     """Return the names of the stable variant and of the canary. Raises InputError."""
-    text = texts.text("variants") or VARIANTS.default
+    return parse_pair(texts.text("variants") or VARIANTS.shown_default, "--variants")
+
+
+def parse_pair(text: str, what: str) -> tuple[str, str]:
+    """Return the names of the stable variant and of the canary. Raises InputError."""
     stable, _, canary = (part.strip() for part in text.partition(","))
     if not stable or not canary or "," in canary or stable == canary:
-        raise InputError("--variants is not STABLE,CANARY, e.g. blue,green")
+        raise InputError(f"{what} is not STABLE,CANARY, e.g. blue,green")
     return stable, canary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from trafficsplit.weights.fields import Fields
+from trafficsplit.weights.replicas import pods_at, surge
 from trafficsplit.weights.routes import ALONE, Beside, Destination, Probe, check_weights
 
 # Phases of Flagger's Canary in which the primary gets everything.
@@ -37,17 +38,61 @@ def _quantity(backend: Fields) -> int:
 
 
 def rollout(document: Fields, _: Probe, __: Beside = ALONE) -> list[Destination]:
-    """Return the stable and the canary service of Argo's Rollout. Raises InputError."""
+    """Return the stable and the canary service of Argo's Rollout. Raises InputError.
+
+    With traffic routing the weights are those of its status, else of its present step; without, the
+    pods share the traffic, and a status says how many there are.
+    """
     spec = document.fields("spec")
     canary = spec.fields("strategy").fields("canary")
     if not canary.names():
         raise spec.error("there is no canary strategy in it: no weights", "strategy")
-    most = int(canary.fields("trafficRouting").take("maxTrafficWeight", int, 100))
-    weight = _step_weight(document, canary, most)
+    stable, weight = _routed(document, canary) if _routes(canary) else _by_pods(document, canary)
     return [
-        Destination(canary.text("stableService", "stable"), most - weight, role="stable"),
+        Destination(canary.text("stableService", "stable"), stable, role="stable"),
         Destination(canary.text("canaryService", "canary"), weight, role="canary"),
     ]
+
+
+def _routes(canary: Fields) -> bool:
+    return "trafficRouting" in canary
+
+
+def _routed(document: Fields, canary: Fields) -> tuple[float, float]:
+    """Return the weights of stable and canary by which traffic is routed."""
+    most = int(canary.fields("trafficRouting").take("maxTrafficWeight", int, 100))
+    in_force = document.fields("status").fields("canary").fields("weights")
+    if in_force.names():
+        weights = [in_force.fields(role).take("weight", int, 0) for role in ("stable", "canary")]
+        return weights[0], weights[1]
+    weight = _step_weight(document, canary, most)
+    return most - weight, weight
+
+
+def _by_pods(document: Fields, canary: Fields) -> tuple[float, float]:
+    """Return the numbers of stable and canary pods. Raises InputError where no status has them."""
+    status = document.fields("status")
+    if "currentStepIndex" in status or "replicas" in status:
+        total = status.take("replicas", int, 0)
+        updated = status.take("updatedReplicas", int, 0)
+        if status.text("stableRS") == status.text("currentPodHash"):
+            updated = 0  # the new version is the stable one
+        if not total:
+            raise status.error("it has no pods", "replicas")
+        return total - updated, updated
+    replicas = document.fields("spec").take("replicas", int, 1)
+    extra = surge(canary.take("maxSurge", (int, str), "25%"), replicas)
+    said = []
+    for step in canary.each("steps"):
+        if "setWeight" in step:
+            weight = step.need("setWeight", int)
+            said.append(f"{weight}: {pods_at(weight, replicas, may_surge=extra > 0)}")
+    steps = ", ".join(said) or "it has no setWeight"
+    raise document.fields("spec").error(
+        "without trafficRouting the pods share the traffic, and without a status its step is not "
+        f"known (setWeight {steps}): give --weights stable=…,canary=…",
+        "strategy",
+    )
 
 
 def _step_weight(document: Fields, canary: Fields, most: int) -> int:

@@ -23,6 +23,7 @@ from trafficsplit.analysis.split import Split
 Counts = Mapping[str, int]
 Shares = dict[str, float]
 
+OLD_WEIGHTS = "old weights"  # in the name of each cause by which a change may only be late
 MOST_REPLICAS = 5  # of a gateway, of which some may have old weights
 MOST_PODS = 3  # of a variant, for one of every other
 STEP = 0.05  # people set splits in such steps
@@ -140,7 +141,7 @@ def _old_weights(facts: Facts) -> Iterator[Candidate]:
     if previous is None:
         return
     yield Candidate(
-        f"the old weights are still in force ({previous})",
+        f"the {OLD_WEIGHTS} are still in force ({previous})",
         _old_shares(facts.split, previous),
         f"The shares are those of the old weights ({previous}): the change has not reached the "
         "gateway, or not yet. See whether the VirtualService was applied, in this cluster and "
@@ -300,7 +301,7 @@ def _stale_replicas(facts: Facts) -> Iterator[Candidate]:
             continue
         have = "has" if stale == 1 else "have"
         yield Candidate(
-            "some gateway replicas still have the old weights",
+            f"some gateway replicas still have the {OLD_WEIGHTS}",
             shares,
             f"The shares are as if {stale} of {replicas} gateway replicas still {have} the old "
             "weights: is it so? Compare their configuration (istioctl proxy-status), and verify "

@@ -5,6 +5,7 @@ The real controllers do all else: they make pods of deployments, and endpoints o
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import logging
@@ -214,7 +215,7 @@ class Kubelet:
         try:
             token = partial(self._token, pod)
             program = program_of(pod.document, spec, pod.network.address, pod.directory, token)
-            environment = {**program.environment, **_variables(pod, spec)}
+            environment = {**program.environment, **self._variables(pod, spec)}
             container.process = pod.network.start(program.command, container.log, environment)
         except UnknownImageError as error:
             container.waiting = f"ErrImagePull: {error}"
@@ -227,6 +228,43 @@ class Kubelet:
         container.waiting = ""
         container.started = time.time()
         pod.started_at = pod.started_at or _now()
+
+    def _variables(self, pod: Pod, spec: Document) -> dict[str, str]:
+        """Return the variables that a container's specification sets.
+
+        Raises InputError, MissingError or LabError.
+        """
+        metadata = pod.document["metadata"]
+        known = {
+            "metadata.name": metadata["name"],
+            "metadata.namespace": metadata["namespace"],
+            "status.podIP": pod.network.address,
+            "spec.nodeName": NODE_NAME,
+        }
+        variables = {"HOSTNAME": metadata["name"]}
+        for entry in spec.get("env") or ():
+            source = entry.get("valueFrom") or {}
+            field_path = (source.get("fieldRef") or {}).get("fieldPath")
+            if field_path in known:
+                variables[entry["name"]] = known[field_path]
+            elif "secretKeyRef" in source:
+                variables[entry["name"]] = self._secret(metadata["namespace"], source)
+            elif source:
+                if spec.get("image", "").endswith("proxyv2"):
+                    continue  # only pilot-agent reads them
+                raise InputError(f"the lab cannot set {entry['name']} from a {next(iter(source))}")
+            else:
+                variables[entry["name"]] = str(entry.get("value", ""))
+        return variables
+
+    def _secret(self, namespace: str, source: Document) -> str:
+        """Return a value of a Secret. Raises InputError, MissingError or LabError."""
+        name, key = (source["secretKeyRef"][part] for part in ("name", "key"))
+        secret = self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        data = secret.get("data") or {}
+        if key not in data:
+            raise InputError(f"the Secret {name} has no {key}")
+        return base64.b64decode(data[key]).decode()
 
     def _token(self, pod: Pod) -> str:
         """Return a token of a pod's service account for istiod. Raises MissingError or LabError."""
@@ -276,30 +314,6 @@ def _end_at(pod: Pod, grace: float) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _variables(pod: Pod, spec: Document) -> dict[str, str]:
-    """Return the variables that a container's specification sets. Raises InputError."""
-    metadata = pod.document["metadata"]
-    known = {
-        "metadata.name": metadata["name"],
-        "metadata.namespace": metadata["namespace"],
-        "status.podIP": pod.network.address,
-        "spec.nodeName": NODE_NAME,
-    }
-    variables = {"HOSTNAME": metadata["name"]}
-    for entry in spec.get("env") or ():
-        source = (entry.get("valueFrom") or {}).get("fieldRef")
-        if source and source["fieldPath"] in known:
-            variables[entry["name"]] = known[source["fieldPath"]]
-        elif entry.get("valueFrom"):
-            if spec.get("image", "").endswith("proxyv2"):
-                continue  # only pilot-agent reads them
-            kind = next(iter(entry["valueFrom"]))
-            raise InputError(f"the lab cannot set {entry['name']} from a {kind}")
-        else:
-            variables[entry["name"]] = str(entry.get("value", ""))
-    return variables
 
 
 def _keep_probing(pod: Pod) -> None:

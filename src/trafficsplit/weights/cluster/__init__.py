@@ -1,6 +1,6 @@
 """A live cluster: the weights that its resources give, where its gateways are, and other weights.
 
-    access → controllers → resources → gateways
+    access → controllers → resources → gateways, releases
 
 The official Kubernetes client does the talking; it is an extra, `pip install '.[cluster]'`.
 
@@ -9,16 +9,19 @@ The official Kubernetes client does the talking; it is an extra, `pip install '.
 
 from trafficsplit.weights.cluster.access import Access, connect
 from trafficsplit.weights.cluster.gateways import gateways_of
+from trafficsplit.weights.cluster.releases import Release, read_release
 from trafficsplit.weights.cluster.resources import KINDS, Kind, Resource, Setting, read, set_weights
 
 __all__ = [
     "KINDS",
     "Access",
     "Kind",
+    "Release",
     "Resource",
     "Setting",
     "connect",
     "gateways_of",
     "read",
+    "read_release",
     "set_weights",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trafficsplit.errors import ClusterError
+from trafficsplit.errors import ClusterError, NoClusterError
 
 TIMEOUT = 10.0  # seconds, for each call
 ACCEPT = {"Accept": "application/json"}
@@ -23,7 +23,7 @@ def connect(context: str = "") -> Access:
     try:
         import kubernetes
     except ImportError:
-        raise ClusterError(
+        raise NoClusterError(
             "asking a cluster needs the Kubernetes client: pip install 'trafficsplit[cluster]'"
         ) from None
     config = kubernetes.config
@@ -35,7 +35,7 @@ def connect(context: str = "") -> Access:
         else:
             config.load_kube_config(context=context or None, client_configuration=configuration)
     except config.ConfigException as error:
-        raise ClusterError(
+        raise NoClusterError(
             f"there are no credentials for a cluster ({_first_line(error)}): set KUBECONFIG, or "
             "run in a pod with a service account"
         ) from None

@@ -58,6 +58,14 @@ KINDS = {
         versions=("v1beta1",),
         spec=(),
     ),
+    # Argo's, likewise.
+    "rollout": Kind(
+        name="Rollout",
+        group="argoproj.io",
+        plural="rollouts",
+        versions=("v1alpha1",),
+        spec=(),
+    ),
 }
 
 
