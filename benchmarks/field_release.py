@@ -136,6 +136,10 @@ class Source:
         """Return nothing."""
         return ""
 
+    def last_change(self) -> str:
+        """Return nothing."""
+        return ""
+
     def gateway(self) -> GatewayLocation:
         """Return where the gateway is said to be."""
         return GatewayLocation(("http://gateway",))

@@ -12,7 +12,7 @@ import pytest
 from tests.support.releases import BEFORE, FakeSource, document, plan, release
 from trafficsplit.analysis.run import CanaryLimits
 from trafficsplit.analysis.verdict import Verdict
-from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.errors import BrokenError, ClusterError, ExitCode, InputError
 from trafficsplit.report.document import VerdictDocument
 from trafficsplit.rollout import walk as module
 from trafficsplit.rollout.state import (
@@ -224,7 +224,8 @@ def test_a_setting_that_is_refused_goes_back(stage: Stage) -> None:
 
 def test_a_source_that_cannot_be_read_any_more_goes_back(stage: Stage) -> None:
     def unreadable() -> None:
-        stage.source.unreadable = len(stage.verified) == 1  # it can be read on the way back
+        # When a step is verified, and before the next; it can be read on the way back.
+        stage.source.unreadable = len(stage.verified) in (1, 2)
         if stage.source.unreadable:
             stage.verified.append({})
 
@@ -479,3 +480,111 @@ def test_a_gateway_that_was_given_is_asked(stage: Stage, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "verify", verify)
     stage.walk().onward()
     assert asked == [("http://given",)] * 2
+
+
+# --- another client in mid-release ---
+
+
+def test_what_another_client_sets_in_mid_step_is_no_verdict_and_is_not_taken_back(
+    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verify_while_another_sets(settings: VerifySettings, occasion: Occasion) -> VerdictDocument:
+        stage.source.weights = {"blue": 90.0, "green": 10.0}
+        stage.source.changed_by = "kubectl-patch at 20:10:12"
+        return stage.verify(settings, occasion)
+
+    monkeypatch.setattr(module, "verify", verify_while_another_sets)
+    assert stage.walk(MISMATCH, yes=True).onward() is ExitCode.INCONCLUSIVE
+    said = capsys.readouterr().out
+    assert "kubectl-patch at 20:10:12 set blue 90 %, green 10 % meanwhile: no verdict" in said
+    assert "it does not go back, and holds" in said
+    assert stage.source.settings == [STEP_1]
+
+
+def test_what_another_client_sets_between_steps_is_not_overwritten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_sets(_: float) -> None:
+        stage.source.weights = {"blue": 90.0, "green": 10.0}
+
+    monkeypatch.setattr("trafficsplit.rollout.walk.time.sleep", another_sets)
+    walk = stage.walk()
+    walk.release.plan = replace(walk.release.plan, pause=1.0)
+    assert walk.onward() is ExitCode.INCONCLUSIVE
+    assert stage.source.settings == [STEP_1]
+
+
+def test_what_may_not_be_set_is_refused_before_anything_is_sent(stage: Stage) -> None:
+    def refuse(_: Mapping[str, float]) -> None:
+        raise InputError("the cluster forbids us to change it")
+
+    stage.source.refuse = refuse
+    with pytest.raises(InputError, match="forbids us"):
+        stage.walk().check(onward=True)
+    stage.walk().check(onward=False)
+
+
+# --- a fault at each call ---
+
+
+class CallFaults:
+    """Lets the n-th call of a source fail, and no other."""
+
+    def __init__(self, source: FakeSource, number: int, fault: BaseException) -> None:
+        self.calls = 0
+        self._number = number
+        self._fault = fault
+        source.refuse = self._count
+        source.before_reading = self._count
+
+    def _count(self, *_: object) -> None:
+        self.calls += 1
+        if self.calls == self._number:
+            raise self._fault
+
+
+AT_CALLS: dict[str, BaseException] = {
+    **{f"{code}": ClusterError(f"({code})", code) for code in (401, 403, 404, 409, 422, 429)},
+    **{f"{code}": ClusterError(f"({code})", code) for code in (500, 502, 503, 504)},
+    "no answer": ClusterError("the cluster's API does not answer"),
+    "lost": ConnectionResetError("reset"),
+    "time-out": TimeoutError("timed out"),
+    "ours": RuntimeError("boom"),
+    "memory": MemoryError(),
+    "broken": BrokenError("broken: no space"),
+}
+CALLS = 14  # more than a walk of two steps and a way back makes
+
+
+@pytest.mark.parametrize("end", [MATCH, MISMATCH, Verdict.FAILING, BrokenError("broken: killed")])
+@pytest.mark.parametrize("fault", AT_CALLS)
+def test_whatever_fails_at_whichever_call_leaves_no_traffic_unverified(
+    stage: Stage, capsys: pytest.CaptureFixture[str], fault: str, end: End
+) -> None:
+    for number in range(1, CALLS + 1):
+        stage.source.weights = dict(BEFORE)
+        stage.source.settings.clear()
+        stage.verified.clear()
+        stage.release = release(stage.release.directory)
+        CallFaults(stage.source, number, AT_CALLS[fault])
+        code = stage.walk(end).onward()
+        said = capsys.readouterr().out
+        now = stage.source.weights
+        if code is ExitCode.MATCH:
+            assert now == STEP_2
+            continue
+        assert code is not ExitCode.WRONG_USAGE
+        assert now == BEFORE or "it is not known to be set back" in said, (number, said)
+        if now == BEFORE and stage.source.settings and "it is back at" in said:
+            assert stage.verified[-1] == BEFORE  # and verified there
+
+
+def test_a_fault_on_the_way_onward_is_no_match(stage: Stage) -> None:
+    codes = []
+    for number in range(1, CALLS + 1):
+        stage.source.weights = dict(BEFORE)
+        stage.release = release(stage.release.directory)
+        CallFaults(stage.source, number, RuntimeError("boom"))
+        codes.append(stage.walk().onward())
+    assert ExitCode.BROKEN in codes
+    assert set(codes) <= {ExitCode.BROKEN, ExitCode.MATCH}

@@ -37,6 +37,7 @@ class FakeSource:
         self.refuse: Callable[[Mapping[str, float]], None] = _fine
         self.before_reading: Callable[[], None] = _fine
         self.unreadable = False
+        self.changed_by = ""
 
     def __str__(self) -> str:
         return "a fake"
@@ -55,6 +56,8 @@ class FakeSource:
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Set weights."""
         self.refuse(weights)
+        if dry_run:
+            return "would set"
         self.weights = dict(weights)
         self.settings.append(self.weights)
         return "set"
@@ -62,6 +65,10 @@ class FakeSource:
     def set_at(self) -> str:
         """Return nothing."""
         return ""
+
+    def last_change(self) -> str:
+        """Return who set them last, if another client did."""
+        return self.changed_by
 
     def gateway(self) -> GatewayLocation:
         """Return where the gateway is."""

@@ -57,6 +57,10 @@ class LabSource:
         """Return nothing: weights are in force when `set` returns."""
         return ""
 
+    def last_change(self) -> str:
+        """Return nothing: the lab does not know who asks it."""
+        return ""
+
 
 @contextlib.contextmanager
 def gateway_of_the_lab(

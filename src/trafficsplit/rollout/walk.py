@@ -21,6 +21,7 @@ from trafficsplit.report.publish import Clock, Saying
 from trafficsplit.rollout.state import (
     FINISHED,
     GOING_BACK,
+    PASSED,
     SETTING,
     VERIFYING,
     Release,
@@ -43,6 +44,10 @@ from trafficsplit.weights.sources import Source
 
 PATIENCE = 30.0  # seconds after which new weights are no longer awaited
 BEYOND = 3.0  # seconds that they are awaited beyond a deadline
+
+
+class _ChangedMeanwhileError(Exception):
+    """Another client has set other weights in the middle of a step."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,11 @@ class Walk:
         """
         release = self.release
         before = in_words(release.plan.before)
+        if code is not ExitCode.MATCH:  # else a person has asked for it
+            others = self._others(release.weights, release.plan.before, *self._earlier)
+            if others:
+                say(f"it does not go back, and holds: {others}")
+                return ExitCode.INCONCLUSIVE
         say(f"going back to {before}")
         release.phase = GOING_BACK
         self._enter(GOING_BACK)
@@ -145,31 +155,63 @@ class Walk:
         """Do a step; return its exit code, BROKEN where it ends without a verdict."""
         try:
             return self._step(weights)
+        except _ChangedMeanwhileError as error:
+            self._log(_step_without(weights, Verdict.INCONCLUSIVE, str(error)))
+            say(f"  inconclusive: {error}")
+            return ExitCode.INCONCLUSIVE
         except TrafficsplitError as error:
             line = str(error)
         except Exception as error:
             line = broken_line(error)
         reason = one_line(line)
-        self._log(_broken_step(weights, reason, back=self.release.phase == GOING_BACK))
+        going_back = self.release.phase == GOING_BACK
+        self._log(_step_without(weights, "broken", reason, back=going_back))
         say(f"  broken: {reason.removeprefix('broken: ')}")
         return ExitCode.BROKEN
 
     def _step(self, weights: Mapping[str, float]) -> ExitCode:
-        """Set weights, wait until they are in force, and verify them; return the exit code."""
+        """Set weights, wait until they are in force, and verify them; return the exit code.
+
+        Raises _ChangedMeanwhileError where another client has set others before the verdict.
+        """
         say(f"step: {in_words(weights)} ({self.release.next_bounds})")
         effect = self._set(weights)
         if effect is not None:
             say(f"  {effect}")
         step = self._verify(weights, effect)
+        others = self._others(weights)
+        if others:
+            raise _ChangedMeanwhileError(others)
         self._log(step)
         say(f"  {step.at[11:19]} {step.verdict}: {step.reason}")
         return ExitCode(step.exit_code)
+
+    def _others(self, *ours: Mapping[str, float]) -> str:
+        """Return who has set weights that are none of ours; empty where they are, or not known."""
+        try:
+            now = percent(self.source.split())
+            if any(is_unchanged(weights, now) for weights in ours):
+                return ""
+            who = self.source.last_change() or "somebody else"
+        except Exception as error:  # what comes next reads them as well, and says it
+            say(f"note: who has set the weights cannot be read ({one_line(str(error))})")
+            return ""
+        return f"{who} set {in_words(now)} meanwhile: no verdict"
+
+    @property
+    def _earlier(self) -> list[Mapping[str, float]]:
+        """The weights of the steps that are done, which stay where the next could not be set."""
+        return [step.weights for step in self.release.log]
 
     def _set(self, weights: Mapping[str, float]) -> Effect | None:
         """Set weights, and return when they came into force; None where nothing changes."""
         release = self.release
         plan = release.plan
         before = percent(self.source.split())
+        if release.log and release.phase == PASSED:
+            others = self._others(release.weights)
+            if others:
+                raise _ChangedMeanwhileError(others)
         # Written before they are set: from then on the gateway may have them.
         release.weights = dict(weights)
         self._enter(SETTING)
@@ -223,6 +265,9 @@ class Walk:
             weights = self.release.plan.weights_at(index)
             assert weights is not None
             check_settings(self._settings(weights))
+        first = self.release.next_weights
+        if first is not None and not is_unchanged(percent(self.source.split()), first):
+            self.source.set(first, dry_run=True)  # what may not be set is refused now
 
     def _verify(self, weights: Mapping[str, float], effect: Effect | None) -> StepLog:
         """Verify weights, and return the log of the step."""
@@ -283,14 +328,16 @@ def _decide(
     return document.verdict, document.reason
 
 
-def _broken_step(weights: Mapping[str, float], reason: str, *, back: bool) -> StepLog:
-    """Return the log of a step that has ended without a verdict."""
+def _step_without(
+    weights: Mapping[str, float], verdict: str, reason: str, *, back: bool = False
+) -> StepLog:
+    """Return the log of a step that has ended without a verdict of its own."""
     return StepLog(
         at=_now(),
         weights=dict(weights),
-        verdict="broken",
+        verdict=verdict,
         reason=reason,
-        exit_code=ExitCode.BROKEN,
+        exit_code=ExitCode[verdict.upper()],
         effect_text="what was set meanwhile is not known",
         back=back,
     )

@@ -58,6 +58,10 @@ class Source(Protocol):
         """Return when the weights were set, in ISO 8601, empty if that is not known."""
         ...
 
+    def last_change(self) -> str:
+        """Return who set the weights last, and when, for people; empty if that is not known."""
+        ...
+
 
 @dataclass(frozen=True)
 class ManifestSource:
@@ -108,6 +112,10 @@ class ManifestSource:
 
     def set_at(self) -> str:
         """Return nothing: a file is not in force by itself."""
+        return ""
+
+    def last_change(self) -> str:
+        """Return nothing: a file does not say who has edited it."""
         return ""
 
 
@@ -169,6 +177,10 @@ class ClusterSource:
     def set_at(self) -> str:
         """Return when the resource's specification was changed last."""
         return self._read().set_at
+
+    def last_change(self) -> str:
+        """Return who changed the resource's specification last, and when."""
+        return self._read().last_change
 
 
 def source_of(

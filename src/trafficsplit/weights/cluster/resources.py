@@ -86,11 +86,19 @@ class Resource:
     @property
     def set_at(self) -> str:
         """When its specification was changed last, in ISO 8601; empty where that is not known."""
-        times = []
+        return max(self._changes(), default=("", ""))[0]
+
+    @property
+    def last_change(self) -> str:
+        """Who changed its specification last, and when, for people; empty if it is not known."""
+        time, manager = max(self._changes(), default=("", ""))
+        return f"{manager or 'somebody'} at {time}" if time else ""
+
+    def _changes(self) -> Iterator[tuple[str, str]]:
+        """Yield when each manager changed the specification last, in ISO 8601, and its name."""
         for entry in self.data["metadata"].get("managedFields") or ():
             if "f:spec" in (entry.get("fieldsV1") or {}):
-                times.append(str(entry.get("time") or ""))
-        return max(times, default="")
+                yield str(entry.get("time") or ""), str(entry.get("manager") or "")
 
     def split(self, choice: Choice) -> Split:
         """Return the split that it gives to a request. Raises InputError."""
