@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.controllers import (
+    INTEGRATIONS,
     ROUTES,
     analysis,
     canary,
@@ -130,3 +131,23 @@ spec:
         - {destination: {host: shop-stable}, weight: 50}
         - {destination: {host: shop-canary}, weight: 50}
 """
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "flagger/canary.yaml",
+        "argo-rollouts/analysis.yaml",
+        "gate/gate.yaml",
+        "kubernetes/master.yaml",
+        "kubernetes/workers.yaml",
+        "kubernetes/roles.yaml",
+    ],
+)
+def test_the_api_server_takes_a_file_of_ours_as_it_is(controllers: Controllers, file: str) -> None:
+    istio = controllers.istio
+    dry = ("--dry-run=server", "--validate=strict", "-f", str(INTEGRATIONS / file))
+    # In a cluster that has it already, since a dry run makes no namespace for what follows.
+    done = istio.try_kubectl("apply", *dry)
+    assert done.returncode == 0, done.stderr
+    assert "unchanged" in done.stdout or "(server dry run)" in done.stdout
