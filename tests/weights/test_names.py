@@ -43,7 +43,9 @@ def by_labels(*labels: dict[str, str]) -> list[Destination]:
             ["blue", "green"],
         ),
         (by_labels({"app": "a", "version": "v1"}, {"app": "b", "version": "v2"}), ["v1", "v2"]),
-        (by_labels({"zz": "a"}, {"zz": "b"}), ["a", "b"]),
+        (by_labels({"zz": "a"}, {"zz": "b"}), ["0", "1"]),  # a label of anything
+        (by_labels({"version": "app-v1"}, {"version": "app-v2"}), ["v1", "v2"]),
+        (by_subset("green-sub"), ["green"]),
         (by_labels({"version": "v1"}, {"version": "v1"}), ["0", "1"]),  # it tells nothing
         (by_labels({"version": "v1"}, {}), ["0", "1"]),
         ([], []),
@@ -99,7 +101,7 @@ def test_a_controllers_own_name_for_a_destination_maps_it_whatever_else_is_known
     canary = Destination("shop-canary", 10, labels={"app": "shop"}, role="canary")
     mapping = {"primary": "blue", "canary": "green"}
     assert variants_of([primary, canary], mapping) == ["blue", "green"]
-    with pytest.raises(InputError, match="but shop-primary, shop, primary, canary"):
+    with pytest.raises(InputError, match="but primary, canary"):
         variants_of([primary, canary], {"stable": "blue"})
 
 
@@ -108,3 +110,25 @@ def test_a_template_hash_is_no_name(key: str) -> None:
     stable = Destination("shop-stable", 90, labels={key: "7bf84f9696"})
     canary = Destination("shop-canary", 10, labels={key: "58fd6bf4f"})
     assert variants_of([stable, canary], {}) == ["stable", "canary"]
+
+
+def test_a_destination_has_one_name_whichever_rule_it_is_in() -> None:
+    both = by_subset("blue-sub", "green-sub")
+    for alone in both:
+        assert variants_of([alone], {}, [[alone], both]) == [alone.subset.partition("-")[0]]
+    apart = [[both[0]], [both[1]]]  # of which no rule splits
+    assert [variants_of(rule, {}, apart) for rule in apart] == [["blue"], ["green"]]
+    hosts = by_host("shop-blue-svc", "shop-green-svc", "website")
+    rules = [hosts[:1], hosts[:2], hosts[2:]]
+    assert [variants_of(rule, {}, rules) for rule in rules] == [
+        ["blue"],
+        ["blue", "green"],
+        ["website"],
+    ]
+
+
+def test_names_of_two_rules_that_clash_are_those_of_the_rule_alone() -> None:
+    rules = [[Destination("api", 1, "v1"), Destination("api", 1, "v2")]]
+    rules.append([Destination("shop", 1, "v1"), Destination("shop", 1, "v2")])
+    mixed = [Destination("api", 1, "v1"), Destination("shop", 1, "v1")]
+    assert variants_of(mixed, {}, [*rules, mixed]) == ["api", "shop"]

@@ -214,6 +214,7 @@ class VirtualService:
     gateways: tuple[str, ...]
     rules: tuple[Rule, ...]
     namespace: str = "default"
+    exported: tuple[str, ...] = ()  # the namespaces that see it, empty for all
 
     @property
     def outer(self) -> tuple[str, ...]:
@@ -235,6 +236,7 @@ def read_virtual_service(document: Fields) -> VirtualService:
         gateways=tuple(spec.strings("gateways")),
         rules=tuple(rules),
         namespace=namespace,
+        exported=tuple(spec.strings("exportTo")),
     )
 
 

@@ -19,9 +19,15 @@ SECURE = {"HTTPS", "TLS"}
 def why_not_through(service: VirtualService, probe: Probe, beside: Beside) -> InputError | None:
     """Return why no gateway of a VirtualService takes a request; None if one may.
 
-    A gateway that is not in the manifest may have any servers.
+    A gateway that is not in the manifest may have any servers, unless one of its name stands there
+    in another namespace.
     """
-    if not service.outer or any(name not in beside.gateways for name in service.outer):
+    if not service.outer:
+        return None
+    hidden = _why_hidden(service, beside)
+    if hidden is not None:
+        return hidden
+    if any(name not in beside.gateways for name in service.outer):
         return None
     redirect: InputError | None = None
     for name in service.outer:
@@ -44,6 +50,30 @@ def why_not_through(service: VirtualService, probe: Probe, beside: Beside) -> In
     return service.spec.error(
         f"no server of Gateway {names} takes {probe.host or 'its hosts'}{where} (404): give "
         "another --host, or --header 'Host: …'",
+        "gateways",
+    )
+
+
+def _why_hidden(service: VirtualService, beside: Beside) -> InputError | None:
+    """Return why no gateway sees a VirtualService that would be for it, None if one may."""
+    if service.exported == (".",) and not any(
+        name.partition("/")[0] == service.namespace for name in service.outer
+    ):
+        return service.spec.error(
+            f"it is exported to its own namespace {service.namespace} alone, and its gateway is of "
+            f"another ({', '.join(service.outer)}), which does not see it (404)",
+            "exportTo",
+        )
+    for name in service.outer:
+        if name in beside.gateways:
+            return None
+        bare = name.partition("/")[2]
+        elsewhere = [one for one in beside.gateways if one.partition("/")[2] == bare]
+        if not elsewhere:
+            return None
+    return service.spec.error(
+        f"there is no Gateway {name}, but {', '.join(elsewhere)}: a name without a namespace is "
+        "one of the VirtualService's own",
         "gateways",
     )
 

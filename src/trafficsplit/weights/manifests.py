@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
-from trafficsplit.weights import gateway_api, istio, progressive
+from trafficsplit.weights import contour, gateway_api, istio, progressive
 from trafficsplit.weights.fields import Fields, documents, documents_of, documents_of_files
 from trafficsplit.weights.names import names_of, variants_of
 from trafficsplit.weights.routes import (
@@ -27,6 +27,7 @@ Reader = Callable[[Fields, Probe, Beside], "list[Destination] | InputError"]
 Labels = dict[tuple[str, str], dict[str, str]]  # of pods, by host and subset
 
 ISTIO = "networking.istio.io"
+SMI = "specs.smi-spec.io"
 GATEWAY_API = "gateway.networking.k8s.io"
 READERS: Mapping[tuple[str, str], Reader] = {
     (ISTIO, "VirtualService"): istio.destinations_for,
@@ -38,6 +39,14 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("split.smi-spec.io", "TrafficSplit"): progressive.traffic_split,
     ("argoproj.io", "Rollout"): progressive.rollout,
     ("flagger.app", "Canary"): progressive.canary,
+    (contour.GROUP, "HTTPProxy"): contour.destinations_for,
+}
+
+
+# Where the requests of each rule of a kind go.
+RULES: Mapping[str, Callable[[Fields], list[list[Destination]]]] = {
+    "VirtualService": istio.destinations_by_rule,
+    "HTTPRoute": gateway_api.destinations_by_rule,
 }
 
 
@@ -79,9 +88,9 @@ class Choice:
         """Return the variant of each destination of a route. Raises InputError."""
         mapping = self.mapping
         if self.may_mean_more:
-            names = names_of(route.destinations)
+            names = names_of(route.destinations, route.rules)
             mapping = {name: variant for name, variant in mapping.items() if name in names}
-        return variants_of(route.destinations, mapping)
+        return variants_of(route.destinations, mapping, route.rules)
 
 
 def split_of(manifest: Iterable[Fields], choice: Choice) -> Split:
@@ -129,7 +138,7 @@ def route_of(manifest: Iterable[Fields], probe: Probe, *, route: str = "") -> Ro
         raise InputError(f"several resources give weights to this request ({several}): say --route")
     if not found:
         raise refusals[0]
-    return _route(*found[0], labels)
+    return _route(*found[0], labels, all_documents)
 
 
 Found = list[tuple[Fields, list[Destination]]]
@@ -169,12 +178,15 @@ def _beside(manifest: Iterable[Fields]) -> Beside:
     gateways: dict[str, Fields] = {}
     listeners: dict[str, Fields] = {}
     delegates: dict[str, Fields] = {}
+    groups: dict[str, Fields] = {}
     places = {
         (ISTIO, "Gateway"): gateways,
         (GATEWAY_API, "Gateway"): listeners,
         (ISTIO, "VirtualService"): delegates,
     }
     for document in manifest:
+        if kind_of(document) == (SMI, "HTTPRouteGroup"):
+            groups[name_of(document)] = document.fields("spec")
         place = places.get(kind_of(document))
         if place is not None:
             place[f"{namespace_of(document)}/{name_of(document)}"] = document
@@ -182,6 +194,7 @@ def _beside(manifest: Iterable[Fields]) -> Beside:
         gateways,
         listeners,
         delegates,
+        groups,
         through_gateway=any(map(istio.is_for_gateway, delegates.values())),
     )
 
@@ -194,13 +207,41 @@ def _called(name: str, resources: Sequence[Fields]) -> list[Fields]:
     return named
 
 
-def _route(resource: Fields, destinations: Iterable[Destination], labels: Labels) -> Route:
+def _route(
+    resource: Fields,
+    destinations: Iterable[Destination],
+    labels: Labels,
+    all_documents: Sequence[Fields],
+) -> Route:
+    complete = _with_labels(destinations, labels)
+    rules = _rules_of(resource)
+    if not any(_has_all(rule, complete) for rule in rules):  # they are a delegate's
+        rules = [rule for document in all_documents for rule in _rules_of(document)]
+    named = [_with_labels(rule, labels) for rule in rules]
+    where = str(resource.error(""))
+    return Route(kind_of(resource)[1], name_of(resource), where, complete, named)
+
+
+def _with_labels(destinations: Iterable[Destination], labels: Labels) -> list[Destination]:
     complete = []
     for destination in destinations:
         known = labels.get((destination.host, destination.subset), {})
         complete.append(replace(destination, labels=destination.labels or known))
-    where = str(resource.error(""))
-    return Route(kind_of(resource)[1], name_of(resource), where, complete)
+    return complete
+
+
+def _rules_of(document: Fields) -> list[list[Destination]]:
+    """Return the destinations of each rule of a resource; none where they cannot be read."""
+    read = RULES.get(kind_of(document)[1])
+    try:
+        return read(document) if read else []
+    except InputError:  # of another rule than the one that is asked for
+        return []
+
+
+def _has_all(rule: Sequence[Destination], destinations: Sequence[Destination]) -> bool:
+    there = {(one.host, one.subset) for one in rule}
+    return all((one.host, one.subset) in there for one in destinations)
 
 
 def _resources_and_labels(manifest: Iterable[Fields]) -> tuple[list[Fields], Labels]:

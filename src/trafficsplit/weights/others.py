@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
-from trafficsplit.weights import gateway_api, istio
 from trafficsplit.weights.fields import Fields
-from trafficsplit.weights.manifests import Choice, split_of_route, without_lists
+from trafficsplit.weights.manifests import RULES, Choice, split_of_route, without_lists
 from trafficsplit.weights.routes import Destination, kind_of, name_of
 
-Rules = Callable[[Fields], "list[list[Destination]]"]
 Backend = tuple[str, str]  # host and subset
-
-RULES: Mapping[str, Rules] = {
-    "VirtualService": istio.destinations_by_rule,
-    "HTTPRoute": gateway_api.destinations_by_rule,
-}
 
 
 def other_splits(manifest: Iterable[Fields], choice: Choice) -> dict[str, Split]:

@@ -4,37 +4,80 @@ from __future__ import annotations
 
 import re
 
+from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
 from trafficsplit.weights.replicas import pods_at, surge
-from trafficsplit.weights.routes import ALONE, Beside, Destination, Probe, check_weights
+from trafficsplit.weights.routes import (
+    ALONE,
+    Beside,
+    Destination,
+    Probe,
+    check_weights,
+    compile_pattern,
+)
 
 # Phases of Flagger's Canary in which the primary gets everything.
 PHASES_OF_PRIMARY = {"Succeeded", "Initialized", "Failed", "Finalising"}
 
 
-def traffic_split(document: Fields, _: Probe, __: Beside = ALONE) -> list[Destination]:
-    """Return the backends of a TrafficSplit. Raises InputError."""
+def traffic_split(
+    document: Fields, probe: Probe, beside: Beside = ALONE
+) -> list[Destination] | InputError:
+    """Return the backends of a TrafficSplit, or why it does not mean a request.
+
+    From v1alpha4 on it may be for the requests of some HTTPRouteGroups alone. Raises InputError.
+    """
     spec = document.fields("spec")
     backends = []
     for backend in spec.each("backends"):
         weight = _quantity(backend)
         backends.append(Destination(str(backend.need("service")), weight, fields=backend))
     check_weights(spec, "backends", backends)
+    groups = [reference.text("name") for reference in spec.each("matches")]
+    if groups and not any(_means(group, probe, beside) for group in groups):
+        return spec.error(
+            f"it is for requests of the HTTPRouteGroup {', '.join(groups)} alone, and this is "
+            "none: give --path, or --header 'NAME: VALUE', that it takes",
+            "matches",
+        )
     return backends
 
 
+def _means(group: str, probe: Probe, beside: Beside) -> bool:
+    """Return whether an HTTPRouteGroup means a request, as far as that is known.
+
+    Raises InputError.
+    """
+    if group not in beside.groups:
+        return True
+    return any(_match_means(match, probe) for match in beside.groups[group].each("matches"))
+
+
+def _match_means(match: Fields, probe: Probe) -> bool:
+    """Return whether one of the matches of an HTTPRouteGroup means a request."""
+    methods = match.strings("methods")
+    if methods and "*" not in methods and probe.method not in methods:
+        return False
+    path = match.text("pathRegex")
+    if path and not compile_pattern(match, "pathRegex", path).fullmatch(probe.bare_path):
+        return False
+    for name, pattern in match.labels("headers").items():
+        value = probe.headers.get(name.lower())
+        if value is None or not compile_pattern(match, "headers", pattern).fullmatch(value):
+            return False
+    return True
+
+
 def _quantity(backend: Fields) -> int:
-    """Return a weight. In v1alpha1 it is a quantity of Kubernetes': `500m` is half of `1`."""
+    """Return a weight in thousandths: it is a quantity of Kubernetes', `500m` is half of `1`."""
     weight = backend.take("weight", (int, str), 0)
-    if isinstance(weight, str):
-        quantity = re.fullmatch(r"(\d+)(m?)", weight)
-        if quantity is None:
-            raise backend.error(f"no weight: {weight!r}", "weight")
-        scale = 1 if quantity[2] else 1000
-        return scale * int(quantity[1])
-    if weight < 0:
+    quantity = re.fullmatch(r"(-?\d+)(m?)", str(weight))
+    if quantity is None:
+        raise backend.error(f"no weight: {weight!r}", "weight")
+    number = int(quantity[1])
+    if number < 0:
         raise backend.error(f"the weight is negative: {weight}", "weight")
-    return int(weight)
+    return number if quantity[2] else 1000 * number
 
 
 def rollout(document: Fields, _: Probe, __: Beside = ALONE) -> list[Destination]:

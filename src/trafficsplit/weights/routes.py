@@ -60,13 +60,15 @@ class Beside:
     """What else a manifest has that bears on where a request goes, by namespace/name.
 
     `gateways` are Istio's, `listeners` the Gateways of the Gateway API, `delegates` all
-    VirtualServices. `through_gateway` says that a request comes through a gateway, and not from
-    within the mesh: some resource of the manifest is for a gateway.
+    VirtualServices, and `groups` the spec of each of SMI's HTTPRouteGroups, by its bare name.
+    `through_gateway` says that a request comes through a gateway, and not from within the mesh:
+    some resource of the manifest is for a gateway.
     """
 
     gateways: Mapping[str, Fields] = field(default_factory=dict)
     listeners: Mapping[str, Fields] = field(default_factory=dict)
     delegates: Mapping[str, Fields] = field(default_factory=dict)
+    groups: Mapping[str, Fields] = field(default_factory=dict)
     through_gateway: bool = True
 
 
@@ -93,12 +95,16 @@ class Destination:
 
 @dataclass(frozen=True)
 class Route:
-    """The destinations that one resource gives; `where` names it for people, with file and line."""
+    """The destinations that one resource gives; `where` names it for people, with file and line.
+
+    `rules` are the destinations of all of its rules, of which their names are made.
+    """
 
     kind: str
     name: str
     where: str
     destinations: Sequence[Destination]
+    rules: Sequence[Sequence[Destination]] = ()
 
 
 def short(host: str) -> str:
