@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
-from trafficsplit.weights import contour, gateway_api, istio, progressive
+from trafficsplit.weights import (
+    consul,
+    contour,
+    gateway_api,
+    ingress,
+    istio,
+    knative,
+    kuma,
+    openshift,
+    progressive,
+    traefik,
+)
 from trafficsplit.weights.fields import Fields, documents, documents_of, documents_of_files
 from trafficsplit.weights.names import names_of, variants_of
 from trafficsplit.weights.routes import (
@@ -23,11 +35,11 @@ from trafficsplit.weights.routes import (
     unknown_route,
 )
 
+MOST_NAMED = 5  # kinds of documents in a refusal
 Reader = Callable[[Fields, Probe, Beside], "list[Destination] | InputError"]
 Labels = dict[tuple[str, str], dict[str, str]]  # of pods, by host and subset
 
 ISTIO = "networking.istio.io"
-SMI = "specs.smi-spec.io"
 GATEWAY_API = "gateway.networking.k8s.io"
 READERS: Mapping[tuple[str, str], Reader] = {
     (ISTIO, "VirtualService"): istio.destinations_for,
@@ -40,6 +52,17 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("argoproj.io", "Rollout"): progressive.rollout,
     ("flagger.app", "Canary"): progressive.canary,
     (contour.GROUP, "HTTPProxy"): contour.destinations_for,
+    ("networking.k8s.io", "Ingress"): ingress.destinations_for,
+    (knative.GROUP, "Service"): knative.destinations_for,
+    (knative.GROUP, "Route"): knative.destinations_for,
+    (traefik.GROUP, "IngressRoute"): traefik.destinations_of_ingress_route,
+    (traefik.GROUP, "TraefikService"): traefik.destinations_of_service,
+    (traefik.OLD_GROUP, "IngressRoute"): traefik.destinations_of_ingress_route,
+    (traefik.OLD_GROUP, "TraefikService"): traefik.destinations_of_service,
+    ("route.openshift.io", "Route"): openshift.destinations_for,
+    ("consul.hashicorp.com", "ServiceSplitter"): consul.destinations_for,
+    ("kuma.io", "MeshHTTPRoute"): kuma.destinations_for,
+    ("policy.linkerd.io", "HTTPRoute"): gateway_api.destinations_for,
 }
 
 
@@ -121,8 +144,7 @@ def route_of(manifest: Iterable[Fields], probe: Probe, *, route: str = "") -> Ro
     if route:
         resources = _called(route, resources)
     if not resources:
-        kinds = ", ".join(kind for _, kind in READERS)
-        raise InputError(f"no resource with weights in it: none of {kinds}")
+        raise InputError(_nothing_found(all_documents))
     refusals: list[InputError] = []
     found: list[tuple[Fields, list[Destination]]] = []
     for resource in resources:
@@ -139,6 +161,17 @@ def route_of(manifest: Iterable[Fields], probe: Probe, *, route: str = "") -> Ro
     if not found:
         raise refusals[0]
     return _route(*found[0], labels, all_documents)
+
+
+def _nothing_found(documents: Sequence[Fields]) -> str:
+    """Return that no resource with weights is there, and what is."""
+    found = Counter("/".join(filter(None, kind_of(document))) or "?" for document in documents)
+    there = ", ".join(f"{number} {kind}" for kind, number in found.most_common(MOST_NAMED))
+    kinds = ", ".join(dict.fromkeys(kind for _, kind in READERS))
+    return (
+        f"no resource with weights in it (there is {there or 'nothing'}): give one of {kinds}, or "
+        "--weights"
+    )
 
 
 Found = list[tuple[Fields, list[Destination]]]
@@ -173,20 +206,17 @@ def _rank(resource: Fields, probe: Probe, beside: Beside) -> gateway_api.Rank:
     return ranked[0]
 
 
-def _beside(manifest: Iterable[Fields]) -> Beside:
+def _beside(manifest: Sequence[Fields]) -> Beside:
     """Return what else bears on where a request goes."""
     gateways: dict[str, Fields] = {}
     listeners: dict[str, Fields] = {}
     delegates: dict[str, Fields] = {}
-    groups: dict[str, Fields] = {}
     places = {
         (ISTIO, "Gateway"): gateways,
         (GATEWAY_API, "Gateway"): listeners,
         (ISTIO, "VirtualService"): delegates,
     }
     for document in manifest:
-        if kind_of(document) == (SMI, "HTTPRouteGroup"):
-            groups[name_of(document)] = document.fields("spec")
         place = places.get(kind_of(document))
         if place is not None:
             place[f"{namespace_of(document)}/{name_of(document)}"] = document
@@ -194,7 +224,7 @@ def _beside(manifest: Iterable[Fields]) -> Beside:
         gateways,
         listeners,
         delegates,
-        groups,
+        tuple(manifest),
         through_gateway=any(map(istio.is_for_gateway, delegates.values())),
     )
 

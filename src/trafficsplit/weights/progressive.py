@@ -14,9 +14,11 @@ from trafficsplit.weights.routes import (
     Probe,
     check_weights,
     compile_pattern,
+    name_of,
 )
 
 # Phases of Flagger's Canary in which the primary gets everything.
+SMI_SPECS = "specs.smi-spec.io"
 PHASES_OF_PRIMARY = {"Succeeded", "Initialized", "Failed", "Finalising"}
 
 
@@ -48,9 +50,11 @@ def _means(group: str, probe: Probe, beside: Beside) -> bool:
 
     Raises InputError.
     """
-    if group not in beside.groups:
-        return True
-    return any(_match_means(match, probe) for match in beside.groups[group].each("matches"))
+    for document in beside.of_kind(SMI_SPECS, "HTTPRouteGroup"):
+        if name_of(document) == group:
+            matches = document.fields("spec").each("matches")
+            return any(_match_means(match, probe) for match in matches)
+    return True
 
 
 def _match_means(match: Fields, probe: Probe) -> bool:

@@ -60,7 +60,7 @@ class Beside:
     """What else a manifest has that bears on where a request goes, by namespace/name.
 
     `gateways` are Istio's, `listeners` the Gateways of the Gateway API, `delegates` all
-    VirtualServices, and `groups` the spec of each of SMI's HTTPRouteGroups, by its bare name.
+    VirtualServices. `every` has all documents, for kinds that are put together of several.
     `through_gateway` says that a request comes through a gateway, and not from within the mesh:
     some resource of the manifest is for a gateway.
     """
@@ -68,8 +68,12 @@ class Beside:
     gateways: Mapping[str, Fields] = field(default_factory=dict)
     listeners: Mapping[str, Fields] = field(default_factory=dict)
     delegates: Mapping[str, Fields] = field(default_factory=dict)
-    groups: Mapping[str, Fields] = field(default_factory=dict)
+    every: Sequence[Fields] = ()
     through_gateway: bool = True
+
+    def of_kind(self, group: str, kind: str) -> list[Fields]:
+        """Return the documents of a kind, in their order."""
+        return [document for document in self.every if kind_of(document) == (group, kind)]
 
 
 ALONE = Beside(through_gateway=False)  # of which nothing else is known
