@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,10 @@ def test_files_directories_and_standard_input(tmp_path: Path) -> None:
     [
         ("a: [", r"^m.yaml:1: no YAML"),
         ("- 1", r"^m.yaml: a document is no mapping"),
-        ("apiVersion: v1\nkind: Pod", r"no resource with weights in it: none of VirtualService"),
+        (
+            "apiVersion: v1\nkind: Pod",
+            r"no resource with weights in it .there is 1 Pod",
+        ),
         (
             reviews(("v1", -5), ("v2", 105)),
             r"^m.yaml:10: VirtualService reviews: spec.http\[0\].route\[0\].weight: the weight is",
@@ -180,3 +184,61 @@ def test_damaged_manifests_are_read_or_refused_in_one_line(seed: str, draw: st.D
         assert "\n" not in str(refusal)  # noqa: PT017
     else:
         assert abs(sum(found.values()) - 1) < 1e-4
+
+
+# --- what stands beside manifests ---
+
+TEMPLATE = "metadata:\n  name: {{ .Values.name }}\n{{- if .Values.x }}\nspec: {}\n{{- end }}\n"
+FOREIGN = {
+    "chart.yaml": (TEMPLATE, "this is a Helm template: helm template"),
+    "patch.yaml": ("- {op: replace, path: /spec, value: 1}\n", "a JSON patch?"),
+    "broken.yaml": ("a: [\n", "no YAML"),
+}
+
+
+def test_a_directory_with_files_of_other_tools_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, (text, _) in FOREIGN.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "values.yaml").write_text("replicas: 3\n")
+    (tmp_path / "kustomization.yml").write_text("resources: [route.yaml]\n")
+    (tmp_path / "route.yaml").write_text(reviews(("blue", 75), ("green", 25)))
+    found = split_of(read_documents(str(tmp_path)), Choice())
+    assert dict(found.weights) == {"blue": 0.75, "green": 0.25}
+    said = capsys.readouterr().err
+    for name, (_, why) in FOREIGN.items():
+        assert f"{name} is passed over: " in said
+        assert why in said
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_alone_it_is_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
+    text, why = FOREIGN[name]
+    (tmp_path / name).write_text(text)
+    for source in (tmp_path, tmp_path / name):
+        with pytest.raises(InputError, match=re.escape(why)):
+            read_documents(str(source))
+
+
+@pytest.mark.parametrize(
+    ("weight", "line"),
+    [
+        ("'75'", "'75' is a string: a whole number belongs here, without quotes"),
+        ("${BLUE}", "is a template's variable: envsubst < FILE | trafficsplit … --manifest -"),
+        ("'{{ .Values.blue }}'", "is a Helm template's: helm template"),
+        ("a lot", "'a lot' is not what belongs here"),
+    ],
+)
+def test_a_weight_that_is_none_says_what_is_wrong(weight: str, line: str) -> None:
+    text = reviews(("blue", 75), ("green", 25)).replace("weight: 75", f"weight: {weight}")
+    with pytest.raises(InputError, match=re.escape(line)):
+        weights(text)
+
+
+def test_a_refusal_names_what_was_found() -> None:
+    with pytest.raises(InputError, match=r"there is 2 ConfigMap, 1 apps/Deployment\)"):
+        weights(
+            "{apiVersion: v1, kind: ConfigMap}\n---\n{apiVersion: v1, kind: ConfigMap}\n---\n"
+            "{apiVersion: apps/v1, kind: Deployment}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from trafficsplit.text import one_line
 
 DEEPEST = 100  # levels of a document
 MOST_VALUES = 1_000_000  # of a document, each alias counted as what it stands for
+PIPED = "trafficsplit … --manifest -"
+HELM = f"helm template … | {PIPED}"
+TEMPLATE = re.compile(r"\$\{?\w+")  # a variable that envsubst would replace
 WITHIN_ITSELF = "an alias stands for something that contains it"
 LONGEST_SHOWN = 60  # characters of a value in a message
 
@@ -48,7 +52,7 @@ class Fields:
             return default
         # YAML's true is an int to Python, but not to Kubernetes.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(f"{shown(value)} is not what belongs here", name)
+            raise self.error(_why_not(value, kind), name)
         if _has_leading_zero(value):
             raise self.error(
                 f"0{value} begins with a zero, which Kubernetes takes for octal: write it without",
@@ -164,6 +168,18 @@ class Fields:
             return self._line
 
 
+def _why_not(value: object, kind: type | tuple[type, ...]) -> str:
+    """Return why a value is not of the kind that belongs somewhere, and the way out."""
+    text = str(value)
+    if isinstance(value, str) and "{{" in text:
+        return f"{shown(value)} is a Helm template's: {HELM}"
+    if isinstance(value, str) and TEMPLATE.search(text):
+        return f"{shown(value)} is a template's variable: envsubst < FILE | {PIPED}"
+    if isinstance(value, str) and kind is int and text.strip().isdigit():
+        return f"{shown(value)} is a string: a whole number belongs here, without quotes"
+    return f"{shown(value)} is not what belongs here"
+
+
 def shown(value: object) -> str:
     """Return a value as one line of a message, cut where it is long."""
     return one_line(repr(value), LONGEST_SHOWN)
@@ -195,6 +211,25 @@ def documents_of_files(files: Iterable[Path]) -> list[Fields]:
     return result
 
 
+def documents_of_directory(files: Iterable[Path]) -> tuple[list[Fields], dict[str, str]]:
+    """Return the documents of a directory's YAML files, and why a file was passed over, by name.
+
+    A directory has files of other tools too: patches, templates, values. Raises InputError where
+    all are passed over.
+    """
+    result: list[Fields] = []
+    passed_over: dict[str, str] = {}
+    for file in files:
+        try:
+            result += documents(file)
+        except InputError as error:
+            passed_over[str(file)] = str(error).removeprefix(str(file)).lstrip(":0123456789 ")
+            first = error
+    if passed_over and not result:
+        raise first
+    return result, passed_over
+
+
 def text_of(file: Path) -> str:
     """Return the text of a file, with its line ends as they are. Raises InputError."""
     try:
@@ -211,7 +246,9 @@ def documents_of(text: str, file: str) -> list[Fields]:
         if document is None:
             continue
         if not isinstance(document, CommentedMap):
-            raise InputError(f"{file}: a document is no mapping: expected apiVersion, kind, …")
+            raise InputError(
+                f"{file}: a document is no mapping (a JSON patch?): expected apiVersion, kind, …"
+            )
         _Check(file).node(document, 1)
         result.append(Fields(document, file))
     return result
@@ -232,7 +269,10 @@ def _parse(text: str, file: str) -> list[object]:
         return list(yaml.load_all(text))
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{file}:{line}: no YAML: {error.problem or error.context}") from None
+        why = f"no YAML: {error.problem or error.context}"
+        if "{{" in text:
+            why = f"this is a Helm template: {HELM}"
+        raise InputError(f"{file}:{line}: {why}") from None
     except RecursionError:
         raise InputError(f"{file}: more than {DEEPEST} levels") from None
     except MemoryError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from trafficsplit.errors import InputError
-from trafficsplit.weights.fields import Fields
+from trafficsplit.weights.fields import PIPED, Fields
 from trafficsplit.weights.istio_gateways import why_not_through
 from trafficsplit.weights.routes import (
     ALONE,
@@ -370,7 +370,11 @@ def _why_not_for(service: VirtualService, probe: Probe, beside: Beside) -> Input
     """
     spec = service.spec
     if not service.hosts and beside.delegates:
-        return spec.error("it has no hosts: it is a delegate of another one, or a patch", "hosts")
+        return spec.error(
+            "it has no hosts: it is a delegate of another one, or a patch: "
+            f"kustomize build … | {PIPED}",
+            "hosts",
+        )
     if "*" in service.hosts and (not service.gateways or MESH in service.gateways):
         raise spec.error("Istio refuses the host * for the mesh: name gateways", "hosts")
     if probe.host and not any(_covers(pattern, probe.host_name) for pattern in service.hosts):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
+from trafficsplit.frame import say
 from trafficsplit.weights import (
     consul,
     contour,
@@ -21,7 +23,7 @@ from trafficsplit.weights import (
     progressive,
     traefik,
 )
-from trafficsplit.weights.fields import Fields, documents, documents_of, documents_of_files
+from trafficsplit.weights.fields import Fields, documents, documents_of, documents_of_directory
 from trafficsplit.weights.names import names_of, variants_of
 from trafficsplit.weights.routes import (
     Beside,
@@ -86,7 +88,15 @@ def read_documents(source: str, standard_input: Callable[[], str] = lambda: "") 
     files = sorted(file for file in path.rglob("*") if file.suffix in {".yaml", ".yml"})
     if not files:
         raise InputError(f"{source} has no YAML files in it")
-    return documents_of_files(files)
+    found, passed_over = documents_of_directory(files)
+    for file, why in passed_over.items():
+        _note(f"note: {file} is passed over: {why}")
+    return found
+
+
+@lru_cache(maxsize=256)  # a manifest is read several times
+def _note(line: str) -> None:
+    say(line, to_error=True)
 
 
 @dataclass(frozen=True)
