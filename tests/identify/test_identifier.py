@@ -61,6 +61,31 @@ def test_every_notation_of_green_is_green(notation: str) -> None:
         ("<body style='background-color:transparent'>", None),
         ("<body style='background-color:var(--x)'>", None),
         ("<html><body><div style='background-color:blue'>", "blue"),
+        # Whatever a browser paints behind everything else.
+        (
+            "<style>body{background:blue}</style><body><p style='background:red'>notice</p>",
+            "blue",
+        ),
+        ("<style>.app{background:blue}</style><body class=app>", "blue"),
+        ("<style>html.b{background:blue}</style><html class=b><body>", "blue"),
+        ("<style>:root{--c:blue}body{background:var(--c)}</style><body>", "blue"),
+        ("<style>body{background:var(--c)}</style><body style='--c:blue'>", "blue"),
+        ("<style>body{background:var(--none, blue)}</style><body>", "blue"),
+        ("<style>:root{--a:var(--b);--b:blue}body{background:var(--a)}</style><body>", "blue"),
+        ("<style>:root{--a:var(--b);--b:var(--a)}body{background:var(--a)}</style><body>", None),
+        ("<style>body{color:red; &.b{background:blue}}</style><body class=b>", "blue"),
+        ("<style>.v2{body{background:red}}body{background:blue}</style><body>", "blue"),
+        ("<style>html{body{background:blue}}</style><body>", "blue"),
+        ("<style>@media print{body{background:red}}body{background:blue}</style><body>", "blue"),
+        ("<style>@media screen{body{background:blue}}</style><body>", "blue"),
+        ("<style>@layer base{body{background:blue}}</style><body>", "blue"),
+        ("<style>a::before{background:#eee} body{background:blue}</style><body>", "blue"),
+        ("<style>body::before{background:red}</style><body>", None),
+        (
+            "<body><p style='background:red'>note</p><main style='background:blue'>" + "text " * 9,
+            "blue",
+        ),
+        ("<style>.w{background:blue}</style><body><div><div class=w>text</div></div>", "blue"),
     ],
 )
 def test_the_background_is_what_a_browser_would_paint(body: str, color: str | None) -> None:
@@ -209,3 +234,47 @@ def test_a_variant_is_called_as_the_split_calls_it() -> None:
 def test_a_deeply_nested_document_is_only_unidentified() -> None:
     deep = json.loads(json.dumps("[" * 100_000))
     assert identifier_of("json:$.version").read(deep.encode(), {}).variant is None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content_type"),
+    [
+        ("utf-16", "text/html"),
+        ("utf-16-le", "text/html; charset=UTF-16LE"),
+        ("utf-16-be", "text/html; charset=utf-16be"),
+    ],
+)
+def test_a_page_in_utf_16_is_read(encoding: str, content_type: str) -> None:
+    page = "<html><body style='background:blue'>ü</body></html>".encode(encoding)
+    assert variant_of(page, content_type) == "blue"
+    assert variant_of("green".encode(encoding), content_type.replace("html", "plain")) == "green"
+
+
+@pytest.mark.parametrize(
+    ("body", "variant", "reason"),
+    [
+        ('{"color": "blue", "host": "pod-1"}', "blue", ""),
+        ('{"app": {"theme": ["x", {"c": "#00f"}]}}', "blue", ""),
+        ('{"color": "green", "border": "red"}', "green", ""),  # red is no variant
+        ('{"a": "blue", "b": "green"}', None, "several strings in the JSON are colors"),
+        ('{"version": "v1"}', None, "no string in the JSON is a color"),
+        ('{"color": "blue"', None, "neither a page nor"),
+    ],
+)
+def test_one_string_of_a_json_object_is_the_variant(
+    body: str, variant: str | None, reason: str
+) -> None:
+    identifier = identifier_of("page", ("blue", "green"))
+    found = identifier.read(body.encode(), {"content-type": "application/json"})
+    assert found.variant == variant
+    assert reason in found.reason
+
+
+def test_pages_that_would_take_long_are_read_no_further() -> None:
+    deep = b"<html><body style='background:blue'>" + b"<div>" * 60_000
+    assert background(deep) is None
+    long = b"<html><body style='background:blue'>" + b"<p>text</p>" * 200_000
+    assert background(long) == "blue"
+    rules = "".join(f"a[x{n}] [y='{n}']{{background:red}}" for n in range(10_000))
+    page = f"<style>body{{background:blue}}{rules}</style><body><div a b c></div>"
+    assert background(page.encode()) == "blue"

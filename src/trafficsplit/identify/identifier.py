@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.cookies
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from trafficsplit.errors import InputError
@@ -27,6 +27,14 @@ class Identification:
 
 NO_BODY = Identification(None, "the body is empty")
 NO_COLOR = Identification(None, "the page names no background color")
+NO_COLOR_IN_OBJECT = Identification(
+    None, "no string in the JSON is a color: say which one, --variant-from json:$.NAME"
+)
+AMBIGUOUS = Identification(
+    None, "several strings in the JSON are colors: say which one, --variant-from json:$.NAME"
+)
+WIDE = (b"\xff\xfe", b"\xfe\xff")  # with which UTF-16 begins
+LARGEST_OBJECT = 64 * 1024  # bytes of JSON in which a variant is looked for
 NOT_A_COLOR = Identification(None, "the body is neither a page nor a color's name")
 
 
@@ -66,9 +74,15 @@ class _ColorReader:
         self._known: dict[str, Identification] = {}
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Identification:
-        if not _is_page(body, headers.get("content-type", "")):
+        content_type = headers.get("content-type", "")
+        if body[:2] in WIDE or "utf-16" in content_type.lower():
+            body = _narrowed(body, content_type)
+        if not _is_page(body, content_type):
             return self._read_text(body)
-        color = self._pages.background(body)
+        try:
+            color = self._pages.background(body)
+        except Exception as error:  # whatever a parser may run into: it is the page's, not ours
+            return Identification(None, f"the page cannot be read ({type(error).__name__})")
         if color is None:
             return NO_COLOR if body else NO_BODY
         return self._known.get(color) or self._identification(color)
@@ -76,12 +90,29 @@ class _ColorReader:
     def _read_text(self, body: bytes) -> Identification:
         if not body.strip():
             return NO_BODY
+        if body.lstrip()[:1] == b"{":
+            return self._read_object(body)
         if len(body) > LONGEST_NAME:
             return NOT_A_COLOR
         color = color_name(_text_of(body))
         if color is None:
             return NOT_A_COLOR
         return self._identification(color)
+
+    def _read_object(self, body: bytes) -> Identification:
+        """Return the variant of a JSON object in which one string is a variant's color."""
+        if len(body) > LARGEST_OBJECT:
+            return NOT_A_COLOR
+        try:
+            texts = set(_strings(json.loads(body)))
+        except (ValueError, RecursionError):
+            return NOT_A_COLOR
+        colors = {color for color in map(color_name, texts) if color}
+        known = colors & set(self._names)
+        (color,) = known if len(known) == 1 else colors if len(colors) == 1 else ("",)
+        if color:
+            return self._identification(color)
+        return AMBIGUOUS if colors else NO_COLOR_IN_OBJECT
 
     def _identification(self, color: str) -> Identification:
         known = self._known.get(color)
@@ -90,6 +121,25 @@ class _ColorReader:
             if len(self._known) < MOST_KNOWN:
                 self._known[color] = known
         return known
+
+
+def _narrowed(body: bytes, content_type: str) -> bytes:
+    """Return a body in UTF-16 as UTF-8."""
+    little = "utf-16le" in content_type.lower()
+    encoding = "utf-16" if body[:2] in WIDE else "utf-16-le" if little else "utf-16-be"
+    return body.decode(encoding, "replace").encode()
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield the strings of a JSON value that may be a name."""
+    if isinstance(value, str) and len(value) <= LONGEST_NAME:
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
 
 
 def _is_page(body: bytes, content_type: str) -> bool:

@@ -7,31 +7,61 @@ HTML parser (Lexbor) decides what is a style: text that merely looks like one is
 
 These elements count, in this order:
 
-1. the one called color (id, else name), by its inline style, else by a style sheet;
-2. an inline style of body, of html, then of any other element, in the order of the document;
-3. a style sheet's rule for body, or for html.
+1. the one called color (id, else name);
+2. body, then html;
+3. the outermost box that fills most of the page, then any other element with a style of its own, in
+   the order of the document.
 
-Within each, the first in the document wins. A request may smuggle markup into a page that does not
-escape it; such markup stands behind the page's own and changes nothing.
+An element's own style comes before a style sheet's rules for it. Within each, the first in the
+document wins. A request may smuggle markup into a page that does not escape it; such markup stands
+behind the page's own and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import tinycss2
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from trafficsplit.identify.color import color_name
+from trafficsplit.identify.styles import Styles
+
+LARGEST = 512 * 1024  # bytes of a page that are read: what colors it stands at its beginning
+DEEPEST = 1000  # elements within elements; Lexbor takes seconds for 20,000
+MOST_BOXES = 8  # around one another, that may fill a page
+MOST_STYLED = 200  # elements with a style of their own that are asked
+TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)[^>]*?(/?)>")
+# Elements that hold nothing, or that their next sibling closes: they are not within one another.
+FLAT = frozenset(
+    b"area base br col embed hr img input link meta param source track wbr p li dt dd tr td th "
+    b"option thead tbody tfoot".split()
+)
 
 
 def background(page: bytes) -> str | None:
-    """Return the name of a page's background color, None where it has none.
+    """Return the name of a page's background color, None where it has none, or is too deep.
 
-    Parses the whole page.
+    Parses the page, as far as `LARGEST`.
     """
+    page = page[:LARGEST]
+    if _is_too_deep(page):
+        return None
     return _background(LexborHTMLParser(page))
+
+
+def _is_too_deep(page: bytes) -> bool:
+    """Return whether elements stand within one another more than `DEEPEST` deep."""
+    if page.count(b"<") <= DEEPEST:
+        return False
+    depth = 0
+    for closing, name, closed in TAG.findall(page):
+        if name.lower() in FLAT or closed:
+            continue
+        depth += -1 if closing else 1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _background(tree: LexborHTMLParser) -> str | None:
@@ -43,109 +73,40 @@ def _background(tree: LexborHTMLParser) -> str | None:
 
 def _decisive_color(tree: LexborHTMLParser) -> str | None:
     """Return the color of the first element that counts, in the order of this module."""
+    roots = [node for node in (tree.root, tree.body) if node is not None]
+    styles = Styles((sheet.text() for sheet in tree.css("style")), roots)
     called_color = tree.css("[id=color]") + tree.css("[name=color]")
-    if color := _first(map(_inline_color, called_color)):
+    if color := _first(map(styles.color, called_color)):
         return color
-    rules = _rules(tree)
-    if color := _first(_color_by_rules(node, rules) for node in called_color):
+    if color := _first(map(styles.color, reversed(roots))):
         return color
-    roots = [node for node in (tree.body, tree.root) if node is not None]
-    if color := _first(map(_inline_color, [*roots, *tree.css("[style]")])):
+    if color := _first(map(styles.color, _filling(tree))):
         return color
-    return _first(_color_by_rules(node, rules) for node in roots)
+    return _first(map(styles.inline_color, tree.css("[style]")[:MOST_STYLED]))
 
 
 def _first(colors: Iterable[str | None]) -> str | None:
     return next(filter(None, colors), None)
 
 
-def _inline_color(node: LexborNode) -> str | None:
-    style = node.attributes.get("style")
-    return _declared_color(style) if style else None
+def _filling(tree: LexborHTMLParser) -> Iterator[LexborNode]:
+    """Yield the boxes that each hold most of what the one around it does, from the body inwards."""
+    node = tree.body
+    for _ in range(MOST_BOXES):
+        if node is None:
+            return
+        boxes = [child for child in node.iter() if child.tag not in NO_BOXES]
+        if not boxes:
+            return
+        sizes = [len(box.html or "") for box in boxes]
+        largest = max(sizes)
+        if 2 * largest < sum(sizes):
+            return
+        node = boxes[sizes.index(largest)]
+        yield node
 
 
-def _declared_color(declarations: str | list[object]) -> str | None:
-    """Return the background color of a declaration block: the last valid one, important first."""
-    by_importance: dict[bool, str] = {}
-    for item in tinycss2.parse_declaration_list(declarations, skip_comments=True):
-        if item.type != "declaration":
-            continue
-        if color := _color_of_value(item.lower_name, item.value):
-            by_importance[item.important] = color
-    return by_importance.get(True) or by_importance.get(False)
-
-
-def _color_of_value(name: str, value: list[object]) -> str | None:
-    if name == "background-color":
-        return color_name(tinycss2.serialize(value).strip())
-    if name == "background":
-        # The shorthand may hold an image, a position: its color is the one token that is one.
-        return _first(color_name(tinycss2.serialize([token]).strip()) for token in value)
-    return None
-
-
-@dataclass(frozen=True)
-class _Rule:
-    selector: str
-    specificity: tuple[int, int, int]
-    color: str
-
-
-def _rules(tree: LexborHTMLParser) -> list[_Rule]:
-    """Return the style sheets' rules that have a background color, the strongest first."""
-    rules: list[_Rule] = []
-    for sheet in tree.css("style"):
-        for rule in tinycss2.parse_stylesheet(sheet.text(), skip_comments=True):
-            if rule.type != "qualified-rule":
-                continue
-            color = _declared_color(rule.content)
-            if color is None:
-                continue
-            for selector in _selectors(rule.prelude):
-                text = tinycss2.serialize(selector).strip()
-                rules.append(_Rule(text, _specificity(selector), color))
-    # Of equally specific ones the last wins; the sort is stable.
-    rules.reverse()
-    rules.sort(key=lambda rule: rule.specificity, reverse=True)
-    return rules
-
-
-def _selectors(prelude: list[object]) -> list[list[object]]:
-    selectors: list[list[object]] = [[]]
-    for token in prelude:
-        if token == ",":
-            selectors.append([])
-        else:
-            selectors[-1].append(token)
-    return selectors
-
-
-def _specificity(selector: list[object]) -> tuple[int, int, int]:
-    """Return the numbers of ids, of classes and attributes, and of types.
-
-    Selectors Level 4, section 17, without its functions.
-    """
-    ids = 0
-    classes = 0
-    types = 0
-    previous: object = None
-    for token in selector:
-        kind = getattr(token, "type", "")
-        ids += kind == "hash"
-        classes += kind == "[] block" or (kind == "ident" and previous in (".", ":"))
-        types += kind == "ident" and previous not in (".", ":")
-        previous = token
-    return ids, classes, types
-
-
-def _color_by_rules(node: LexborNode, rules: list[_Rule]) -> str | None:
-    for rule in rules:
-        try:
-            if rule.selector and node.css_matches(rule.selector):
-                return rule.color
-        except ValueError:  # a selector that Lexbor does not know cannot be the page's background
-            continue
-    return None
+NO_BOXES = {"script", "style", "template", "link", "meta", "noscript", "title", "head"}
 
 
 # --- pages of a known shape ---------------------------------------------------------------------
