@@ -155,7 +155,7 @@ def test_prometheus_is_asked() -> None:
     result = []
     for name, value in (("blue", "750"), ("green", "250")):
         samples = [[0, "0"], [60, value]]
-        result.append({"metric": {"version": name}, "values": samples})
+        result.append({"metric": {"version": name, "code": "200"}, "values": samples})
     data = {"resultType": "matrix", "result": result}
     body = json.dumps({"status": "success", "data": data}).encode()
     with served(always(plain(body))) as port:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from tests.support.runs import CANARY
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import InputError
 from trafficsplit.offline.prometheus import Window, increase, tally_of
+from trafficsplit.offline.series import SERIES, selector_of
 
 
 def series(
@@ -54,9 +56,10 @@ def prometheus(answer: bytes, up: bytes | None = None) -> Iterator[str]:
 def counted(
     *every: dict[str, Any], up: bytes | None = None, by: str = "", **mapping: str
 ) -> tuple[Tally, float]:
-    """Return what is counted of these counters."""
+    """Return what is counted of these counters, all answers without a status as good ones."""
+    without = not any("response_code" in one["metric"] for one in every)
     with prometheus(matrix(*every), up if up is not None else matrix()) as url:
-        return tally_of(Window(url, by=by), CANARY, mapping)
+        return tally_of(Window(url, by=by, without_code=without), CANARY, mapping)
 
 
 def test_what_counters_grew_by_is_counted_by_variant() -> None:
@@ -142,15 +145,6 @@ def test_a_label_names_the_variant(labels: dict[str, str], by: str, variant: str
     assert tally.counts[variant] == 8
 
 
-@pytest.mark.parametrize("name", ["response_code", "envoy_response_code", "code", "status"])
-def test_a_label_has_the_status(name: str) -> None:
-    tally, _ = counted(
-        series([0, 8], VERSION | {name: "204"}),
-        series([0, 2], VERSION | {name: "0"}),
-    )
-    assert tally == Tally({"blue": 0, "green": 8}, 2)
-
-
 def test_a_label_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(InputError, match="no label mine is there, but instance, job, version"):
         counted(series([0, 8], VERSION), by="mine")
@@ -175,11 +169,13 @@ def test_the_selector_is_asked_for_over_the_window() -> None:
         connection.sendall(plain(matrix(series([0, 8], VERSION))))
 
     with served(handler) as port:
-        window = Window(f"http://127.0.0.1:{port}/base/", 'requests{app="x"}', "1h30m")
+        window = Window(
+            f"http://127.0.0.1:{port}/base/", 'requests{app="x"}', "1h30m", without_code=True
+        )
         tally_of(window, CANARY, {})
-    url = urlsplit(asked[0])
-    assert url.path == "/base/api/v1/query"
-    assert parse_qs(url.query) == {"query": ['requests{app="x"}[1h30m]']}
+    sent = urlsplit(asked[0])
+    assert sent.path == "/base/api/v1/query"
+    assert parse_qs(sent.query) == {"query": ['requests{app="x"}[1h30m]']}
 
 
 @pytest.mark.parametrize(
@@ -223,3 +219,97 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 def test_a_length_that_is_no_time_is_refused(length: str) -> None:
     with pytest.raises(InputError, match="is no time: give 30s, 10m or 1h"):
         Window("http://x", length=length)
+
+
+# --- statuses, reporters and services ---
+
+
+def judged(*every: dict[str, Any], mapping: Mapping[str, str], **window: Any) -> Tally:
+    with prometheus(matrix(*every), matrix()) as url:
+        return tally_of(Window(url, **window), CANARY, mapping)[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "good", "bad"),
+    [
+        ("response_code", "200", "500"),
+        ("code", "204", "503"),
+        ("status", "2xx", "5xx"),
+        ("status_code", "200", "0"),
+        ("http_status", "200", "404"),
+        ("http_response_status_code", "200", "500"),
+        ("envoy_response_code", "200", "503"),
+        ("envoy_response_code_class", "2", "5"),
+        ("response_code_class", "2xx", "5xx"),
+        ("classification", "success", "failure"),
+        ("grpc_status", "0", "14"),
+        ("grpc_code", "OK", "Unavailable"),
+    ],
+)
+def test_a_fifth_of_greens_answers_are_errors_whatever_the_label(
+    label: str, good: str, bad: str
+) -> None:
+    tally = judged(
+        series([0, 750], BLUE | {label: good}),
+        series([0, 200], GREEN | {label: good}),
+        series([0, 50], GREEN | {label: bad}),
+        mapping={},
+    )
+    assert tally == Tally({"blue": 750, "green": 200}, 50)
+
+
+def test_without_a_status_nothing_is_taken_for_an_answer() -> None:
+    counters = (series([0, 75], BLUE), series([0, 25], GREEN))
+    with pytest.raises(InputError, match="give --code LABEL, or --no-code"):
+        judged(*counters, mapping={})
+    assert judged(*counters, mapping={}, without_code=True).errors == 0
+    with pytest.raises(InputError, match="no label result is there"):
+        judged(*counters, mapping={}, code="result")
+    own = [series([0, 9], BLUE | {"result": "2"}), series([0, 1], GREEN | {"result": "5"})]
+    assert judged(*own, mapping={}, code="result").errors == 1
+    half = (series([0, 75], BLUE | {"code": "200"}), series([0, 25], GREEN))
+    with pytest.raises(InputError, match="1 of 2 series have no label code"):
+        judged(*half, mapping={})
+
+
+def test_a_request_that_two_proxies_report_is_not_counted_twice() -> None:
+    both = [
+        series([0, 75], BLUE | {"response_code": "200", "reporter": reporter})
+        for reporter in ("source", "destination")
+    ]
+    with pytest.raises(InputError, match="several reporters"):
+        judged(*both, mapping={})
+
+
+def test_several_services_are_a_question() -> None:
+    good = {"response_code": "200"}
+    two = [
+        series([0, 75], BLUE | good | {"destination_service": "color"}),
+        series([0, 25], GREEN | good | {"destination_service": "shop"}),
+    ]
+    with pytest.raises(InputError, match="requests of several services"):
+        judged(*two, mapping={})
+    places = {"color": "blue", "shop": "green"}
+    tally = judged(*two, mapping=places, by="destination_service")
+    assert tally == Tally({"blue": 75, "green": 25})
+
+
+def test_a_label_that_is_empty_is_a_place() -> None:
+    # ingress-nginx's canary="" is dropped by Prometheus.
+    tally = judged(
+        series([0, 75], {"status": "200", "ingress": "shop"}),
+        series([0, 25], {"status": "200", "ingress": "shop", "canary": "shop-canary"}),
+        mapping={"": "blue", "shop-canary": "green"},
+        by="canary",
+    )
+    assert tally == Tally({"blue": 75, "green": 25})
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_proxys_own_series_is_a_plain_selector(name: str) -> None:
+    assert re.fullmatch(r"\w+(\{.*\})?", selector_of(name).selector)
+
+
+def test_a_series_that_is_not_known_is_refused_with_the_list() -> None:
+    with pytest.raises(InputError, match="say one of istio, envoy"):
+        selector_of("apache")

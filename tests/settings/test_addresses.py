@@ -148,7 +148,8 @@ def test_a_mapping_says_what_a_destination_is_called() -> None:
     assert parse_mapping("stable=blue, canary=green,") == {"stable": "blue", "canary": "green"}
     assert parse_mapping("10.0.0.7:8080=green") == {"10.0.0.7:8080": "green"}
     assert parse_mapping("") == {}
-    for bad in ("stable", "=blue", "stable="):
+    assert parse_mapping("=blue,x=green") == {"": "blue", "x": "green"}
+    for bad in ("stable", "stable=", "="):
         with pytest.raises(InputError, match=r"is not DESTINATION=VARIANT, e\.g\. stable=blue"):
             parse_mapping(bad)
 

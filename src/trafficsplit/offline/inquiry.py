@@ -21,6 +21,7 @@ from trafficsplit.offline.runs import (
     run_of_tally,
     tally_of_counts,
 )
+from trafficsplit.offline.series import Series, selector_of
 from trafficsplit.report.publish import command_line
 from trafficsplit.report.run_files import RUN, read_run
 from trafficsplit.settings.commands import AnalyzeSettings
@@ -114,8 +115,14 @@ def _run_of_counts(settings: AnalyzeSettings) -> Run:
 
 def _run_of_prometheus(settings: AnalyzeSettings) -> Run:
     question = question_of(settings)
+    series = selector_of(settings.series) if settings.series else Series(SELECTOR, "")
     window = Window(
-        settings.prometheus, settings.query or SELECTOR, settings.window, settings.label
+        url=settings.prometheus,
+        selector=settings.query or series.selector,
+        length=settings.window,
+        by=settings.label or series.by,
+        code=settings.code,
+        without_code=settings.without_code,
     )
     tally, elapsed = tally_of(window, question.split, settings.source.mapping)
     subject = Subject(settings.prometheus, started_at=_now(), elapsed=elapsed)

@@ -20,11 +20,12 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import InputError
 from trafficsplit.offline.destinations import Destinations
+from trafficsplit.offline.series import SERIES, check_one_service, code_label, is_good
 
 # A request is counted by the client's proxy and by the server's; the gateway is a client.
-SELECTOR = 'istio_requests_total{reporter="source"}'
+SELECTOR = SERIES["istio"].selector
 LABELS = ("destination_version", "envoy_cluster_name", "version", "variant")
-CODES = ("response_code", "envoy_response_code", "code", "status")
+MAY_BE_EMPTY = {"canary"}  # labels that Prometheus drops where they are empty
 TIMEOUT = 30.0  # seconds
 # A counter that begins later than this many scrapes after its target's first is a new one.
 LATE_SCRAPES = 1.5
@@ -34,14 +35,17 @@ LATE_SCRAPES = 1.5
 class Window:
     """Which counters are read: their selector, over how long (`10m`), and the variant's label.
 
-    `by` is the label that names the variant, empty for the first of `LABELS` that is there. Raises
-    InputError for an address or a length that is none.
+    `by` is the label that names the variant, empty for the first of `LABELS` that is there, and
+    `code` that of the answers' status, empty for the first one that is known; `without_code` counts
+    all answers as good. Raises InputError for an address or a length that is none.
     """
 
     url: str
     selector: str = SELECTOR
     length: str = "10m"
     by: str = ""
+    code: str = ""
+    without_code: bool = False
 
     def __post_init__(self) -> None:
         """Check."""
@@ -64,11 +68,6 @@ class _Counter:
         """The job and the instance that it was scraped from."""
         return self.labels.get("job", ""), self.labels.get("instance", "")
 
-    @property
-    def status(self) -> str:
-        """HTTP's status of the requests that it counts; 200 if it names none."""
-        return next((self.labels[name] for name in CODES if name in self.labels), "200")
-
 
 def tally_of(window: Window, split: Split, mapping: Mapping[str, str]) -> tuple[Tally, float]:
     """Return what was counted, by variant, and the seconds from first to last sample.
@@ -82,14 +81,18 @@ def tally_of(window: Window, split: Split, mapping: Mapping[str, str]) -> tuple[
             "--query"
         )
     label = _variant_label(window, counters)
+    every = [counter.labels for counter in counters]
+    check_one_service(every, label)
+    code = code_label(every, window.code, without=window.without_code)
     increases = _increases(window, counters)
     destinations = Destinations(split, mapping)
     counts = dict.fromkeys(split, 0)
     errors = 0
     unidentified = 0
     for counter, number in zip(counters, increases, strict=True):
-        variant = destinations.variant(counter.labels.get(label, ""))
-        if not counter.status.startswith("2"):
+        place = counter.labels.get(label, "")
+        variant = mapping[""] if not place and "" in mapping else destinations.variant(place)
+        if code and not is_good(code, counter.labels[code]):
             errors += number
         elif variant:
             counts[variant] = counts.get(variant, 0) + number
@@ -156,7 +159,7 @@ def _variant_label(window: Window, counters: Sequence[_Counter]) -> str:
         present |= set(counter.labels)
     names = ", ".join(sorted(present))
     if window.by:
-        if window.by not in present:
+        if window.by not in present and window.by not in MAY_BE_EMPTY:
             raise InputError(f"no label {window.by} is there, but {names}")
         return window.by
     for label in LABELS:

@@ -116,13 +116,16 @@ def resolve_text(addresses: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def parse_mapping(text: str) -> dict[str, str]:
-    """Return variants by the names of destinations, from `DESTINATION=VARIANT,…`."""
+    """Return variants by the names of destinations, from `DESTINATION=VARIANT,…`.
+
+    A destination may be empty: a label that Prometheus drops because it has no value.
+    """
     mapping = {}
     for part in text.split(","):
         if not part.strip():
             continue
         key, equals, value = part.partition("=")
-        if not equals or not key.strip() or not value.strip():
+        if not equals or not value.strip():
             raise InputError(f"--map {part.strip()!r} is not DESTINATION=VARIANT, e.g. stable=blue")
         mapping[key.strip()] = value.strip()
     return mapping

@@ -97,6 +97,9 @@ class AnalyzeSettings:
     query: str
     window: str
     label: str
+    series: str
+    code: str
+    without_code: bool
     path: str
     limits: Limits
     split: Split | None
@@ -254,6 +257,9 @@ def parse_analyze(texts: Texts, files: tuple[str, ...]) -> AnalyzeSettings:
         query=texts["query"],
         window=texts["window"],
         label=texts["by"],
+        series=texts["series"],
+        code=texts["code"],
+        without_code=texts.has("no_code"),
         path=texts["path"],
         limits=parse_limits(texts),
         split=parse_split(texts),

@@ -345,6 +345,14 @@ ANALYZE = (
         "The label that names the variant.",
         shown_default="destination_version, …",
     ),
+    Option(
+        "series",
+        "NAME",
+        "A proxy's own counter, for --query and --by: istio, envoy, gloo, nginx-ingress, traefik, "
+        "linkerd, kong, haproxy or knative.",
+    ),
+    Option("code", "LABEL", "The label of the answers' status.", shown_default="response_code, …"),
+    Option("no_code", "", "Count all answers as good: the series has no status.", flag=True),
     Option("path", "PATH", "Take only the requests for this path from an access log."),
     *EXPECTED,
     *OUTPUT,
