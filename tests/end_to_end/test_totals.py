@@ -38,6 +38,9 @@ def own_lab(tmp_path: Path) -> Iterator[Lab]:
         yield started
 
 
+MOST_LATE = 32  # as many as may be under way while the machine stands still
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [(), ("--client", "stock"), ("--client", "requests"), ("--processes", "2")]
@@ -55,7 +58,9 @@ def test_three_ways_of_counting_agree(own_lab: Lab, tmp_path: Path, more: tuple[
     assert all(0 <= seen[v] - tally.counts[v] <= 1 for v in tally.counts)
     counted = recorded.counted
     assert sum(sum(b.values()) for b in counted.latency.values()) == tally.requests
-    assert sum(counted.order.connections.counts.values()) == tally.requests
+    # Answers that are so late that the others did not wait for them are in no order.
+    late = tally.requests - sum(counted.order.connections.counts.values())
+    assert 0 <= late <= MOST_LATE
 
 
 ANSWERS = (
