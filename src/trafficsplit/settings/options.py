@@ -110,8 +110,8 @@ MANIFEST = (
     Option(
         "manifest",
         "FILE",
-        "Take the weights from a manifest: VirtualService, HTTPRoute, TrafficSplit, Rollout or "
-        "Canary, in a file, a directory, or - for standard input.",
+        "Take the weights from a manifest: VirtualService, HTTPRoute, TrafficSplit, Rollout, "
+        "Canary and ten more kinds, in a file, a directory, or - for standard input.",
     ),
     Option(
         "route",
