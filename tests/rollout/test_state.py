@@ -60,7 +60,7 @@ FULL = VerifySettings(
     Split({"blue": 3, "green": 1}),
     Limits(0.04, 0.002, 0.02, 0.9, 0.05, 20_000, "fixed", 0.004),
     LoadSettings(
-        request=RequestSettings("/x", {"X-A": "1"}, "header:x", "session", 4.0),
+        request=RequestSettings("/x", {"Host": "a"}, "header:x", "session", 4.0),
         connection=ConnectionSettings({"a": ("10.0.0.1",), "b": ()}, "/ca.pem", True),
         settle=1.5,
         rate=100.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -58,7 +59,7 @@ def _walk(settings: RolloutSettings) -> Walk:
 
     check_plots(wanted=settings.plots)
     if settings.resume or settings.undo:
-        release = read_release(settings.report)
+        release = _with_headers(read_release(settings.report), settings)
         verification = release.plan.verification
         source = _source(release.plan.source, verification.load, verification.hosts)
     else:
@@ -68,6 +69,28 @@ def _walk(settings: RolloutSettings) -> Walk:
     walk.check(onward=not settings.undo)
     release.write()
     return walk
+
+
+def _with_headers(release: Release, settings: RolloutSettings) -> Release:
+    """Return a release with the values of its headers, which its state does not keep.
+
+    Raises InputError for one that is not given anew.
+    """
+    from trafficsplit.errors import InputError
+    from trafficsplit.settings.secrets import are_masked, names_of, with_values
+
+    verification = release.plan.verification
+    request = verification.load.request
+    if not are_masked(request.headers):
+        return release
+    try:
+        headers = with_values(request.headers, settings.load.request.headers)
+    except KeyError:
+        names = " ".join(f"--header '{name}: …'" for name in names_of(request.headers))
+        raise InputError(f"the values of headers are not kept: give {names} again") from None
+    load = replace(verification.load, request=replace(request, headers=headers))
+    plan = replace(release.plan, verification=replace(verification, load=load))
+    return replace(release, plan=plan)
 
 
 def _confirm() -> bool:

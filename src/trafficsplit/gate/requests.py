@@ -18,6 +18,7 @@ from trafficsplit.settings.commands import GateSettings, SourceSettings
 from trafficsplit.settings.load import UNITS, LoadSettings, SendingSettings
 from trafficsplit.settings.numbers import duration, fraction, number, points, ratio
 from trafficsplit.settings.question import Limits, parse_pair, parse_weights, split_of_weight
+from trafficsplit.settings.secrets import mask_settings
 from trafficsplit.settings.users import user_requests_of
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
 from trafficsplit.text import one_line
@@ -46,14 +47,20 @@ class Verification:
     settings: VerifySettings
     identity: str = ""
     source: SourceSettings = NOWHERE
+    known_key: str = ""  # of one that was read from a file, which has no secrets
 
     def as_plain(self) -> dict[str, Any]:
-        """Return plain data, for a file."""
+        """Return plain data, for a file that is read at once: with the values of headers."""
         return {
             "settings": verify_as_plain(self.settings),
             "identity": self.identity,
             "source": {**vars(self.source), "mapping": dict(self.source.mapping)},
         }
+
+    def as_kept(self) -> dict[str, Any]:
+        """Return plain data, for a file that is kept: without the values of headers."""
+        plain = self.as_plain()
+        return {**plain, "settings": mask_settings(plain["settings"]), "known_key": self.key}
 
     @property
     def probe(self) -> Probe:
@@ -69,6 +76,8 @@ class Verification:
         --rate or --users has the verdict already. Nor does it on whether a default is written out:
         hooks of one step, of which some say `tolerance: "2"`, ask the same.
         """
+        if self.known_key:
+            return self.known_key
         plain = self.as_plain()
         del plain["source"]
         plain["settings"]["limits"] = question_as_plain(self.settings.question)
@@ -95,6 +104,7 @@ def verification_from_plain(plain: Mapping[str, Any]) -> Verification:
         verify_from_plain(plain["settings"]),
         str(plain["identity"]),
         SourceSettings(**plain["source"]),
+        str(plain.get("known_key", "")),
     )
 
 

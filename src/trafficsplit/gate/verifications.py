@@ -233,6 +233,7 @@ class Verifications:
                 _terminate(process)  # it judges what has been counted
                 break
         _, output = await communication
+        replace_text(report / REQUEST, json.dumps(verification.as_kept(), indent=2) + "\n")
         self._process = None
         lines = output.decode("utf-8", "replace").strip().splitlines()
         return _result(verification, report, process.returncode, lines)
@@ -251,7 +252,9 @@ class Verifications:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         report = self._keeping.directory / f"{now}-{verification.key}"
         report.mkdir(parents=True)
-        replace_text(report / REQUEST, json.dumps(verification.as_plain(), indent=2) + "\n")
+        file = report / REQUEST
+        file.touch(0o600)  # a header may be a secret
+        file.write_text(json.dumps(verification.as_plain(), indent=2) + "\n", "utf-8")
         every = sorted(self._keeping.directory.glob(f"*/{REQUEST}"))
         for file in every[:-MOST_KEPT]:
             shutil.rmtree(file.parent, ignore_errors=True)

@@ -22,7 +22,7 @@ def main() -> int:
 
     from trafficsplit.locust import patches, user  # noqa: F401 — what the locustfile will import
     from trafficsplit.locust.parent import Parent, connect
-    from trafficsplit.settings.verify import read_settings
+    from trafficsplit.settings.verify import SETTINGS, read_settings
 
     task = sys.stdin.readline()
     if not task:  # nothing is to be sent after all
@@ -30,7 +30,9 @@ def main() -> int:
     directory, *arguments = json.loads(task)
     os.chdir(directory)
     patches.isolate()
-    connect(Parent(read_settings(Path(directory)), directory, descriptor))
+    settings = read_settings(Path(directory))
+    (Path(directory) / SETTINGS).unlink(missing_ok=True)  # a header may be a secret
+    connect(Parent(settings, directory, descriptor))
     sys.argv = ["locust", *arguments]
     locust_main()
     return 0

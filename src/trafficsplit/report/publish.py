@@ -26,6 +26,7 @@ from trafficsplit.report import pipelines
 from trafficsplit.report.directory import VERDICT, ReportDirectory, directory_name
 from trafficsplit.report.document import VerdictDocument, document_of, further_lines
 from trafficsplit.report.run_files import write_run
+from trafficsplit.settings.secrets import masked_arguments
 from trafficsplit.text import one_line
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -216,8 +217,8 @@ def _write_what_there_is(run: Run, report: ReportDirectory) -> None:
 
 
 def command_line() -> str:
-    """Return the command as it can be typed again in a shell."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command as it can be typed again in a shell, but for its secrets."""
+    return shlex.join([Path(sys.argv[0]).name, *masked_arguments(sys.argv[1:])])
 
 
 def exit_code(document: VerdictDocument) -> ExitCode:

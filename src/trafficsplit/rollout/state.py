@@ -19,6 +19,7 @@ from trafficsplit.errors import InputError
 from trafficsplit.files import replace_text
 from trafficsplit.rollout.spending import Spent, bounds_of_next, limits_of_next
 from trafficsplit.settings.commands import SourceSettings
+from trafficsplit.settings.secrets import mask_settings
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
 from trafficsplit.text import one_line
 from trafficsplit.weights.percent import complete_weights, in_words
@@ -187,7 +188,7 @@ def _as_plain(release: Release) -> dict[str, Any]:
             **vars(plan),
             "before": dict(plan.before),
             "source": source,
-            "verification": verify_as_plain(plan.verification),
+            "verification": mask_settings(verify_as_plain(plan.verification)),
         },
         "weights": dict(release.weights),
         "index": release.index,

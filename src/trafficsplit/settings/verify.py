@@ -80,7 +80,9 @@ def verify_from_plain(plain: Mapping[str, Any]) -> VerifySettings:
 def write_settings(settings: VerifySettings, directory: Path) -> None:
     """Write the file that a child reads. Raises OSError."""
     text = json.dumps(verify_as_plain(settings), indent=2, ensure_ascii=False)
-    (directory / SETTINGS).write_text(text + "\n", "utf-8")
+    file = directory / SETTINGS
+    file.touch(0o600)  # a header may be a secret
+    file.write_text(text + "\n", "utf-8")
 
 
 def read_settings(directory: Path) -> VerifySettings:
