@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
+# What runners of pipelines take for a command, wherever it stands: `##[…`, `##vso[…` (Azure), and
+# `::error …::` (GitHub). A space within makes it text.
+COMMAND = re.compile(r"#(?=#(?:\[|vso\[))|:(?=:[\w-]+[^:]*::)")
+
 
 def one_line(text: str, most: int = 300) -> str:
-    """Return a text as one line of printable characters, cut if it is longer than `most`."""
+    """Return a text as one line of printable characters, cut if it is longer than `most`.
+
+    A text of a gateway is no command to the runner of a pipeline that shows it.
+    """
     printable = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(printable.split())
+    line = COMMAND.sub(r"\g<0> ", " ".join(printable.split()))
     if len(line) <= most:
         return line
     return line[: most - 1] + "…"

@@ -278,3 +278,10 @@ def test_pages_that_would_take_long_are_read_no_further() -> None:
     rules = "".join(f"a[x{n}] [y='{n}']{{background:red}}" for n in range(10_000))
     page = f"<style>body{{background:blue}}{rules}</style><body><div a b c></div>"
     assert background(page.encode()) == "blue"
+
+
+@pytest.mark.parametrize("name", ["##[error]x", "::error::x", "a\nb", "x" * 200, " "])
+def test_what_could_be_no_variants_name_is_none(name: str) -> None:
+    found = identifier_of("header:x-version").read(b"", {"x-version": name})
+    assert found.variant is None
+    assert "that could be a variant's name" in found.reason

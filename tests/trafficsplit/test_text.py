@@ -14,9 +14,26 @@ def test_any_text_is_one_printable_line(text: str, most: int) -> None:
     assert one_line(line, most) == line
 
 
-@given(st.text(st.characters(categories=["L", "N", "P"])))
+@given(st.text(st.characters(categories=["L", "N", "P"], exclude_characters="#:")))
 def test_a_short_line_stays_as_it_is(text: str) -> None:
     assert one_line(text, len(text) + 1) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("##[error]no", "# #[error]no"),
+        ("a ##vso[task.setvariable]x", "a # #vso[task.setvariable]x"),
+        ("##[group]a ##[endgroup]", "# #[group]a # #[endgroup]"),
+        ("::error file=a::no", ": :error file=a::no"),
+        ("x ::set-output name=a::b", "x : :set-output name=a::b"),
+        ("http://[::1]:80/x", "http://[::1]:80/x"),
+        ("std::vector", "std::vector"),
+        ("## a heading", "## a heading"),
+    ],
+)
+def test_what_a_gateway_says_is_no_command_to_a_runner(said: str, shown: str) -> None:
+    assert one_line(said) == shown
 
 
 def test_what_is_cut_says_so() -> None:

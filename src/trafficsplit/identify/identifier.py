@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from trafficsplit.errors import InputError
 from trafficsplit.identify.color import color_name
 from trafficsplit.identify.page import PageReader
+from trafficsplit.text import COMMAND
 
 # Characters: a variant's name ends up in tables and file names, and anything longer is no name.
 LONGEST_NAME = 100
@@ -184,7 +185,8 @@ def _named(value: object, missing: str) -> Identification:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return Identification(None, missing)
     name = str(value).strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    # A name stands in many lines: one that a runner of pipelines would take for a command is none.
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or COMMAND.search(name):
         return Identification(None, f"{missing} that could be a variant's name")
     return Identification(name)
 
