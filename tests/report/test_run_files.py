@@ -132,3 +132,19 @@ def test_run_json_is_one_line_of_json(tmp_path: Path) -> None:
     write_run(RUNS["ordinary"], tmp_path)
     (line,) = (tmp_path / RUN).read_text("utf-8").splitlines()
     assert set(json.loads(line)) >= {"question", "subject", "counted", "ending"}
+
+
+def test_a_run_that_was_edited_is_no_verdict(tmp_path: Path) -> None:
+    write_run(RUNS["ordinary"], tmp_path)
+    file = tmp_path / RUN
+    plain = json.loads(file.read_text("utf-8"))
+    for name in ("question", "counted", "ending"):
+        edited = json.loads(json.dumps(plain))
+        edited[name] = json.loads(json.dumps(edited[name]).replace("0.25", "0.6"))
+        edited["ending"]["decided"] = "match"
+        file.write_text(json.dumps(edited))
+        with pytest.raises(InputError, match="it was changed after it was written"):
+            read_run(tmp_path)
+    plain["subject"]["host"] = "http://elsewhere"  # nothing rests on it
+    file.write_text(json.dumps(plain))
+    assert read_run(tmp_path).subject.host == "http://elsewhere"

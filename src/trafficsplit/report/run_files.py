@@ -9,10 +9,12 @@ gateways.csv  tally.csv of each gateway, where there are several; its name comes
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trafficsplit.analysis.latency import bounds_of
 from trafficsplit.analysis.plain import run_as_plain, run_from_plain
@@ -21,6 +23,7 @@ from trafficsplit.errors import InputError
 from trafficsplit.files import write_whole
 
 RUN = "run.json"
+DIGEST = "digest"  # in it
 TALLY = "tally.csv"
 LATENCY = "latency.csv"
 GATEWAYS = "gateways.csv"
@@ -34,20 +37,35 @@ def write_run(run: Run, directory: Path) -> None:
     write_latency(run, directory / LATENCY)
     if run.counted.gateways:
         write_gateways(run, directory / GATEWAYS)
-    text = json.dumps(run_as_plain(run), ensure_ascii=False)
+    plain = json.loads(json.dumps(run_as_plain(run)))
+    text = json.dumps({**plain, DIGEST: _digest(plain)}, ensure_ascii=False)
     write_whole(directory / RUN, text + "\n")
 
 
 def read_run(directory: Path) -> Run:
-    """Return the run of a directory. Raises InputError if there is none, or it is damaged."""
+    """Return the run of a directory. Raises InputError if there is none, or it is damaged.
+
+    A verdict that was reached while the run went on stands for the very question and counts of
+    then; where these have been edited since, the run is damaged.
+    """
     try:
-        return run_from_plain(json.loads((directory / RUN).read_text("utf-8")))
+        plain = json.loads((directory / RUN).read_text("utf-8"))
+        digest = plain.pop(DIGEST, None)
+        if digest is not None and digest != _digest(plain):
+            raise ValueError("it was changed after it was written; judge what is known by --counts")
+        return run_from_plain(plain)
     except OSError as error:
         raise InputError(f"no run in {directory}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
             f"the run in {directory} is damaged, or of another version: {error}"
         ) from None
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    """Return a digest of what a verdict rests on: the question, the counts and the ending."""
+    parts = [plain[name] for name in ("question", "counted", "ending")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def write_tally(run: Run, path: Path) -> None:
