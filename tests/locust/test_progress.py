@@ -88,3 +88,15 @@ def test_the_line_is_written_over_itself_and_wiped_at_the_end(
     assert text.startswith(CLEAR)
     assert "requests" in text  # this terminal does not say how wide it is: 80, as usual
     assert "\n" not in text
+
+
+def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOLD", 0.01)
+    counter = counted(BLUE, GREEN)
+    lines: list[str] = []
+    told = gevent.spawn(module.tell_progress, SEQUENTIAL, counter, lines.append)
+    assert turned_until(lambda: len(lines) > 1)
+    counter.close()
+    assert turned_until(lambda: told.dead)
+    assert told.successful()
+    assert all("of at most 1,000 requests" in line for line in lines)

@@ -31,7 +31,7 @@ from trafficsplit.locust import fleet, patches
 from trafficsplit.locust.options import add_options
 from trafficsplit.locust.parent import parent
 from trafficsplit.locust.plan import RunPlan, check_gateways, check_hosts, plan_of
-from trafficsplit.locust.progress import show_progress
+from trafficsplit.locust.progress import show_progress, tell_progress
 from trafficsplit.locust.session import Session
 from trafficsplit.report.run_files import write_run
 
@@ -214,6 +214,9 @@ def _on_test_start(environment: Environment, **_: object) -> None:
         above.tell_begun()
     if options.progress >= 0:
         gevent.spawn(show_progress, session.plan.question, session.counter, options.progress)
+    elif waiting := parent():
+        told = waiting.tell_progress
+        gevent.spawn(tell_progress, session.plan.question, session.counter, told)
 
 
 def _on_complete(environment: Environment) -> None:

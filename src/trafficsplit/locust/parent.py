@@ -15,6 +15,7 @@ from trafficsplit.settings.verify import VerifySettings
 
 BEGUN = "begun"
 RUN = "run"
+PROGRESS = "progress"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Parent:
         self._send({"event": BEGUN})
         with contextlib.suppress(OSError):
             (Path(self.directory) / BEGUN).touch()
+
+    def tell_progress(self, line: str) -> None:
+        """Say how far it is, in one line for people."""
+        self._send({"event": PROGRESS, "line": line})
 
     def hand_over(self, run: Run) -> None:
         """Send all that was counted."""

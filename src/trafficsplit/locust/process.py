@@ -18,8 +18,9 @@ from trafficsplit.analysis.plain import run_from_plain
 from trafficsplit.analysis.run import Run
 from trafficsplit.assets import asset
 from trafficsplit.errors import BrokenError, ExitCode, InputError
+from trafficsplit.frame import say
 from trafficsplit.load.parquet import RECORDING
-from trafficsplit.locust.parent import BEGUN
+from trafficsplit.locust.parent import BEGUN, PROGRESS
 from trafficsplit.locust.warm import WarmProcess
 from trafficsplit.processes import free_port
 from trafficsplit.settings.verify import SETTINGS, VerifySettings, write_settings
@@ -52,6 +53,7 @@ class LocustProcess:
         self._stopped = False
         self._messages: list[Any] = []
         self._output: deque[str] = deque(maxlen=MOST_LINES)
+        self._says_progress = progress
         write_settings(settings, self._directory)
         warm = warm or WarmProcess()
         self._process = warm.process
@@ -74,6 +76,10 @@ class LocustProcess:
                 try:
                     message = json.loads(line)
                 except ValueError:  # the process has ended in the middle of a line
+                    continue
+                if message.get("event") == PROGRESS:
+                    if self._says_progress:
+                        say(f"  {message['line']}", to_error=True)
                     continue
                 self._messages.append(message)
                 self._begun.set()

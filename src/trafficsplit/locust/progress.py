@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import gevent
 
@@ -11,6 +12,7 @@ from trafficsplit.analysis.question import Question
 from trafficsplit.load.counting import Counter
 
 INTERVAL = 0.25  # seconds
+TOLD = 10.0  # seconds between two lines of a log
 FEWEST = 100  # responses, before which one variant may be the only one by chance
 USUAL_WIDTH = 80  # of a terminal that does not say
 CLEAR = "\r\x1b[K"  # returns to the beginning of the line, and clears it
@@ -25,6 +27,18 @@ def show_progress(question: Question | None, counter: Counter, descriptor: int) 
         width = os.get_terminal_size(descriptor).columns or USUAL_WIDTH
         print(CLEAR + text[: width - 1], end="", file=terminal, flush=True)
     print(CLEAR, end="", file=terminal, flush=True)
+
+
+def tell_progress(question: Question | None, counter: Counter, tell: Callable[[str], None]) -> None:
+    """Tell the line every ten seconds, until the run is complete. To be spawned.
+
+    For logs, in which a line that is written over itself would be one line for each time.
+    """
+    while True:
+        gevent.sleep(TOLD)
+        if counter.complete or counter.closed:
+            return
+        tell(progress_line(question, counter))
 
 
 def progress_line(question: Question | None, counter: Counter) -> str:
