@@ -35,14 +35,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+# Modules of tests/istio with clusters of their own.
+OF_THEIR_OWN = ("test_controllers.py", "test_how_to.py", "test_scale.py")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Give tests to processes one by one, but all that share a cluster to the same one."""
+    """Give tests to processes one by one, but all that share a cluster to the same one.
+
+    What has a cluster of its own goes to another process, as all of it takes minutes.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class OneByOne(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "tests/istio" if nodeid.startswith("tests/istio/") else nodeid
+            if not nodeid.startswith("tests/istio/"):
+                return nodeid
+            module = nodeid.partition("::")[0]
+            return module if module.endswith(OF_THEIR_OWN) else "tests/istio"
 
     return OneByOne(config, log)
 
