@@ -154,7 +154,8 @@ def test_a_rollout_to_all_in_steps(cli: Cli, our_lab: lab.State, tmp_path: Path)
     back = cli("rollout", "--steps", "0", "--hold")
     assert back.returncode == 0, back.stdout
     (entry,) = state_of(tmp_path)["log"]
-    assert entry["effect"]["seconds"] > 0  # seen anew, in the directory of the one before
+    # Seen anew, in the directory of the one before; when, a busy machine may leave open.
+    assert entry["effect"]["requests"] > 0
     assert cli("verify", "--weight", "0").returncode == 0
 
 

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,8 @@ from tests.support.gateways import certificate
 from tests.support.granted import CASES, GATEWAY_API, NETWORKING, Document, Granted
 from tests.support.granted import read_documents as read
 from tests.support.istio import Cluster, has_way
-from trafficsplit.lab.istio import parts
+from trafficsplit.errors import LabError
+from trafficsplit.lab.istio.api import Api, MissingError
 from trafficsplit.lab.istio.control_plane import AUDIENCE
 
 # Ports of the gateways' service, and of their pods.
@@ -54,6 +54,7 @@ PAUSE = 0.05  # seconds between two looks
 LONGEST = 20.0  # seconds until a change is given up
 # Of what is applied: a Rollout or a Canary beside a route is nothing to istiod.
 GROUPS = ("networking.istio.io/", "gateway.networking.k8s.io/", "v1")
+APPLY = "application/apply-patch+yaml"  # of which JSON is a part
 SIDECAR = "sidecar"  # a pod within the mesh, in the namespace default
 BESIDE = f"""
 apiVersion: v1
@@ -96,7 +97,7 @@ class Istiod:
 
     def __init__(self, istio: Cluster, gateway: str) -> None:
         """`gateway` is the URL of the administration of a gateway's Envoy."""
-        self._istio = istio
+        self._api = _api_of(istio)
         self._gateway = gateway
         self._sidecar, self._of_api = map(istio.url, ADMINS)
         self._asked = gateway
@@ -123,7 +124,7 @@ class Istiod:
         """Delete documents, and put the Gateway of the Gateway API back."""
         gateways = [one for one in documents if _is_of_api(one)]
         others = [one for one in documents if one not in gateways]
-        self._kubectl("delete", "--ignore-not-found", "--wait=false", documents=others)
+        self._delete(others)
         if gateways:
             self._apply([OF_API])
 
@@ -150,20 +151,19 @@ class Istiod:
         return ""
 
     def _apply(self, documents: Sequence[Document]) -> str:
-        """Apply documents; return why they are refused, or empty."""
-        done = self._kubectl("apply", documents=list(map(_with_ports, documents)))
-        return done.stderr.strip() if done.returncode else ""
+        """Apply documents, as kubectl's server-side apply does; return why one is refused."""
+        query = "fieldManager=cases&force=true&fieldValidation=Strict"
+        for document in map(_with_ports, documents):
+            try:
+                self._api.patch(f"{_path(document)}?{query}", document, APPLY)
+            except (LabError, MissingError) as error:
+                return str(error)
+        return ""
 
-    def _kubectl(
-        self, *arguments: str, documents: Sequence[Document]
-    ) -> subprocess.CompletedProcess[str]:
-        kubeconfig = self._istio.directory / ".lab" / "kubeconfig"
-        return subprocess.run(
-            [parts.program("kubectl"), f"--kubeconfig={kubeconfig}", *arguments, "-f", "-"],
-            input=json.dumps(_listed(documents)),
-            capture_output=True,
-            text=True,
-        )
+    def _delete(self, documents: Sequence[Document]) -> None:
+        for document in documents:
+            with contextlib.suppress(LabError, MissingError):
+                self._api.delete(_path(document), 0)
 
     # --- what is configured ---
 
@@ -219,6 +219,27 @@ class Istiod:
                     config: Config = chain["filters"][-1]["typed_config"]
                     return config
         return None
+
+
+def _api_of(istio: Cluster) -> Api:
+    """Return a client of the cluster's API server; kubectl takes longer to start than to ask."""
+    config = json.loads((istio.directory / ".lab" / "kubeconfig").read_text("utf-8"))
+    cluster = config["clusters"][0]["cluster"]
+    server = cluster["server"].replace("127.0.0.1", "localhost")  # its certificate's name
+    token = config["users"][0]["user"]["token"]
+    return Api(server, token, Path(cluster["certificate-authority"]))
+
+
+def _path(document: Document) -> str:
+    """Return where the API server has a document."""
+    metadata = document["metadata"]
+    version = document["apiVersion"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    plural = f"{document['kind'].lower()}s"
+    if document["kind"] == "Namespace":
+        return f"{root}/{plural}/{metadata['name']}"
+    namespace = metadata.get("namespace", "default")
+    return f"{root}/namespaces/{namespace}/{plural}/{metadata['name']}"
 
 
 def _at_our_gateway(document: Document) -> Document:
