@@ -242,3 +242,15 @@ def test_a_refusal_names_what_was_found() -> None:
             "{apiVersion: v1, kind: ConfigMap}\n---\n{apiVersion: v1, kind: ConfigMap}\n---\n"
             "{apiVersion: apps/v1, kind: Deployment}"
         )
+
+
+def test_several_manifests_are_read_as_one(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(reviews(("blue-sub", 75), ("green-sub", 25)))
+    (tmp_path / "two.yaml").write_text(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r}\n"
+        "spec: {host: reviews, subsets: [{name: blue-sub, labels: {version: v1}}, "
+        "{name: green-sub, labels: {version: v2}}]}\n"
+    )
+    source = "\n".join(str(tmp_path / name) for name in ("one.yaml", "two.yaml"))
+    found = split_of(read_documents(source), Choice())
+    assert dict(found.weights) == {"v1": 0.75, "v2": 0.25}

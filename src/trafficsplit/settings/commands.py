@@ -43,7 +43,8 @@ TLS_NEEDS = (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("client_ca", "tl
 class SourceSettings:
     """Where weights are configured: `kind` is one of `KINDS`, or empty for nowhere.
 
-    `reference` is a file, or NAMESPACE/NAME. `mapping` has the variants of destinations, by name.
+    `reference` is NAMESPACE/NAME, or files with a line for each. `mapping` has the variants of
+    destinations, by name.
     """
 
     kind: str = ""

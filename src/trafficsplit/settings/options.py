@@ -111,7 +111,9 @@ MANIFEST = (
         "manifest",
         "FILE",
         "Take the weights from a manifest: VirtualService, HTTPRoute, TrafficSplit, Rollout, "
-        "Canary and ten more kinds, in a file, a directory, or - for standard input.",
+        "Canary and ten more kinds, in a file, a directory, or - for standard input; may be "
+        "repeated.",
+        repeatable=True,
     ),
     Option(
         "route",

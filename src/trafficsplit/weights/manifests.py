@@ -78,8 +78,12 @@ RULES: Mapping[str, Callable[[Fields], list[list[Destination]]]] = {
 def read_documents(source: str, standard_input: Callable[[], str] = lambda: "") -> list[Fields]:
     """Return the documents of a file, of all YAML files in a directory, or of `-`.
 
-    Raises InputError.
+    A source of several lines is one of each. Raises InputError.
     """
+    sources = source.splitlines()
+    if len(sources) > 1:
+        every = [read_documents(one, standard_input) for one in sources]
+        return [document for found in every for document in found]
     if source == "-":
         return documents_of(standard_input(), "standard input")
     path = Path(source)

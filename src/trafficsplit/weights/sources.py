@@ -65,14 +65,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """A manifest file, or a directory of them. It is edited, and not applied (GitOps)."""
+    """A manifest file or directory, or several, a line each: they are edited, and not applied."""
 
     file: str
     choice: Choice
     standard_input: Callable[[], str] = field(default=lambda: "", compare=False)
 
     def __str__(self) -> str:
-        return self.file
+        return ", ".join(self.file.splitlines())
 
     def split(self) -> Split:
         """Return the weights that the manifest gives."""
@@ -84,7 +84,7 @@ class ManifestSource:
 
     def set(self, weights: Mapping[str, float], *, dry_run: bool = False) -> str:
         """Edit the numbers in the manifest, and nothing else."""
-        if self.file == "-":
+        if "-" in self.file.splitlines():
             raise InputError("--manifest - cannot be edited: give a file")
         documents = read_documents(self.file)
         path = Path(self._file_of_route(documents))
