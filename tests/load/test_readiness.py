@@ -49,7 +49,23 @@ def test_a_good_answer_is_ready() -> None:
         (
             "401 Unauthorized",
             (),
-            "GW/color answers 401: a request without anything special is refused.",
+            "GW/color answers 401: it wants to know who asks: give --header 'Authorization: …'.",
+        ),
+        (
+            "405 Method Not Allowed",
+            (),
+            "GW/color answers 405: it takes no GET there: give another --path.",
+        ),
+        (
+            "429 Too Many Requests",
+            ("Retry-After: 3600",),
+            "GW/color answers 429: these are too many requests for it, before the first one: ask "
+            "later, with --rate.",
+        ),
+        (
+            "418 I am a teapot",
+            (),
+            "GW/color answers 418: a request without anything special is refused.",
         ),
         (
             "302 Found",
@@ -171,3 +187,16 @@ def test_a_certificate_is_checked_unless_that_is_not_wanted(tls: tuple[str, Path
     assert "--ca-file" in reason
     assert why_not_ready(host, COLOR, ConnectionSettings(ca_file=str(file)), PATIENCE) == ""
     assert why_not_ready(host, COLOR, ConnectionSettings(insecure=True), PATIENCE) == ""
+
+
+def test_a_gateway_says_itself_when_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)  # type: ignore[attr-defined]
+
+    def handler(connection: socket.socket, number: int) -> None:
+        while read_request(connection):
+            busy = plain(b"", "429 Too Many Requests", "Retry-After: 7")
+            connection.sendall(plain(b"fine") if pauses else busy)
+
+    assert why_not(handler) == ""
+    assert pauses == [7.0]

@@ -82,7 +82,7 @@ class Verification:
         del plain["source"]
         plain["settings"]["limits"] = question_as_plain(self.settings.question)
         del plain["settings"]["sending"]
-        for name in ("rate", "client", "connection", "record", "previous"):
+        for name in ("rate", "client", "connection", "record", "previous", "ready_within"):
             del plain["settings"]["load"][name]
         text = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

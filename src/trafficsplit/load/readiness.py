@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 import requests
 import urllib3
 
 from trafficsplit.settings.load import ConnectionSettings, RequestSettings
 
+# What some refusals mean, with the way out.
+MEANINGS = {
+    401: "it wants to know who asks: give --header 'Authorization: …'",
+    403: "it forbids this request: give --header with what it wants, or another --path",
+    405: "it takes no GET there: give another --path",
+    407: "a proxy wants to know who asks: give --header 'Proxy-Authorization: …'",
+    429: "these are too many requests for it, before the first one: ask later, with --rate",
+}
 PATIENCE = 3.0  # seconds
 PAUSE = 0.2  # seconds between two tries
 SHORTEST_TRY = 0.5  # seconds
@@ -43,42 +52,55 @@ def why_not_ready(
         while True:
             left = deadline - time.monotonic()
             timeout = min(max(left, SHORTEST_TRY), LONGEST_TRY)
-            reason = _why_not(session, host, request.path, timeout)
+            reason, pause = _why_not(session, host, request.path, timeout)
             if not reason:
                 log.info("%s is ready", host)
                 return ""
             log.debug("not ready: %s", reason)
-            if time.monotonic() + PAUSE > deadline:
+            if time.monotonic() + pause > deadline:
                 return reason
-            time.sleep(PAUSE)
+            time.sleep(pause)
 
 
-def _why_not(session: requests.Session, host: str, path: str, timeout: float) -> str:
-    """Try once; return what came instead of a 2xx answer, empty where one came."""
+def _why_not(session: requests.Session, host: str, path: str, timeout: float) -> tuple[str, float]:
+    """Try once; return what came instead of a 2xx answer, and the seconds until the next try.
+
+    It is empty where a 2xx answer came. A gateway may say itself when to come again (RFC 9110,
+    10.2.3).
+    """
     try:
         with session.get(
             host + path, timeout=timeout, allow_redirects=False, stream=True
         ) as response:
             status = response.status_code
-            location = response.headers.get("location", "")
+            headers = response.headers
     except requests.exceptions.SSLError as error:
-        return (
+        if "certificate required" in str(error):
+            return f"{host} asks for a certificate of the client's, which cannot be given.", PAUSE
+        reason = (
             f"{host} has no certificate to trust ({_cause(error)}): give --ca-file, or do not "
             "check it, with --insecure."
         )
+        return reason, PAUSE
     except requests.exceptions.Timeout:
-        return f"{host} does not answer: nothing came within {timeout:.1g} seconds."
+        return f"{host} does not answer: nothing came within {timeout:.1g} seconds.", PAUSE
     except (OSError, ValueError) as error:  # those of requests and of urllib3 among them
-        return f"{host} cannot be reached ({_cause(error)}): check the address, and that it is up."
+        cause = _cause(error)
+        return f"{host} cannot be reached ({cause}): check the address, and that it is up.", PAUSE
     if 200 <= status < 300:
-        return ""
-    return f"{host}{path} {_meaning(status, location)}"
+        return "", 0.0
+    again = headers.get("retry-after", "")
+    pause = max(float(again), PAUSE) if again.isdecimal() else PAUSE
+    return f"{host}{path} {_meaning(status, headers)}", pause
 
 
-def _meaning(status: int, location: str) -> str:
+def _meaning(status: int, headers: Mapping[str, str]) -> str:
     """Return what a status that is not 2xx means here, and the way out."""
     if 300 <= status < 400:
-        return f"redirects to {location or 'nowhere'}: give that as --host or --path."
+        location = headers.get("location") or "nowhere"
+        return f"redirects to {location}: give that as --host or --path."
+    if status in MEANINGS:
+        return f"answers {status}: {MEANINGS[status]}."
     if status == 404:
         return "answers 404: does its route match this path and host?"
     if status >= 500:

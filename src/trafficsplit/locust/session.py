@@ -258,7 +258,8 @@ def _why_not_ready(plan: RunPlan, gateway: GatewayAddress) -> str:
     if gateway.address:
         addresses[gateway.name] = gateway.address
     resolve(addresses)
-    reason = why_not_ready(gateway.host, plan.load.request, plan.load.connection)
+    load = plan.load
+    reason = why_not_ready(gateway.host, load.request, load.connection, load.ready_within)
     if reason and gateway.address:
         return f"{gateway}: {reason}"
     return reason

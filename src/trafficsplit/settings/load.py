@@ -61,7 +61,9 @@ class ConnectionSettings:
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """The load. `settle` is in seconds, `rate` in requests a second (None: no schedule).
+    """The load.
+
+    `settle` and `ready_within` are in seconds, `rate` in requests a second (None: no schedule).
 
     `client` is empty where the load chooses it. `previous` is the split before the change that is
     verified, None where it is not known, and `others` are those of other routes of the same
@@ -72,6 +74,7 @@ class LoadSettings:
     request: RequestSettings = RequestSettings()
     connection: ConnectionSettings = ConnectionSettings()
     settle: float = 0.0
+    ready_within: float = 3.0
     rate: float | None = None
     client: str = ""
     record: bool = False
@@ -122,6 +125,7 @@ def parse_load(texts: Texts) -> LoadSettings:
         request=parse_request(texts),
         connection=parse_connection(texts),
         settle=duration(texts["settle"], "--settle"),
+        ready_within=duration(texts["ready_within"], "--ready-within"),
         rate=texts.value("rate", rate),
         client=texts.choice("client", CLIENTS),
         record=bool(texts.text("record")),

@@ -231,6 +231,13 @@ LOAD = (
         shown_default="0s",
     ),
     Option(
+        "ready_within",
+        "TIME",
+        "How long to wait for the gateway's first good answer.",
+        default="3s",
+        shown_default="3s",
+    ),
+    Option(
         "previous_weight",
         "PERCENT",
         "The canary's weight before the change, to tell that old weights are still in force.",
