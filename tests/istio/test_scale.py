@@ -1,10 +1,11 @@
-"""A control plane with much to do: a thousand VirtualServices, and changes all the time."""
+"""A control plane with much to do: hundreds of VirtualServices, and changes all the time."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from tests.support.istio import CANARY, Cluster, cluster
 
-OTHERS = 1000
+OTHERS = int(os.environ.get("OTHERS", "400"))  # tried with 1,000 by hand: it takes minutes
 AT_ONCE = 20  # changes of one kubectl
 
 pytestmark = pytest.mark.slow
