@@ -14,7 +14,7 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError, NoClusterError, NotAllowedError
 from trafficsplit.identify.color import color_name
 from trafficsplit.settings.addresses import parse_host, parse_mapping, parse_path
-from trafficsplit.settings.commands import GateSettings, SourceSettings
+from trafficsplit.settings.commands import GateSettings, SourceSettings, source_as_plain
 from trafficsplit.settings.load import UNITS, LoadSettings, SendingSettings
 from trafficsplit.settings.numbers import duration, fraction, number, points, ratio
 from trafficsplit.settings.question import Limits, parse_pair, parse_weights, split_of_weight
@@ -50,15 +50,15 @@ class Verification:
     known_key: str = ""  # of one that was read from a file, which has no secrets
 
     def as_plain(self) -> dict[str, Any]:
-        """Return plain data, for a file that is read at once: with the values of headers."""
+        """Return plain data, with the values of headers: for another process, and for no file."""
         return {
             "settings": verify_as_plain(self.settings),
             "identity": self.identity,
-            "source": {**vars(self.source), "mapping": dict(self.source.mapping)},
+            "source": source_as_plain(self.source),
         }
 
     def as_kept(self) -> dict[str, Any]:
-        """Return plain data, for a file that is kept: without the values of headers."""
+        """Return plain data, without the values of headers: for a file."""
         plain = self.as_plain()
         return {**plain, "settings": mask_settings(plain["settings"]), "known_key": self.key}
 
@@ -99,7 +99,7 @@ class Verification:
 
 
 def verification_from_plain(plain: Mapping[str, Any]) -> Verification:
-    """Return what `as_plain` wrote. Raises TypeError, KeyError or ValueError."""
+    """Return what `as_plain` or `as_kept` returned. Raises TypeError, KeyError or ValueError."""
     return Verification(
         verify_from_plain(plain["settings"]),
         str(plain["identity"]),

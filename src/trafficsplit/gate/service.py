@@ -118,18 +118,19 @@ def _guarded(gate: Gate, handler: Handler, *, in_metadata: bool = False) -> Hand
             answer = _http_error(request, error)
         except Exception as error:
             answer = _refusal(error)
-        _note_refusal(gate, request, answer)
+        line = bytes(answer.body).decode("utf-8", "replace")
+        _note_refusal(gate, request, answer.status_code, line)
         return answer
 
     return guarded
 
 
-def _note_refusal(gate: Gate, request: Request, answer: Response) -> None:
+def _note_refusal(gate: Gate, request: Request, status: int, line: str) -> None:
     """Show an operator that a controller was refused, in the log and in the metrics."""
-    gate.metrics.count_refusal(answer.status_code)
-    line = one_line(bytes(answer.body).decode("utf-8", "replace"), LONGEST_LINE)
+    gate.metrics.count_refusal(status)
     path = request.url.path.strip("/")
-    print(f"{path} refused: {answer.status_code} {line}", file=sys.stderr, flush=True)
+    said = one_line(line, LONGEST_LINE)
+    print(f"{path} refused: {status} {said}", file=sys.stderr, flush=True)
 
 
 def _refusal(error: Exception) -> Response:
@@ -228,8 +229,7 @@ def _argo(gate: Gate) -> Handler:
             result = await _ask_patiently(gate, request, verification)
         except InputError as error:  # neither success nor failure: the rollout waits for a person
             reason = one_line(str(error))
-            gate.metrics.count_refusal(400)
-            print(f"argo refused: {reason}", file=sys.stderr, flush=True)
+            _note_refusal(gate, request, 400, reason)
             return JSONResponse({"data": {"verdict": "error", "reason": reason}})
         except (HTTPException, ClientDisconnect):
             raise

@@ -159,7 +159,8 @@ class Verifications:
             await asyncio.wait({job, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-            self._wanted[key] = time.monotonic() + self._keeping.abandoned
+            if not job.done():
+                self._wanted[key] = time.monotonic() + self._keeping.abandoned
         if not job.done():
             return None
         result = job.result()
@@ -223,7 +224,8 @@ class Verifications:
         self._process = process
         if self.stopping.is_set():  # since the start was begun
             _terminate(process)
-        communication = asyncio.create_task(process.communicate())
+        asked = json.dumps(verification.as_plain()).encode()
+        communication = asyncio.create_task(process.communicate(asked))
         deadline = time.monotonic() + self._keeping.longest
         while not communication.done():
             await asyncio.wait({communication}, timeout=LOOK)
@@ -233,7 +235,6 @@ class Verifications:
                 _terminate(process)  # it judges what has been counted
                 break
         _, output = await communication
-        replace_text(report / REQUEST, json.dumps(verification.as_kept(), indent=2) + "\n")
         self._process = None
         lines = output.decode("utf-8", "replace").strip().splitlines()
         return _result(verification, report, process.returncode, lines)
@@ -252,9 +253,7 @@ class Verifications:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         report = self._keeping.directory / f"{now}-{verification.key}"
         report.mkdir(parents=True)
-        file = report / REQUEST
-        file.touch(0o600)  # a header may be a secret
-        file.write_text(json.dumps(verification.as_plain(), indent=2) + "\n", "utf-8")
+        replace_text(report / REQUEST, json.dumps(verification.as_kept(), indent=2) + "\n")
         every = sorted(self._keeping.directory.glob(f"*/{REQUEST}"))
         for file in every[:-MOST_KEPT]:
             shutil.rmtree(file.parent, ignore_errors=True)
@@ -281,10 +280,10 @@ def _terminate(process: asyncio.subprocess.Process) -> None:
 
 
 async def _start_worker(report: Path) -> asyncio.subprocess.Process:
-    """Start the process that verifies what a report's directory asks for. Raises OSError."""
+    """Start the process that verifies into a report's directory. Raises OSError."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "trafficsplit.gate.worker", str(report.absolute())),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         # Options and a pipeline's files in the gate's environment are not the worker's.

@@ -1,6 +1,6 @@
 """One verification in a process of its own: `python -P -m trafficsplit.gate.worker REPORT`.
 
-The request is in the report's directory, parsed already. If this process breaks, the gate goes on.
+The request comes on standard input, parsed already. If this process breaks, the gate goes on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trafficsplit.report.publish import Clock, Saying, exit_code
 from trafficsplit.verification import Occasion, verify
 from trafficsplit.weights.sources import source_of
 
-REQUEST = "asked.json"  # in a report's directory
+REQUEST = "asked.json"  # in a report's directory: what was asked, without secrets
 
 
 def main() -> int:
@@ -25,9 +25,9 @@ def main() -> int:
     began = time.monotonic()
     report = Path(sys.argv[1])
     try:
-        verification = verification_from_plain(json.loads((report / REQUEST).read_text("utf-8")))
+        verification = verification_from_plain(json.load(sys.stdin))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BrokenError(f"broken: {report / REQUEST} cannot be read: {error}") from None
+        raise BrokenError(f"broken: the request cannot be read: {error}") from None
     occasion = Occasion(
         clock=Clock(began),
         report=report,

@@ -18,7 +18,7 @@ from trafficsplit.analysis.verdict import Verdict
 from trafficsplit.errors import InputError
 from trafficsplit.files import replace_text
 from trafficsplit.rollout.spending import Spent, bounds_of_next, limits_of_next
-from trafficsplit.settings.commands import SourceSettings
+from trafficsplit.settings.commands import SourceSettings, source_as_plain
 from trafficsplit.settings.secrets import mask_settings
 from trafficsplit.settings.verify import VerifySettings, verify_as_plain, verify_from_plain
 from trafficsplit.text import one_line
@@ -182,12 +182,11 @@ class Release:
 
 def _as_plain(release: Release) -> dict[str, Any]:
     plan = release.plan
-    source = {**vars(plan.source), "mapping": dict(plan.source.mapping)}
     return {
         "plan": {
             **vars(plan),
             "before": dict(plan.before),
-            "source": source,
+            "source": source_as_plain(plan.source),
             "verification": mask_settings(verify_as_plain(plan.verification)),
         },
         "weights": dict(release.weights),

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from trafficsplit.analysis.split import Split
 from trafficsplit.errors import InputError
@@ -54,6 +55,11 @@ class SourceSettings:
     context: str = ""
     gateway_service: str = ""
     force_conflicts: bool = False
+
+
+def source_as_plain(source: SourceSettings) -> dict[str, Any]:
+    """Return plain data, for a file; `SourceSettings(**plain)` is the same again."""
+    return {**vars(source), "mapping": dict(source.mapping)}
 
 
 @dataclass(frozen=True)
