@@ -34,7 +34,8 @@ NO_COLOR_IN_OBJECT = Identification(
 AMBIGUOUS = Identification(
     None, "several strings in the JSON are colors: say which one, --variant-from json:$.NAME"
 )
-WIDE = (b"\xff\xfe", b"\xfe\xff")  # with which UTF-16 begins
+# With which UTF-16 may begin; of what is markup, JSON or a color's name every other byte is 0.
+WIDE = (b"\xff\xfe", b"\xfe\xff")
 LARGEST_OBJECT = 64 * 1024  # bytes of JSON in which a variant is looked for
 NOT_A_COLOR = Identification(None, "the body is neither a page nor a color's name")
 
@@ -76,7 +77,7 @@ class _ColorReader:
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Identification:
         content_type = headers.get("content-type", "")
-        if body[:2] in WIDE or "utf-16" in content_type.lower():
+        if b"\0" in body[:4] and (body[:2] in WIDE or "utf-16" in content_type.lower()):
             body = _narrowed(body, content_type)
         if not _is_page(body, content_type):
             return self._read_text(body)

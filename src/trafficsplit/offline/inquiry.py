@@ -13,7 +13,7 @@ from trafficsplit.analysis.plain import stamp
 from trafficsplit.analysis.question import Question
 from trafficsplit.analysis.run import Run, Subject
 from trafficsplit.errors import InputError
-from trafficsplit.offline.prometheus import SELECTOR, Window, tally_of
+from trafficsplit.offline.prometheus import Window, tally_of
 from trafficsplit.offline.runs import (
     Recordings,
     is_recording,
@@ -21,7 +21,7 @@ from trafficsplit.offline.runs import (
     run_of_tally,
     tally_of_counts,
 )
-from trafficsplit.offline.series import Series, selector_of
+from trafficsplit.offline.series import USUAL, selector_of
 from trafficsplit.report.publish import command_line
 from trafficsplit.report.run_files import RUN, read_run
 from trafficsplit.settings.commands import AnalyzeSettings
@@ -115,7 +115,7 @@ def _run_of_counts(settings: AnalyzeSettings) -> Run:
 
 def _run_of_prometheus(settings: AnalyzeSettings) -> Run:
     question = question_of(settings)
-    series = selector_of(settings.series) if settings.series else Series(SELECTOR, "")
+    series = selector_of(settings.series or USUAL)
     window = Window(
         url=settings.prometheus,
         selector=settings.query or series.selector,

@@ -20,10 +20,10 @@ from trafficsplit.analysis.split import Split
 from trafficsplit.analysis.tally import Tally
 from trafficsplit.errors import InputError
 from trafficsplit.offline.destinations import Destinations
-from trafficsplit.offline.series import SERIES, check_one_service, code_label, is_good
+from trafficsplit.offline.series import SERIES, USUAL, check_one_service, code_label, is_good
 
 # A request is counted by the client's proxy and by the server's; the gateway is a client.
-SELECTOR = SERIES["istio"].selector
+SELECTOR = SERIES[USUAL].selector
 LABELS = ("destination_version", "envoy_cluster_name", "version", "variant")
 MAY_BE_EMPTY = {"canary"}  # labels that Prometheus drops where they are empty
 TIMEOUT = 30.0  # seconds

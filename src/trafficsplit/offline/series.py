@@ -29,6 +29,7 @@ SERIES = {
     "haproxy": Series("haproxy_server_http_responses_total", "server"),
     "knative": Series("revision_app_request_count", "revision_name"),
 }
+USUAL = "istio"
 # Labels of the answer's status, the plainest first: HTTP's, its class, what it amounts to.
 CODES = (
     "response_code",
@@ -60,7 +61,6 @@ SERVICES = (
     "configuration_name",
     "ingress",
 )
-REPORTERS = ("source", "destination")
 
 
 def selector_of(name: str) -> Series:

@@ -186,10 +186,13 @@ class Walk:
         say(f"  {step.at[11:19]} {step.verdict}: {step.reason}")
         return ExitCode(step.exit_code)
 
-    def _others(self, *ours: Mapping[str, float]) -> str:
-        """Return who has set weights that are none of ours; empty where they are, or not known."""
+    def _others(self, *ours: Mapping[str, float], now: Mapping[str, float] | None = None) -> str:
+        """Return who has set weights that are none of ours; empty where they are, or not known.
+
+        `now` are the weights of this moment, None where they have to be read.
+        """
         try:
-            now = percent(self.source.split())
+            now = now or percent(self.source.split())
             if any(is_unchanged(weights, now) for weights in ours):
                 return ""
             who = self.source.last_change() or "somebody else"
@@ -209,7 +212,7 @@ class Walk:
         plan = release.plan
         before = percent(self.source.split())
         if release.log and release.phase == PASSED:
-            others = self._others(release.weights)
+            others = self._others(release.weights, now=before)
             if others:
                 raise _ChangedMeanwhileError(others)
         # Written before they are set: from then on the gateway may have them.

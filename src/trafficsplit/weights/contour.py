@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
 from trafficsplit.weights.routes import (
@@ -12,6 +14,7 @@ from trafficsplit.weights.routes import (
     check_weights,
     compile_pattern,
     covers,
+    has_prefix,
     weight_in,
 )
 
@@ -62,7 +65,7 @@ def _services(route: Fields) -> list[Destination]:
         services.append(Destination(str(service.need("name")), weight, port=port, fields=service))
     if services and not any(service.weight for service in services):
         # Without any weight all have the same.
-        services = [Destination(one.host, 1, port=one.port, fields=one.fields) for one in services]
+        services = [replace(service, weight=1) for service in services]
     check_weights(route, "services", services)
     return services
 
@@ -84,10 +87,7 @@ def _rank(route: Fields, probe: Probe) -> tuple[int, int, int] | None:
 def _path_rank(condition: Fields, path: str) -> tuple[int, int] | None:
     prefix = condition.text("prefix")
     if prefix:
-        plain = prefix.rstrip("/")
-        if path == plain or path.startswith(plain + "/"):
-            return 0, len(prefix)
-        return None
+        return (0, len(prefix)) if has_prefix(path, prefix) else None
     exact = condition.text("exact")
     if exact:
         return (2, len(exact)) if path == exact else None

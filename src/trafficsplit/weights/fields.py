@@ -224,9 +224,9 @@ def documents_of_directory(files: Iterable[Path]) -> tuple[list[Fields], dict[st
             result += documents(file)
         except InputError as error:
             passed_over[str(file)] = str(error).removeprefix(str(file)).lstrip(":0123456789 ")
-            first = error
+            last = error
     if passed_over and not result:
-        raise first
+        raise last
     return result, passed_over
 
 

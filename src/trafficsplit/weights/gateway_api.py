@@ -14,6 +14,7 @@ from trafficsplit.weights.routes import (
     Probe,
     check_weights,
     compile_pattern,
+    has_prefix,
     namespace_of,
     weight_in,
 )
@@ -260,8 +261,7 @@ def _path_matches(wanted: Fields, kind: str, value: str, path: str) -> bool:
     if kind == "Exact":
         return path == value
     if kind == "PathPrefix":
-        prefix = value.rstrip("/")
-        return path == prefix or path.startswith(prefix + "/")
+        return has_prefix(path, value)
     if kind == "RegularExpression":
         return bool(compile_pattern(wanted, "value", value).fullmatch(path))
     raise wanted.error(f"no type of match: {kind}", "type")

@@ -15,6 +15,7 @@ from trafficsplit.weights.routes import (
     Probe,
     check_weights,
     covers,
+    has_prefix,
     namespace_of,
     weight_in,
 )
@@ -38,12 +39,8 @@ class Place:
         """Return how closely it means a request, None where it does not."""
         if self.host and probe.host and not covers(self.host, probe.host_name):
             return None
-        plain = self.path.rstrip("/")
         asked = probe.bare_path
-        if self.exact:
-            means = asked == self.path
-        else:
-            means = asked == plain or asked.startswith(plain + "/")
+        means = asked == self.path if self.exact else has_prefix(asked, self.path)
         return (int(bool(self.host)), int(self.exact), len(self.path)) if means else None
 
 
@@ -55,7 +52,7 @@ def destinations_for(
     With ingress-nginx the canary is an Ingress of its own, for the same host and path: the two
     are read together, and by header and by cookie it wins over its weight. Raises InputError.
     """
-    annotations = document.fields("metadata").labels("annotations")
+    annotations = _annotations(document)
     if _is_canary(annotations):
         return document.error(
             "it is the canary of another Ingress, which has to stand beside it: give that as well, "

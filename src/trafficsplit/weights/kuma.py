@@ -11,6 +11,7 @@ from trafficsplit.weights.routes import (
     Probe,
     check_weights,
     compile_pattern,
+    has_prefix,
     weight_in,
 )
 
@@ -79,8 +80,7 @@ def _path_means(path: Fields, asked: str) -> bool:
     if kind == "Exact":
         return asked == value
     if kind == "PathPrefix":
-        plain = value.rstrip("/")
-        return asked == plain or asked.startswith(plain + "/")
+        return has_prefix(asked, value)
     if kind == "RegularExpression":
         return bool(compile_pattern(path, "value", value).fullmatch(asked))
     raise path.error(f"there is no type {kind}", "type")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from trafficsplit.errors import InputError
 from trafficsplit.weights.fields import Fields
-from trafficsplit.weights.routes import ALONE, Beside, Destination, Probe, check_weights, covers
+from trafficsplit.weights.routes import (
+    ALONE,
+    Beside,
+    Destination,
+    Probe,
+    check_weights,
+    covers,
+    has_prefix,
+)
 
 MOST_WEIGHT = 256
 MOST_ALTERNATES = 3
@@ -21,10 +29,9 @@ def destinations_for(
     host = spec.text("host")
     if host and probe.host and not covers(host, probe.host_name):
         return spec.error(f"its host is {host}, and not {probe.host}: give --host", "host")
-    path = spec.text("path").rstrip("/")
-    asked = probe.bare_path
-    if path and asked != path and not asked.startswith(path + "/"):
-        return spec.error(f"its path is {path}, and not {asked}: give --path", "path")
+    path = spec.text("path")
+    if not has_prefix(probe.bare_path, path):
+        return spec.error(f"its path is {path}, and not {probe.bare_path}: give --path", "path")
     alternates = list(spec.each("alternateBackends"))
     if len(alternates) > MOST_ALTERNATES:
         raise spec.error(f"{MOST_ALTERNATES} of them at most belong here", "alternateBackends")

@@ -148,6 +148,12 @@ def covers(pattern: str, name: str) -> bool:
     return pattern == name
 
 
+def has_prefix(path: str, prefix: str) -> bool:
+    """Return whether a path begins with the elements of a prefix: /color, not /colorful."""
+    plain = prefix.rstrip("/")
+    return path == plain or path.startswith(plain + "/")
+
+
 def meet(some: Sequence[str], others: Sequence[str]) -> bool:
     """Return whether one of some hosts may be one of others, each perhaps with a wildcard."""
     for one, other in product(some, others):
