@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.envoy_routes import Request, clusters_of
 from tests.support.granted import CASES, Document, Granted, read_documents
+from tests.support.istiod_cases import named
 from trafficsplit.errors import InputError
 from trafficsplit.lab.system import System, read_system
 from trafficsplit.lab.translation import routes
@@ -54,14 +55,7 @@ def seen(system: System, case: Document) -> dict[str, float] | str:
     found = clusters_of(config, request)
     if isinstance(found, str):
         return found
-    named: dict[str, float] = {}
-    for cluster, share in found.items():
-        _, port, subset, host = cluster.split("|")
-        name = host.split(".")[0] + (f"/{subset}" if subset else "")
-        if name not in case.get("expected", {}):
-            name = f"{name}:{port}"
-        named[name] = named.get(name, 0.0) + share
-    return named
+    return named(found, case.get("expected", {}))
 
 
 def test_what_the_lab_takes_is_what_istiod_makes_of_it(tmp_path: Path) -> None:

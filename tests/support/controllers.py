@@ -135,12 +135,7 @@ def _listed(documents: Iterator[Document]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)})
 
 
-DEPLOYMENT = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: 2
+PODS = """\
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata: {{labels: {{app: {name}}}}}
@@ -152,11 +147,18 @@ spec:
           env: [{{name: COLOR, value: {color}}}]
           readinessProbe: {{httpGet: {{path: /, port: 8080}}}}
 """
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  replicas: 2
+"""
 
 
 def release(istio: Cluster, name: str, color: str) -> None:
     """Apply the Deployment of an application, with pages of a color."""
-    istio.kubectl("apply", "-f", "-", text=DEPLOYMENT.format(name=name, color=color))
+    istio.kubectl("apply", "-f", "-", text=(DEPLOYMENT + PODS).format(name=name, color=color))
 
 
 ROLLOUT = """
@@ -165,16 +167,6 @@ kind: Rollout
 metadata: {{name: {name}}}
 spec:
   replicas: 4
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      containers:
-        - name: color
-          image: color:1
-          ports: [{{name: http, containerPort: 8080}}]
-          env: [{{name: COLOR, value: {color}}}]
-          readinessProbe: {{httpGet: {{path: /, port: 8080}}}}
   strategy: {{canary: {{}}}}
 """
 ROUTED = (
@@ -223,7 +215,7 @@ def rollout(
     for weight in weights:
         steps += [{"setWeight": weight}, ANALYSIS]
     strategy = YAML(typ="safe").load(ROUTED.format(name=name)) if routed else {}
-    document = YAML(typ="safe").load(ROLLOUT.format(name=name, color=color))
+    document = YAML(typ="safe").load((ROLLOUT + PODS).format(name=name, color=color))
     document["spec"]["strategy"]["canary"] = {**strategy, "steps": steps}
     istio.kubectl("apply", "-f", "-", text=json.dumps(document))
 

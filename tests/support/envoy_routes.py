@@ -128,7 +128,11 @@ def _action(route: Config) -> dict[str, float] | str:
         return f"redirect {REDIRECTS[code]}"
     if "direct_response" in route:
         return f"direct response {route['direct_response']['status']}"
-    action = route["route"]
+    return shares_of(route["route"])
+
+
+def shares_of(action: Config) -> dict[str, float]:
+    """Return the shares of clusters that a route's action or a TCP proxy gives."""
     if "cluster" in action:
         return {action["cluster"]: 1.0}
     clusters = action["weighted_clusters"]["clusters"]

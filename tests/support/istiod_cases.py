@@ -17,7 +17,7 @@ from typing import Any
 import requests
 
 from tests.conftest import ROOT
-from tests.support.envoy_routes import Config, Request, clusters_of
+from tests.support.envoy_routes import Config, Request, clusters_of, shares_of
 from tests.support.gateways import certificate
 from tests.support.granted import CASES, GATEWAY_API, NETWORKING, Document, Granted
 from tests.support.granted import read_documents as read
@@ -203,7 +203,7 @@ class Istiod:
         if "rds" in chain:
             name = chain["rds"]["route_config_name"]
             return clusters_of(self._routes(self._asked)[name], request)
-        return _tcp(chain)
+        return shares_of(chain)
 
     def _chain(self, port: int, request: Request) -> Config | None:
         """Return the last filter that a connection to a port of a gateway comes to."""
@@ -307,14 +307,6 @@ def _dumped(admin: str, resource: str) -> list[Config]:
 
 def _covers(name: str, host: str) -> bool:
     return name in ("*", host) or (name.startswith("*.") and host.endswith(name[1:]))
-
-
-def _tcp(proxy: Config) -> dict[str, float]:
-    if "cluster" in proxy:
-        return {proxy["cluster"]: 1.0}
-    clusters = proxy["weighted_clusters"]["clusters"]
-    total = sum(one["weight"] for one in clusters)
-    return {one["name"]: one["weight"] / total for one in clusters}
 
 
 def named(shares: Mapping[str, float], expected: Mapping[str, float]) -> dict[str, float]:
